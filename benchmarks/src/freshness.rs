@@ -1,0 +1,224 @@
+//! From a produce's acknowledgement to the first answer that holds the event, while rows flow and segments commit.
+
+use crate::{
+    event::{Event, table_configs},
+    kafka,
+    node::{Launch, Node},
+};
+use rdkafka::{
+    ClientConfig, ClientContext, Message,
+    message::DeliveryResult,
+    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Freshness {
+    /// Events a second.
+    #[arg(long, default_value_t = 100_000)]
+    rate: u64,
+    /// Rows of a segment.
+    #[arg(long, default_value_t = 500_000)]
+    segment_rows: u64,
+    /// Segments to be committed during the measurement.
+    #[arg(long, default_value_t = 10)]
+    commits: u64,
+    /// Run one client beside it that scans the whole table without end.
+    #[arg(long)]
+    scanning: bool,
+    /// Give up after this many seconds.
+    #[arg(long, default_value_t = 600)]
+    deadline_s: u64,
+}
+
+const TABLE: &str = "fresh_events";
+const TOPIC: &str = "freshness";
+/// Probes carry user ids from here on, beyond those of ordinary events.
+const PROBE: u64 = 1_000_000_000;
+
+/// When each probe was acknowledged.
+#[derive(Default)]
+struct Acks(Mutex<Vec<(u64, Instant)>>);
+
+struct OnDelivery(Arc<Acks>);
+
+impl ClientContext for OnDelivery {}
+
+impl ProducerContext for OnDelivery {
+    type DeliveryOpaque = Box<u64>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, probe: Box<u64>) {
+        if *probe > 0 && result.as_ref().is_ok_and(|message| message.payload_len() > 0) {
+            let mut acks = self.0.0.lock().expect("no holder panics");
+            acks.push((*probe, Instant::now()));
+        }
+    }
+}
+
+impl Freshness {
+    /// Runs it and prints the distribution.
+    pub(crate) fn run(&self, broker: &str, launch: &Launch) -> Result<(), Failure> {
+        kafka::fresh_topic(broker, TOPIC, 2)?;
+        let node = launch.start()?;
+        node.create(&table_configs(TABLE, broker, TOPIC, self.segment_rows))?;
+        let acks = Arc::new(Acks::default());
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (samples, worst_gap) = std::thread::scope(|scope| {
+            let producing = scope.spawn(|| self.produce(broker, &acks, &stop, &sent).map_err(|e| e.to_string()));
+            let scanning = self.scanning.then(|| scope.spawn(|| scan(&node, &stop)));
+            let probed = self.probe(&node, &acks);
+            stop.store(true, Ordering::Relaxed);
+            producing.join().map_err(|_| "producing panicked")??;
+            if let Some(scanning) = scanning {
+                println!("one endless client scanned the table {} times beside it", scanning.join().unwrap_or(0));
+            }
+            probed
+        })?;
+        self.report(samples, worst_gap, sent.load(Ordering::Relaxed), committed(&node)?);
+        Ok(())
+    }
+
+    fn produce(&self, broker: &str, acks: &Arc<Acks>, stop: &AtomicBool, sent: &AtomicU64) -> Result<(), Failure> {
+        let producer: ThreadedProducer<OnDelivery> = ClientConfig::new()
+            .set("bootstrap.servers", broker)
+            .set("linger.ms", "1")
+            .set("compression.type", "lz4")
+            .set("queue.buffering.max.messages", "200000")
+            .create_with_context(OnDelivery(acks.clone()))?;
+        let begun = Instant::now();
+        let deadline = begun + Duration::from_secs(self.deadline_s);
+        let (mut number, mut probe, mut value) = (0_u64, 0_u64, Vec::with_capacity(400));
+        while !stop.load(Ordering::Relaxed) && Instant::now() < deadline {
+            let due = (begun.elapsed().as_secs_f64() * self.rate as f64) as u64;
+            while number < due {
+                value.clear();
+                let event = Event::new(number);
+                event.write(event.ts, &mut value);
+                send(&producer, (number % 2) as i32, &value, 0)?;
+                number += 1;
+            }
+            if begun.elapsed().as_millis() as u64 / 10 > probe {
+                probe += 1;
+                value.clear();
+                let id = PROBE + probe;
+                value.extend_from_slice(format!("{{\"ts\":1,\"user_id\":{id}}}").as_bytes());
+                send(&producer, (probe % 2) as i32, &value, id)?;
+            }
+            sent.store(number, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        producer.flush(Duration::from_secs(30))?;
+        Ok(())
+    }
+
+    /// Asks for the newest probe back to back; each probe's sample is the first answer that holds it.
+    fn probe(&self, node: &Node, acks: &Acks) -> Result<(Vec<Duration>, Duration), Failure> {
+        let deadline = Instant::now() + Duration::from_secs(self.deadline_s);
+        let mut samples = vec![];
+        let mut waiting: Vec<(u64, Instant)> = vec![];
+        let mut last_new = Instant::now();
+        let mut worst_gap = Duration::ZERO;
+        let (mut asked, mut done) = (0_u64, 0);
+        // The first seconds belong to warming up.
+        let measured_from = Instant::now() + Duration::from_secs(3);
+        while done < self.commits {
+            waiting.append(&mut acks.0.lock().expect("no holder panics"));
+            if waiting.is_empty() {
+                std::thread::sleep(Duration::from_micros(200));
+                continue;
+            }
+            let (low, high) = (waiting.iter().map(|w| w.0).min(), waiting.iter().map(|w| w.0).max());
+            let (low, high) = (low.unwrap_or(0), high.unwrap_or(0));
+            let sql = format!(
+                "SELECT user_id FROM {TABLE} WHERE user_id BETWEEN {low} AND {high} LIMIT 10000"
+            );
+            let answer = node.query(&sql)?;
+            let now = Instant::now();
+            let seen: std::collections::HashSet<u64> =
+                answer.rows.iter().filter_map(|row| row.first()?.as_u64()).collect();
+            let before = waiting.len();
+            waiting.retain(|(id, acked)| {
+                let visible = seen.contains(id);
+                if visible && *acked > measured_from {
+                    samples.push(now - *acked);
+                }
+                !visible
+            });
+            if waiting.len() < before {
+                if last_new > measured_from {
+                    worst_gap = worst_gap.max(now - last_new);
+                }
+                last_new = now;
+            }
+            asked += 1;
+            if asked % 200 == 0 {
+                done = committed(node)?;
+            }
+            if now > deadline {
+                return Err(format!("only {done} segments were committed in {} s", self.deadline_s).into());
+            }
+        }
+        Ok((samples, worst_gap))
+    }
+
+    fn report(&self, mut samples: Vec<Duration>, worst_gap: Duration, sent: u64, commits: u64) {
+        samples.sort();
+        let at = |share: f64| {
+            let index = ((samples.len() as f64 * share) as usize).min(samples.len().saturating_sub(1));
+            samples.get(index).copied().unwrap_or_default().as_secs_f64() * 1e3
+        };
+        println!(
+            "freshness at {} events/s ({sent} sent), {commits} commits of {} rows: {} probes, p50 {:.2} ms, p99 {:.2} ms, \
+             p99.9 {:.2} ms, max {:.2} ms, worst gap between two new probes {:.2} ms",
+            self.rate,
+            self.segment_rows,
+            samples.len(),
+            at(0.5),
+            at(0.99),
+            at(0.999),
+            at(1.0),
+            worst_gap.as_secs_f64() * 1e3
+        );
+    }
+}
+
+fn send(producer: &ThreadedProducer<OnDelivery>, partition: i32, value: &[u8], id: u64) -> Result<(), Failure> {
+    let mut record =
+        BaseRecord::<(), [u8], Box<u64>>::with_opaque_to(TOPIC, Box::new(id)).partition(partition).payload(value);
+    loop {
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((error, back)) if error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::QueueFull) => {
+                record = back;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err((error, _)) => return Err(error.into()),
+        }
+    }
+}
+
+fn committed(node: &Node) -> Result<u64, Failure> {
+    let sql = format!("SELECT COUNT(*) FROM system.segments WHERE \"table\" = '{TABLE}' AND state = 'DONE'");
+    Ok(node.query(&sql)?.number(0).max(0.0) as u64)
+}
+
+fn scan(node: &Node, stop: &AtomicBool) -> u64 {
+    let mut scans = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let sql = format!("SELECT country, COUNT(*), SUM(latency) FROM {TABLE} GROUP BY country ORDER BY 2 DESC LIMIT 10");
+        if node.query(&sql).is_err() {
+            break;
+        }
+        scans += 1;
+    }
+    scans
+}

@@ -1,0 +1,328 @@
+//! The file system of the machine.
+
+use super::{AppendFile, DirEntry, Disk, Mapped, RandomFile, SharedDisk, millis};
+use memmap2::Mmap;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The machine's file system.
+#[derive(Debug, Default)]
+pub struct RealDisk;
+
+impl RealDisk {
+    /// The one disk.
+    #[must_use]
+    pub fn shared() -> SharedDisk {
+        Arc::new(Self)
+    }
+}
+
+/// Says which file an error belongs to.
+fn at(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    let path = path.display().to_string();
+    move |error| io::Error::new(error.kind(), format!("{path}: {error}"))
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A name beside `path` that no other writer of this process uses.
+fn beside(path: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    path.with_file_name(name)
+}
+
+/// Makes the folders that are absent, each durable in its parent.
+fn make_dirs(path: &Path) -> io::Result<()> {
+    let absent: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    std::fs::create_dir_all(path).map_err(at(path))?;
+    for dir in absent.iter().rev() {
+        sync_dir(parent(dir))?;
+    }
+    Ok(())
+}
+
+/// Opens a file for reading and writing; a new one's name is durable before anything is written to it.
+fn open_or_make(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => return other.map_err(at(path)),
+    }
+    make_dirs(parent(path))?;
+    let file = options.create(true).truncate(false).open(path).map_err(at(path))?;
+    sync_dir(parent(path))?;
+    Ok(file)
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(at(path))
+}
+
+/// Writes `content`, synced, under a temporary name, has `place` give it the name `path`, and makes that durable.
+fn publish(path: &Path, content: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let dir = parent(path);
+    make_dirs(dir)?;
+    let temporary = beside(path);
+    let written = (|| {
+        let mut file = OpenOptions::new().create_new(true).write(true).open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        place(&temporary)
+    })();
+    if let Err(error) = written {
+        // The first error is the one to tell.
+        drop(std::fs::remove_file(&temporary));
+        return Err(at(path)(error));
+    }
+    sync_dir(dir)
+}
+
+impl Disk for RealDisk {
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        let file = open_or_make(path)?;
+        let byte_count = file.metadata().map_err(at(path))?.len();
+        Ok(Box::new(RealAppend { file, byte_count, synced: byte_count, doubtful: false, path: path.to_owned() }))
+    }
+
+    fn open_random(&self, path: &Path) -> io::Result<Box<dyn RandomFile>> {
+        Ok(Box::new(RealRandom { file: open_or_make(path)?, path: path.to_owned() }))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path).map_err(at(path))
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let file = File::open(path).map_err(at(path))?;
+        let held = file.metadata().map_err(at(path))?.len().saturating_sub(offset);
+        let mut out = vec![0; length.min(usize::try_from(held).unwrap_or(usize::MAX))];
+        file.read_exact_at(&mut out, offset).map_err(at(path))?;
+        Ok(out)
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Mapped> {
+        let file = File::open(path).map_err(at(path))?;
+        if file.metadata().map_err(at(path))?.len() == 0 {
+            return Ok(Mapped::new([]));
+        }
+        // SAFETY: the files that are mapped are written whole under a temporary name and never changed afterwards; a
+        // removed file stays readable for as long as it is mapped.
+        let map = unsafe { Mmap::map(&file) }.map_err(at(path))?;
+        Ok(Mapped::new(map))
+    }
+
+    fn write_whole(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        publish(path, content, |temporary| std::fs::rename(temporary, path))
+    }
+
+    fn write_new(&self, path: &Path, content: &[u8]) -> io::Result<bool> {
+        let written = publish(path, content, |temporary| {
+            match std::fs::hard_link(temporary, path) {
+                Ok(()) => std::fs::remove_file(temporary),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+                // File systems without links may know this instead.
+                Err(_) => Ok(renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE)?),
+            }
+        });
+        match written {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_file() => {
+                // Its writer may have died before it made the name durable.
+                self.sync_dir(parent(path))?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to).map_err(at(from))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        absent_is_fine(std::fs::remove_file(path)).map_err(at(path))
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        absent_is_fine(std::fs::remove_dir_all(path)).map_err(at(path))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        make_dirs(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let entries = match std::fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(error) => return Err(at(path)(error)),
+        };
+        let mut found = vec![];
+        for entry in entries {
+            let entry = entry.map_err(at(path))?;
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                // Removed since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(at(path)(error)),
+            };
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let (byte_count, modified_ms) = match metadata.is_dir() {
+                true => (0, 0),
+                false => (metadata.len(), millis(metadata.modified().map_err(at(path))?)),
+            };
+            found.push(DirEntry { name, is_dir: metadata.is_dir(), byte_count, modified_ms });
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    fn byte_count(&self, path: &Path) -> io::Result<Option<u64>> {
+        match std::fs::metadata(path) {
+            Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(at(path)(error)),
+        }
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        sync_dir(path)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(path).map_err(|error| at(path)(error.into()))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+struct RealAppend {
+    file: File,
+    byte_count: u64,
+    /// Length at the last sync that worked.
+    synced: u64,
+    /// A sync failed: the system may have given up what was written since, and would not say so again.
+    doubtful: bool,
+    path: PathBuf,
+}
+
+impl AppendFile for RealAppend {
+    fn append(&mut self, content: &[u8]) -> io::Result<()> {
+        let written = self.file.write_all_at(content, self.byte_count);
+        // A failed write may have left a part: the length is what the file says.
+        self.byte_count = match &written {
+            Ok(()) => self.byte_count + content.len() as u64,
+            Err(_) => self.file.metadata().map_err(at(&self.path))?.len(),
+        };
+        written.map_err(at(&self.path))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.doubtful {
+            let text =
+                format!("{}: an earlier sync failed; cut back to {} bytes first", self.path.display(), self.synced);
+            return Err(io::Error::other(text));
+        }
+        if let Err(error) = self.file.sync_data() {
+            self.doubtful = true;
+            return Err(at(&self.path)(error));
+        }
+        self.synced = self.byte_count;
+        Ok(())
+    }
+
+    fn byte_count(&self) -> u64 {
+        self.byte_count
+    }
+
+    fn truncate(&mut self, byte_count: u64) -> io::Result<()> {
+        self.file.set_len(byte_count).map_err(at(&self.path))?;
+        self.byte_count = byte_count;
+        if byte_count <= self.synced {
+            self.synced = byte_count;
+            self.doubtful = false;
+        }
+        Ok(())
+    }
+}
+
+struct RealRandom {
+    file: File,
+    path: PathBuf,
+}
+
+impl RandomFile for RealRandom {
+    fn byte_count(&self) -> io::Result<u64> {
+        Ok(self.file.metadata().map_err(at(&self.path))?.len())
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, offset).map_err(at(&self.path))
+    }
+
+    fn write_at(&self, offset: u64, content: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(content, offset).map_err(at(&self.path))
+    }
+
+    fn set_byte_count(&self, byte_count: u64) -> io::Result<()> {
+        self.file.set_len(byte_count).map_err(at(&self.path))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data().map_err(at(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conforms() {
+        let dir = tempfile::tempdir().unwrap();
+        super::super::conformance(&RealDisk::shared(), &dir.path().join("made"));
+    }
+
+    #[test]
+    fn errors_name_their_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("absent");
+        let error = RealDisk.read(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn an_append_file_follows_what_a_failed_write_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut file = RealDisk.open_append(&path).unwrap();
+        file.append(b"kept").unwrap();
+        file.sync().unwrap();
+        file.append(b" torn").unwrap();
+        file.truncate(4).unwrap();
+        file.sync().unwrap();
+        file.append(b"!").unwrap();
+        assert_eq!(RealDisk.read(&path).unwrap(), b"kept!");
+    }
+}

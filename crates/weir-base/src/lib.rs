@@ -1,0 +1,13 @@
+//! The only door to time, chance, disks, spawning, back-off and metric names. It knows no word of our domain.
+
+pub mod backoff;
+pub mod chance;
+pub mod clock;
+pub mod disk;
+pub mod metrics;
+pub mod tasks;
+
+pub use backoff::Backoff;
+pub use chance::Chance;
+pub use clock::{Clock, SharedClock, SimClock, SystemClock};
+pub use disk::{AppendFile, DirEntry, Disk, FileLock, Mapped, MemDisk, RandomFile, RealDisk, SharedDisk, lock_file};

@@ -1,0 +1,394 @@
+//! What the catalog remembers: tables, segments in their three states, and the rule that ranges follow one another.
+//!
+//! A segment is `Consuming` and knows where it starts; `Committing` with its range fixed, while its successor is being
+//! read; or `Done` with its artifact. No field is set only in some state.
+
+use serde_json::Value as Json;
+use std::{collections::BTreeMap, sync::Arc};
+use weir_types::{
+    Accounting, NextOffset, OffsetRange, RangeError, Schema, SchemaVersion, SegmentName, Skip, StreamPartition,
+    TableSpec,
+};
+
+/// A table that somebody asks for, validated.
+#[derive(Debug, Clone)]
+pub struct NewTable {
+    /// What it should be.
+    pub spec: Arc<TableSpec>,
+    /// Its columns.
+    pub schema: Arc<Schema>,
+    /// Pinot's JSON of the config, normalised: what is stored and shown.
+    pub config_json: Json,
+    /// Pinot's JSON of the schema.
+    pub schema_json: Json,
+    /// Keys that we do not know, JSON pointer to value.
+    pub unrecognized: BTreeMap<String, Json>,
+    /// Keys that are accepted and have no effect yet.
+    pub not_yet_effective: Vec<String>,
+}
+
+impl NewTable {
+    /// From a parsed config and schema.
+    #[must_use]
+    pub fn from_parsed(table: crate::spec::ParsedTable, schema: crate::spec::ParsedSchema) -> Self {
+        Self {
+            spec: Arc::new(table.spec),
+            schema: Arc::new(schema.schema),
+            config_json: table.json,
+            schema_json: schema.json,
+            unrecognized: table.unrecognized,
+            not_yet_effective: table.not_yet_effective,
+        }
+    }
+
+    /// The record it would become, with no uid: to try what it asks for before it is made.
+    #[must_use]
+    pub fn draft(&self) -> TableRecord {
+        TableRecord {
+            uid: 0,
+            spec: self.spec.clone(),
+            schema: self.schema.clone(),
+            config_json: self.config_json.clone(),
+            schema_json: self.schema_json.clone(),
+            unrecognized: self.unrecognized.clone(),
+            not_yet_effective: self.not_yet_effective.clone(),
+            created_ms: 0,
+            paused: None,
+            version: 0,
+        }
+    }
+}
+
+/// A table of the cluster.
+#[derive(Debug, Clone)]
+pub struct TableRecord {
+    /// Its identity: a table that was dropped and made again under the same name has another. Counts from 1.
+    pub uid: u64,
+    /// What it should be.
+    pub spec: Arc<TableSpec>,
+    /// Its columns.
+    pub schema: Arc<Schema>,
+    /// Pinot's JSON of the config.
+    pub config_json: Json,
+    /// Pinot's JSON of the schema.
+    pub schema_json: Json,
+    /// Keys that we do not know, JSON pointer to value.
+    pub unrecognized: BTreeMap<String, Json>,
+    /// Keys that are accepted and have no effect yet.
+    pub not_yet_effective: Vec<String>,
+    /// When it was made, wall time in milliseconds since the epoch.
+    pub created_ms: i64,
+    /// Set while consumption is paused by request.
+    pub paused: Option<PauseInfo>,
+    /// Version of its catalog entry.
+    pub version: u64,
+}
+
+/// Why and since when a table is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseInfo {
+    /// A word: `ADMINISTRATIVE`, `STORAGE_QUOTA_EXCEEDED`.
+    pub reason: String,
+    /// What the person who paused it said.
+    pub comment: String,
+    /// When, wall time in milliseconds since the epoch.
+    pub at_ms: i64,
+}
+
+/// A schema that stands on its own: it may have no table yet.
+#[derive(Debug, Clone)]
+pub struct StoredSchema {
+    /// The schema.
+    pub schema: Arc<Schema>,
+    /// Pinot's JSON of it.
+    pub json: Json,
+    /// Version of its catalog entry.
+    pub version: u64,
+}
+
+/// A partition that is to be consumed from `start` on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPartition {
+    /// Which.
+    pub partition: StreamPartition,
+    /// Pinot's number for it.
+    pub partition_group: u32,
+    /// Where it starts.
+    pub start: NextOffset,
+}
+
+/// A segment of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentRecord {
+    /// Its name.
+    pub name: SegmentName,
+    /// The table's identity.
+    pub table_uid: u64,
+    /// The partition that it belongs to.
+    pub partition: StreamPartition,
+    /// Where it stands.
+    pub state: SegmentState,
+    /// Rows it may hold.
+    pub rows_limit: u64,
+    /// When it was made, wall time in milliseconds since the epoch.
+    pub created_ms: i64,
+    /// The schema it is consumed with.
+    pub schema_version: SchemaVersion,
+    /// The instances that hold it.
+    pub replicas: Vec<Arc<str>>,
+    /// Version of its catalog entry.
+    pub version: u64,
+}
+
+/// A segment's three states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SegmentState {
+    /// Being read from here on.
+    Consuming {
+        /// Its first offset.
+        start: NextOffset,
+    },
+    /// Its end is fixed (transaction A) and its successor is being read; it is being built and uploaded.
+    Committing {
+        /// What it covers.
+        range: OffsetRange,
+        /// Why and with what counts it ended.
+        seal: Seal,
+    },
+    /// In the deep store (transaction B).
+    Done {
+        /// What it covers.
+        range: OffsetRange,
+        /// Why and with what counts it ended.
+        seal: Seal,
+        /// Where its file is.
+        artifact: Artifact,
+    },
+}
+
+impl SegmentState {
+    /// Its first offset.
+    #[must_use]
+    pub fn start(&self) -> NextOffset {
+        match self {
+            Self::Consuming { start } => *start,
+            Self::Committing { range, .. } | Self::Done { range, .. } => range.start(),
+        }
+    }
+
+    /// What it covers, once its end is fixed.
+    #[must_use]
+    pub fn range(&self) -> Option<OffsetRange> {
+        match self {
+            Self::Consuming { .. } => None,
+            Self::Committing { range, .. } | Self::Done { range, .. } => Some(*range),
+        }
+    }
+
+    /// One past its last offset, once its end is fixed.
+    #[must_use]
+    pub fn end(&self) -> Option<NextOffset> {
+        self.range().map(OffsetRange::end)
+    }
+
+    /// The state's word: `CONSUMING`, `COMMITTING` or `DONE`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Consuming { .. } => "CONSUMING",
+            Self::Committing { .. } => "COMMITTING",
+            Self::Done { .. } => "DONE",
+        }
+    }
+}
+
+/// How a segment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seal {
+    /// Why.
+    pub reason: SealReason,
+    /// Its messages, counted.
+    pub accounting: Accounting,
+    /// When, wall time in milliseconds since the epoch.
+    pub at_ms: i64,
+}
+
+/// Why a segment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SealReason {
+    /// Its row limit, fixed by the config.
+    Rows,
+    /// Its age.
+    Time,
+    /// Its row limit, learnt from the size of the segments before.
+    Size,
+    /// Somebody asked, or the table's settings changed.
+    Forced,
+    /// The partition ended.
+    EndOfPartition,
+    /// The node needed its memory.
+    Memory,
+    /// The stream no longer holds what comes next.
+    StreamGap,
+}
+
+impl SealReason {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Rows, Self::Time, Self::Size, Self::Forced, Self::EndOfPartition, Self::Memory, Self::StreamGap];
+
+    /// The word shown to users and stored; Pinot's where it has one.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rows => "rowLimit",
+            Self::Time => "timeLimit",
+            Self::Size => "sizeLimit",
+            Self::Forced => "forceCommitMessageReceived",
+            Self::EndOfPartition => "endOfPartitionGroup",
+            Self::Memory => "memoryLimit",
+            Self::StreamGap => "streamGap",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+/// A built segment file in the deep store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Where, for people.
+    pub uri: String,
+    /// Where, below the deep store's root.
+    pub key: String,
+    /// Check sum of the file.
+    pub crc: u32,
+    /// Its size.
+    pub byte_count: u64,
+    /// Its rows.
+    pub rows: u64,
+    /// Smallest time of its rows, milliseconds since the epoch, where the table has a time column.
+    pub min_time_ms: Option<i64>,
+    /// Greatest time of its rows, milliseconds since the epoch.
+    pub max_time_ms: Option<i64>,
+    /// When it was built, wall time in milliseconds since the epoch.
+    pub built_ms: i64,
+    /// When it was uploaded, wall time in milliseconds since the epoch.
+    pub uploaded_ms: i64,
+}
+
+/// A chain of segments that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// A range does not follow its predecessor's.
+    #[error("segment {segment}: {source}")]
+    Range {
+        /// Which.
+        segment: SegmentName,
+        /// How.
+        source: RangeError,
+    },
+    /// Sequence numbers are not one apart.
+    #[error("segment {segment} comes after sequence {previous}: sequence numbers are one apart")]
+    Sequence {
+        /// Which.
+        segment: SegmentName,
+        /// The one before it.
+        previous: u32,
+    },
+    /// A segment follows one whose end is not fixed.
+    #[error("segment {segment} comes after one that is still consuming")]
+    AfterOpen {
+        /// Which.
+        segment: SegmentName,
+    },
+    /// The records are not all of one partition.
+    #[error("segment {segment} is of partition {found}, the chain is of {expected}")]
+    Partition {
+        /// Which.
+        segment: SegmentName,
+        /// The chain's.
+        expected: StreamPartition,
+        /// Its own.
+        found: StreamPartition,
+    },
+}
+
+/// Checks the records of one partition, in order: sequence numbers are one apart, each range starts where its predecessor
+/// ended or a recorded skip leads there, and only the last may still be consuming.
+pub fn chain(records: &[SegmentRecord], skips: &[Skip]) -> Result<(), ChainError> {
+    for pair in records.windows(2) {
+        let [before, record] = pair else { continue };
+        let segment = record.name.clone();
+        if before.partition != record.partition {
+            let (expected, found) = (before.partition.clone(), record.partition.clone());
+            return Err(ChainError::Partition { segment, expected, found });
+        }
+        if record.name.sequence != before.name.sequence + 1 {
+            return Err(ChainError::Sequence { segment, previous: before.name.sequence });
+        }
+        let Some(end) = before.state.end() else { return Err(ChainError::AfterOpen { segment }) };
+        let follows = OffsetRange::empty(record.state.start()).follows(end, skips);
+        follows.map_err(|source| ChainError::Range { segment, source })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_types::{SkipReason, TableName, TopicName};
+
+    fn range(start: u64, end: u64) -> OffsetRange {
+        OffsetRange::try_new(NextOffset::new(start), NextOffset::new(end)).unwrap()
+    }
+
+    fn record(sequence: u32, state: SegmentState) -> SegmentRecord {
+        SegmentRecord {
+            name: SegmentName::new(TableName::parse("t").unwrap(), 0, sequence, 0),
+            table_uid: 1,
+            partition: StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 0 },
+            state,
+            rows_limit: 1,
+            created_ms: 0,
+            schema_version: SchemaVersion(1),
+            replicas: vec![],
+            version: 1,
+        }
+    }
+
+    fn committing(sequence: u32, start: u64, end: u64) -> SegmentRecord {
+        let seal = Seal { reason: SealReason::Rows, accounting: Accounting::default(), at_ms: 0 };
+        record(sequence, SegmentState::Committing { range: range(start, end), seal })
+    }
+
+    fn consuming(sequence: u32, start: u64) -> SegmentRecord {
+        record(sequence, SegmentState::Consuming { start: NextOffset::new(start) })
+    }
+
+    #[test]
+    fn a_chain_has_no_hole_that_is_not_on_the_record() {
+        let skip = Skip { range: range(9, 12), reason: SkipReason::Retention, at_ms: 0 };
+        assert_eq!(chain(&[committing(0, 0, 5), committing(1, 5, 9), consuming(2, 9)], &[]), Ok(()));
+        assert_eq!(chain(&[committing(0, 0, 9), consuming(1, 12)], &[skip]), Ok(()));
+        let hole = chain(&[committing(0, 0, 9), consuming(1, 12)], &[]);
+        assert!(matches!(hole, Err(ChainError::Range { .. })), "{hole:?}");
+        let overlap = chain(&[committing(0, 0, 9), consuming(1, 8)], &[skip]);
+        assert!(matches!(overlap, Err(ChainError::Range { .. })), "{overlap:?}");
+        let gap = chain(&[committing(0, 0, 9), consuming(2, 9)], &[]);
+        assert!(matches!(gap, Err(ChainError::Sequence { previous: 0, .. })), "{gap:?}");
+        let open = chain(&[consuming(0, 0), consuming(1, 0)], &[]);
+        assert!(matches!(open, Err(ChainError::AfterOpen { .. })), "{open:?}");
+    }
+
+    #[test]
+    fn seal_reasons_read_what_they_print() {
+        for reason in SealReason::ALL {
+            assert_eq!(SealReason::parse(reason.as_str()), Some(reason));
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The one place that knows Pinot's JSON spelling of schemas and table configs.
+//!
+//! What is read becomes the validated nouns of `weir-types`; every wrong value is named with its path, what was written
+//! and what would be right, all at once. A key that Pinot knows and that would change rows or answers but is not built is
+//! refused; one that only changes speed is accepted and listed; a key that nobody knows is kept and reported.
+
+mod change;
+mod date_format;
+mod error;
+mod indexes;
+mod keys;
+mod period;
+mod read;
+mod redact;
+mod reference;
+mod schema;
+mod shape;
+mod stream;
+mod table;
+mod walk;
+
+pub use change::check_schema_change;
+pub use error::{SpecError, SpecErrors};
+pub use redact::{is_secret, redacted};
+pub use reference::key_reference;
+pub use schema::{ParsedSchema, parse_schema};
+pub use table::{Capabilities, DecoderKnown, ParsedTable, parse_table};
+
+pub(crate) use table::reread_table;

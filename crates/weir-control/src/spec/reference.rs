@@ -1,0 +1,67 @@
+//! The reference page of table-config keys, written from the table of keys.
+
+use crate::spec::keys::{CLIENT_KEYS, STREAM_KEYS, TABLE_KEYS, Treatment};
+use std::fmt::Write;
+
+const HEAD: &str = "\
+# Table config keys
+
+Weir reads Apache Pinot's table-config JSON. What becomes of each key:
+
+- **read**: it has its effect.
+- **refused**: it would change rows or answers and is not built; the table is not made, and the error says what to do.
+  A value that asks for nothing (`false`, `null`, an empty list, `NONE`) is accepted.
+- **listed**: it would change speed or placement only; it is accepted and listed under `notYetEffective`.
+- **ignored**: it means nothing here.
+
+Any other key is kept and reported under `unrecognizedProperties`. Values may be text, numbers or booleans.
+
+Two keys are Weir's own, both in the stream map:
+
+- `stream.<type>.error.policy`: what happens with a record that cannot be read or typed: `quarantine` (default: kept with
+  its bytes and reason), `drop` (counted), `halt` (the partition stops in front of it; `stopOnDecodeError=true` means the
+  same).
+- `stream.<type>.lagging.after`: a partition that is behind its stream by more than this is LAGGING; a period (`30s`) or
+  milliseconds, default 30 s.
+
+The offset criterion `stream.<type>.consumer.prop.auto.offset.reset` takes `smallest` or `earliest`, `largest` or `latest`
+(default), a period (`2d`: that long ago) or an ISO-8601 instant.
+
+This page is written from the table in `crates/weir-control/src/spec/keys.rs`; `WEIR_BLESS=1 cargo test -p weir-control
+key_reference` writes it again.
+";
+
+/// The page's text.
+#[must_use]
+pub fn key_reference() -> String {
+    let mut page = HEAD.to_owned();
+    table(&mut page, "Table", TABLE_KEYS, |path| path.replace(".[]", "[]"));
+    table(&mut page, "Stream map", STREAM_KEYS, |path| path.replace("stream.T.", "stream.<type>."));
+    // Writing to a String does not fail.
+    writeln!(page, "| {CLIENT_KEYS} | read | handed to the client |").ok();
+    page
+}
+
+fn table(page: &mut String, title: &str, keys: &[(&str, Treatment)], shown: impl Fn(&str) -> String) {
+    writeln!(page, "\n## {title}\n\n| key | is | because |\n|---|---|---|").ok();
+    for (path, treatment) in keys {
+        writeln!(page, "| `{}` | {} | {} |", shown(path), treatment.word(), treatment.note()).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn key_reference_is_as_the_page_says() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/table-config.md");
+        if std::env::var_os("WEIR_BLESS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, key_reference()).unwrap();
+        }
+        let page = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(page == key_reference(), "{} is not up to date: run with WEIR_BLESS=1", path.display());
+    }
+}

@@ -1,0 +1,424 @@
+//! Stream maps: topic, decoder, start, client settings, flush thresholds, error policy.
+
+use crate::spec::{
+    period::{byte_size, instant_ms, period, period_or_millis},
+    read::{At, Findings, scalar_text},
+    table::{DecoderKnown, Decoders},
+    walk::walk_stream,
+};
+use serde_json::Value as Json;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use weir_types::{ErrorPolicy, FlushPolicy, RowsThreshold, StartAt, StreamSpec, TopicName};
+
+/// Rows per node where no threshold is given.
+const DEFAULT_ROWS: u64 = 5_000_000;
+/// Rows of the first segment where the threshold is a size.
+const DEFAULT_INITIAL_ROWS: u64 = 100_000;
+/// Size of a segment where the threshold is a size but says none.
+const DEFAULT_SEGMENT_BYTES: u64 = 200 << 20;
+/// Age of a segment.
+const DEFAULT_AGE: Duration = Duration::from_secs(6 * 3600);
+/// Waiting for messages.
+const DEFAULT_FETCH: Duration = Duration::from_secs(5);
+/// A partition behind its stream by more than this is LAGGING.
+const DEFAULT_LAGGING: Duration = Duration::from_secs(30);
+/// Partitions that a stream of our own may be asked to make: more would be a slip of the key.
+const MOST_PARTITIONS: u64 = 10_000;
+
+/// What the stream maps of a table say.
+pub(super) struct Streams {
+    pub(super) streams: Vec<StreamSpec>,
+    pub(super) flush: FlushPolicy,
+    pub(super) error_policy: ErrorPolicy,
+    pub(super) lagging_after: Duration,
+    /// Whether one of them wants metadata columns filled, and where it says so.
+    pub(super) metadata: Option<String>,
+}
+
+/// What one map says for the whole table; all maps must say the same.
+#[derive(PartialEq)]
+struct Shared {
+    flush: FlushPolicy,
+    error_policy: ErrorPolicy,
+    lagging_after: Duration,
+}
+
+/// Reads the stream maps of a table from either of their places.
+pub(super) fn streams(
+    root: &At<'_>,
+    stream_types: Option<&[&str]>,
+    decoders: &Decoders<'_>,
+    findings: &mut Findings,
+) -> Streams {
+    let maps = maps(root, findings);
+    let mut found = Streams {
+        streams: vec![],
+        flush: default_flush(),
+        error_policy: ErrorPolicy::Quarantine,
+        lagging_after: DEFAULT_LAGGING,
+        metadata: None,
+    };
+    let mut first: Option<(Shared, Arc<str>)> = None;
+    let mut topics = BTreeSet::new();
+    for (position, map) in maps.iter().enumerate() {
+        if !map.value.is_some_and(Json::is_object) {
+            findings.wrong(map, "must be a map of stream settings");
+            continue;
+        }
+        let reader = MapReader { map: map.clone(), stream_type: stream_type(map, stream_types, findings) };
+        let (stream, shared) = reader.read(position, decoders, findings);
+        if reader.truth("metadata.populate") {
+            found.metadata = Some(reader.own("metadata.populate").path);
+        }
+        match &first {
+            None => first = Some((shared, reader.stream_type.clone())),
+            Some((first, of_first)) => {
+                if *of_first != reader.stream_type && !of_first.is_empty() && !reader.stream_type.is_empty() {
+                    findings.wrong(
+                        &map.key("streamType"),
+                        format!("all stream maps have one type, the first has {of_first}"),
+                    );
+                }
+                if *first != shared {
+                    let reason = "flush thresholds, error policy and lagging.after must be the same in all stream maps";
+                    findings.wrong(&At::place(map.path.clone(), None), reason);
+                }
+            }
+        }
+        if let Some(stream) = stream {
+            if !topics.insert(stream.topic.clone()) {
+                findings
+                    .wrong(&reader.own("topic.name"), "a topic may be read once: another stream map has it already");
+            }
+            found.streams.push(stream);
+        }
+    }
+    if let Some((shared, _)) = first {
+        found.flush = shared.flush;
+        found.error_policy = shared.error_policy;
+        found.lagging_after = shared.lagging_after;
+    }
+    found
+}
+
+fn default_flush() -> FlushPolicy {
+    FlushPolicy { rows: RowsThreshold::PerNode(DEFAULT_ROWS), max_age: DEFAULT_AGE, variance_fraction: 0.0 }
+}
+
+/// The maps, from their new place or their old one, never from both.
+fn maps<'a>(root: &At<'a>, findings: &mut Findings) -> Vec<At<'a>> {
+    let new = root.keys("ingestionConfig.streamIngestionConfig.streamConfigMaps");
+    let old = root.keys("tableIndexConfig.streamConfigs");
+    if !new.is_absent() && !old.is_absent() {
+        findings.wrong(&At::place(old.path.clone(), None), format!("is given beside {}: remove one of them", new.path));
+    }
+    if new.is_absent() && old.is_absent() {
+        findings.wrong(
+            &new,
+            "a REALTIME table needs at least one stream map here, or one map in tableIndexConfig.streamConfigs",
+        );
+        return vec![];
+    }
+    if new.is_absent() {
+        return vec![old];
+    }
+    let maps = new.items();
+    if maps.is_empty() {
+        findings.wrong(&new, "must be a list of at least one stream map");
+    }
+    maps
+}
+
+/// The stream's type; empty where it cannot be read: then nothing is said of its keys.
+fn stream_type(map: &At<'_>, known: Option<&[&str]>, findings: &mut Findings) -> Arc<str> {
+    let at = map.key("streamType");
+    if at.is_absent() {
+        findings.wrong(&at, format!("must name the stream's type{}", one_of(known)));
+    }
+    let name: Arc<str> = findings.text(&at).unwrap_or_default().trim().to_ascii_lowercase().into();
+    if let Some(known) = known
+        && !name.is_empty()
+        && !known.contains(&&*name)
+    {
+        findings.wrong(&at, format!("is not a stream type that can be read{}", one_of(Some(known))));
+        return "".into();
+    }
+    name
+}
+
+fn one_of(known: Option<&[&str]>) -> String {
+    known.map_or_else(String::new, |known| format!(": {} can", known.join(", ")))
+}
+
+struct MapReader<'a> {
+    map: At<'a>,
+    stream_type: Arc<str>,
+}
+
+impl<'a> MapReader<'a> {
+    /// The value under `stream.<type>.<key>`.
+    fn own(&self, key: &str) -> At<'a> {
+        self.map.key(&format!("stream.{}.{key}", self.stream_type))
+    }
+
+    fn truth(&self, key: &str) -> bool {
+        self.own(key).value.and_then(scalar_text).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"))
+    }
+
+    /// The first of several spellings that is there; the first spelling's place where none is.
+    fn either(&self, keys: &[&str]) -> At<'a> {
+        let found = keys.iter().map(|key| self.map.key(key)).find(|at| !at.is_absent());
+        found.unwrap_or_else(|| self.map.key(keys[0]))
+    }
+
+    fn read(&self, position: usize, decoders: &Decoders<'_>, findings: &mut Findings) -> (Option<StreamSpec>, Shared) {
+        let for_client = walk_stream(&self.map, &self.stream_type, findings);
+        let topic = self.topic(findings);
+        let decoder = self.decoder(position, decoders, findings);
+        let fetch = self.millis(&self.own("fetch.timeout.millis"), findings).unwrap_or(DEFAULT_FETCH);
+        let start_at = self.start_at(findings);
+        let settings = self.settings(&for_client, findings);
+        let shared = Shared {
+            flush: self.flush(findings),
+            error_policy: self.error_policy(findings),
+            lagging_after: self.lagging_after(findings),
+        };
+        let stream = topic.zip(decoder).map(|(topic, decoder)| StreamSpec {
+            stream_type: self.stream_type.clone(),
+            topic,
+            start_at,
+            decoder,
+            decoder_settings: self.decoder_settings(),
+            settings,
+            fetch_timeout: fetch,
+        });
+        (stream, shared)
+    }
+
+    fn topic(&self, findings: &mut Findings) -> Option<TopicName> {
+        let at = self.own("topic.name");
+        if at.is_absent() {
+            if !self.stream_type.is_empty() {
+                findings.wrong(&at, "must name the topic to read");
+            }
+            return None;
+        }
+        match TopicName::parse(findings.text(&at)?.trim()) {
+            Ok(topic) => Some(topic),
+            Err(error) => {
+                findings.wrong(&at, error.reason);
+                None
+            }
+        }
+    }
+
+    fn decoder(&self, position: usize, decoders: &Decoders<'_>, findings: &mut Findings) -> Option<Arc<str>> {
+        let at = self.own("decoder.class.name");
+        if let Decoders::Stored(names) = decoders {
+            return names.get(position).map(|name| (**name).into());
+        }
+        if at.is_absent() {
+            if !self.stream_type.is_empty() {
+                findings.wrong(&at, "must name the decoder: json, or Pinot's JSONMessageDecoder");
+            }
+            return None;
+        }
+        let class = findings.text(&at)?;
+        let Decoders::Ask(ask) = decoders else { return None };
+        match ask(class.trim()) {
+            DecoderKnown::Yes(name) => Some(name.into()),
+            DecoderKnown::Known => {
+                findings.wrong(&at, "this decoder is not built yet: write the topic as JSON and use json");
+                None
+            }
+            DecoderKnown::Unknown => {
+                findings.wrong(&at, "is not a decoder: json, or Pinot's JSONMessageDecoder, is");
+                None
+            }
+        }
+    }
+
+    fn decoder_settings(&self) -> BTreeMap<String, String> {
+        let prefix = format!("stream.{}.decoder.prop.", self.stream_type);
+        let setting =
+            |(key, at): (&str, At<'_>)| Some((key.strip_prefix(&prefix)?.to_owned(), at.value.and_then(scalar_text)?));
+        self.map.entries().into_iter().filter_map(setting).collect()
+    }
+
+    fn start_at(&self, findings: &mut Findings) -> StartAt {
+        let at = self.own("consumer.prop.auto.offset.reset");
+        let Some(text) = findings.text(&at) else { return StartAt::Latest };
+        match text.trim().to_ascii_lowercase().as_str() {
+            "smallest" | "earliest" => return StartAt::Earliest,
+            "largest" | "latest" => return StartAt::Latest,
+            _ => {}
+        }
+        if let Some(ago) = period(&text) {
+            return StartAt::Ago(ago);
+        }
+        if let Some(ms) = instant_ms(&text) {
+            return StartAt::TimestampMs(ms);
+        }
+        findings
+            .wrong(&at, "must be smallest, largest, a period such as 2d, or an instant such as 2026-01-01T00:00:00Z");
+        StartAt::Latest
+    }
+
+    fn settings(&self, for_client: &[(&str, At<'_>)], findings: &mut Findings) -> BTreeMap<String, String> {
+        let mut settings = BTreeMap::new();
+        for (key, at) in for_client {
+            let text = findings.text(at);
+            if text.as_deref().is_some_and(refers_elsewhere) {
+                findings.wrong(at, "secrets are not looked up through config providers: write the value");
+            }
+            settings.extend(text.map(|text| ((*key).to_owned(), text)));
+        }
+        match &*self.stream_type {
+            "kafka" => {
+                let brokers = self.own("broker.list");
+                match findings.text(&brokers) {
+                    Some(text) if !text.trim().is_empty() => {
+                        settings.insert("bootstrap.servers".into(), text.trim().to_owned());
+                    }
+                    _ => findings.wrong(&brokers, "must list the brokers: host:port, separated by commas"),
+                }
+                let isolation = self.own("isolation.level");
+                if let Some(text) = findings.text(&isolation) {
+                    if !["read_committed", "read_uncommitted"].contains(&text.as_str()) {
+                        findings.wrong(&isolation, "must be read_committed or read_uncommitted");
+                    }
+                    settings.insert("isolation.level".into(), text);
+                }
+            }
+            "local" | "memory" => {
+                let at = self.own("partitions");
+                let partitions = findings.count(&at, 1).unwrap_or(1);
+                if partitions > MOST_PARTITIONS {
+                    findings.wrong(&at, format!("must be at most {MOST_PARTITIONS}"));
+                }
+                settings.insert("partitions".into(), partitions.to_string());
+            }
+            _ => {}
+        }
+        settings
+    }
+
+    fn flush(&self, findings: &mut Findings) -> FlushPolicy {
+        let age = self.either(&["realtime.segment.flush.threshold.time", "realtime.segment.flush.threshold.time.llc"]);
+        let max_age = match findings.text(&age) {
+            None => DEFAULT_AGE,
+            Some(text) => period_or_millis(&text).filter(|age| !age.is_zero()).unwrap_or_else(|| {
+                findings.wrong(&age, "must be a period such as 6h, or milliseconds, and more than 0");
+                DEFAULT_AGE
+            }),
+        };
+        let variance = self.map.key("realtime.segment.flush.threshold.variance.fraction");
+        let variance_fraction = findings.text(&variance).map_or(0.0, |text| {
+            let number = text.trim().parse::<f64>().ok().filter(|number| (0.0..0.5).contains(number));
+            number.unwrap_or_else(|| {
+                findings.wrong(&variance, "must be a number in [0, 0.5)");
+                0.0
+            })
+        });
+        FlushPolicy { rows: self.rows(findings), max_age, variance_fraction }
+    }
+
+    fn rows(&self, findings: &mut Findings) -> RowsThreshold {
+        let rows_at = self.either(&[
+            "realtime.segment.flush.threshold.rows",
+            "realtime.segment.flush.threshold.rows.llc",
+            "realtime.segment.flush.threshold.size",
+            "realtime.segment.flush.threshold.size.llc",
+        ]);
+        let rows = rows_at.value.and_then(scalar_text).map(|text| text.trim().parse::<u64>());
+        if let Some(Err(_)) = rows {
+            let hint = if rows_at.path.contains("threshold.size") {
+                "is a number of rows in spite of its name; a size in bytes goes into realtime.segment.flush.threshold.segment.size"
+            } else {
+                "must be a whole number of rows, 0 or more"
+            };
+            findings.wrong(&rows_at, hint);
+        }
+        let rows = rows.and_then(Result::ok);
+        let segment_rows_at = self.either(&[
+            "realtime.segment.flush.threshold.segment.rows",
+            "realtime.segment.flush.threshold.segment.rows.llc",
+        ]);
+        let segment_rows = findings.count(&segment_rows_at, 0).unwrap_or(0);
+        let size_at = self.either(&[
+            "realtime.segment.flush.threshold.segment.size",
+            "realtime.segment.flush.threshold.segment.size.llc",
+            "realtime.segment.flush.desired.size",
+            "realtime.segment.flush.desired.size.llc",
+        ]);
+        let size = findings.text(&size_at).and_then(|text| {
+            let size = byte_size(&text);
+            if size.is_none() {
+                findings.wrong(&size_at, "must be a size such as 200M or 1.5G");
+            }
+            size
+        });
+        let initial_at = self.map.key("realtime.segment.flush.autotune.initialRows");
+        let initial_rows = findings.count(&initial_at, 1).unwrap_or(DEFAULT_INITIAL_ROWS);
+        let size = size.unwrap_or(0);
+        let given = [(rows.unwrap_or(0), &rows_at), (segment_rows, &segment_rows_at), (size, &size_at)];
+        let given: Vec<&At<'_>> = given.into_iter().filter(|(number, _)| *number > 0).map(|(_, at)| at).collect();
+        if let [first, second, ..] = given.as_slice() {
+            findings
+                .wrong(second, format!("only one row or size threshold may be above 0, {} is one already", first.path));
+        }
+        if segment_rows > 0 {
+            RowsThreshold::PerSegment(segment_rows)
+        } else if let Some(rows) = rows.filter(|rows| *rows > 0) {
+            RowsThreshold::PerNode(rows)
+        } else if size > 0 || rows == Some(0) {
+            let segment_bytes = if size > 0 { size } else { DEFAULT_SEGMENT_BYTES };
+            RowsThreshold::BySize { segment_bytes, initial_rows }
+        } else {
+            RowsThreshold::PerNode(DEFAULT_ROWS)
+        }
+    }
+
+    fn error_policy(&self, findings: &mut Findings) -> ErrorPolicy {
+        let stop = self.map.key("stopOnDecodeError");
+        let halts = findings.boolean(&stop).unwrap_or(false);
+        let at = self.own("error.policy");
+        let policy = match findings.text(&at).map(|text| text.trim().to_ascii_lowercase()).as_deref() {
+            None if halts => ErrorPolicy::Halt,
+            None | Some("quarantine") => ErrorPolicy::Quarantine,
+            Some("drop") => ErrorPolicy::Drop,
+            Some("halt") => ErrorPolicy::Halt,
+            Some(_) => {
+                findings.wrong(&at, "must be quarantine, drop or halt");
+                ErrorPolicy::Quarantine
+            }
+        };
+        if halts && policy != ErrorPolicy::Halt {
+            findings.wrong(&stop, format!("contradicts {}: remove one of them", at.path));
+        }
+        policy
+    }
+
+    fn lagging_after(&self, findings: &mut Findings) -> Duration {
+        self.millis(&self.own("lagging.after"), findings).unwrap_or(DEFAULT_LAGGING)
+    }
+
+    fn millis(&self, at: &At<'_>, findings: &mut Findings) -> Option<Duration> {
+        let text = findings.text(at)?;
+        let read = period_or_millis(&text).filter(|duration| !duration.is_zero());
+        if read.is_none() {
+            findings.wrong(at, "must be a period such as 30s, or milliseconds, and more than 0");
+        }
+        read
+    }
+}
+
+/// Whether a value is a reference for a config provider: `${file:/path:key}`.
+fn refers_elsewhere(text: &str) -> bool {
+    let inside = text.split_once("${").and_then(|(_, rest)| rest.split_once('}'));
+    inside.is_some_and(|(reference, _)| reference.contains(':'))
+}

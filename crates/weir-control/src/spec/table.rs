@@ -1,0 +1,233 @@
+//! A table config: Pinot's JSON in, a validated `TableSpec` out, with everything that is wrong at once.
+
+use crate::spec::{
+    error::SpecErrors,
+    indexes::indexes,
+    read::{At, Findings},
+    shape::normalised,
+    stream::streams,
+    walk::walk_table,
+};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use weir_types::{ColumnName, FieldKind, Schema, TableKind, TableName, TableSpec};
+
+/// What this node can read, told by who assembles it.
+#[derive(Clone, Copy)]
+pub struct Capabilities<'a> {
+    /// Stream types that can be read.
+    pub stream_types: &'a [&'a str],
+    /// What is known of a decoder's class name.
+    pub decoder: fn(&str) -> DecoderKnown,
+}
+
+/// What is known of a decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecoderKnown {
+    /// It can be used, under this name.
+    Yes(&'static str),
+    /// It is one of Pinot's and is not built.
+    Known,
+    /// Nobody knows it.
+    Unknown,
+}
+
+/// Where the names of decoders come from.
+pub(super) enum Decoders<'a> {
+    /// From the class names in the config.
+    Ask(fn(&str) -> DecoderKnown),
+    /// From a stored record, by the position of the stream.
+    Stored(&'a [String]),
+}
+
+/// A table config that was read.
+#[derive(Debug, Clone)]
+pub struct ParsedTable {
+    /// What the table should be.
+    pub spec: TableSpec,
+    /// The config as it is stored and shown: with its kind in the name, text in the stream maps, nothing removed.
+    pub json: Json,
+    /// Keys that we do not know, JSON pointer to value.
+    pub unrecognized: BTreeMap<String, Json>,
+    /// Paths of keys that are accepted and have no effect yet.
+    pub not_yet_effective: Vec<String>,
+}
+
+/// Reads a table config and checks it against its schema where there is one. All errors come at once.
+pub fn parse_table(
+    json: &Json,
+    schema: Option<&Schema>,
+    capabilities: &Capabilities<'_>,
+) -> Result<ParsedTable, SpecErrors> {
+    let decoders = Decoders::Ask(capabilities.decoder);
+    let (spec, findings) = interpret(json, schema, Some(capabilities.stream_types), &decoders);
+    match spec {
+        Some(spec) if findings.errors.is_empty() => Ok(parsed(json, spec, findings)),
+        _ => Err(findings.into_errors()),
+    }
+}
+
+/// Reads a config that was accepted before. A check that a later release made stricter does not keep a table from being
+/// opened: only what cannot be understood at all is an error.
+pub(crate) fn reread_table(json: &Json, schema: &Schema, decoders: &[String]) -> Result<ParsedTable, SpecErrors> {
+    let (spec, findings) = interpret(json, Some(schema), None, &Decoders::Stored(decoders));
+    let Some(spec) = spec.filter(|spec| spec.streams.len() == decoders.len()) else {
+        return Err(findings.into_errors());
+    };
+    for error in &findings.errors {
+        tracing::warn!(table = %spec.name, %error, "a stored table config would not be accepted today");
+    }
+    Ok(parsed(json, spec, findings))
+}
+
+fn parsed(json: &Json, spec: TableSpec, findings: Findings) -> ParsedTable {
+    ParsedTable {
+        json: normalised(json, &spec.name),
+        spec,
+        unrecognized: findings.unrecognized,
+        not_yet_effective: findings.not_yet_effective,
+    }
+}
+
+/// The spec where there is enough to make one, and what was found on the way.
+fn interpret(
+    json: &Json,
+    schema: Option<&Schema>,
+    stream_types: Option<&[&str]>,
+    decoders: &Decoders<'_>,
+) -> (Option<TableSpec>, Findings) {
+    let mut findings = Findings::default();
+    let root = At::root(json);
+    if !json.is_object() {
+        findings.wrong(&root, "a table config is a JSON object");
+        return (None, findings);
+    }
+    walk_table(&root, &mut findings);
+    let name = name(&root, &mut findings);
+    let time_column = time_column(&root, schema, &mut findings);
+    let replication = replication(&root, &mut findings);
+    let streams = streams(&root, stream_types, decoders, &mut findings);
+    let indexes = indexes(&root, schema, &mut findings);
+    if let (Some(schema), Some(path)) = (schema, &streams.metadata) {
+        metadata_columns(schema, path, &mut findings);
+    }
+    let table_nulls = findings.boolean(&root.keys("tableIndexConfig.nullHandlingEnabled")).unwrap_or(false);
+    let ingestion = root.key("ingestionConfig");
+    let row_time_check = findings.boolean(&ingestion.key("rowTimeValueCheck")).unwrap_or(false);
+    let continue_on_error = findings.boolean(&ingestion.key("continueOnError")).unwrap_or(false);
+    if row_time_check && time_column.is_none() {
+        let at = ingestion.key("rowTimeValueCheck");
+        findings.wrong(&at, "needs a time column to check: name one in segmentsConfig.timeColumnName, or set false");
+    }
+    let spec = name.filter(|_| !streams.streams.is_empty()).map(|name| TableSpec {
+        name,
+        kind: TableKind::Realtime,
+        time_column,
+        replication,
+        streams: streams.streams,
+        flush: streams.flush,
+        sorted_column: indexes.sorted_column,
+        indexes: indexes.columns,
+        null_handling: table_nulls || schema.is_some_and(|schema| schema.column_based_null_handling),
+        row_time_check,
+        continue_on_error,
+        error_policy: streams.error_policy,
+        lagging_after: streams.lagging_after,
+    });
+    (spec, findings)
+}
+
+fn name(root: &At<'_>, findings: &mut Findings) -> Option<TableName> {
+    let (name_at, type_at) = (root.key("tableName"), root.key("tableType"));
+    let kind = findings.text(&type_at).map(|text| text.trim().to_ascii_uppercase());
+    match kind.as_deref() {
+        Some("REALTIME") => {}
+        Some("OFFLINE") => {
+            findings.wrong(
+                &type_at,
+                "OFFLINE tables are not built yet: make it REALTIME and load the rows through a stream",
+            );
+        }
+        None if type_at.is_absent() => findings.wrong(&type_at, "must be REALTIME"),
+        Some(_) => findings.wrong(&type_at, "must be REALTIME"),
+        None => {}
+    }
+    if name_at.is_absent() {
+        findings.wrong(&name_at, "must name the table");
+    }
+    let text = findings.text(&name_at)?;
+    if text.ends_with("_OFFLINE") && kind.as_deref() == Some("REALTIME") {
+        findings.wrong(&name_at, "ends in _OFFLINE but tableType is REALTIME: make them agree");
+    }
+    let name = match TableName::parse(&text) {
+        Ok(name) => name,
+        Err(error) => {
+            findings.wrong(&name_at, error.reason);
+            return None;
+        }
+    };
+    let schema_at = root.keys("segmentsConfig.schemaName");
+    if findings.text(&schema_at).is_some_and(|schema| !schema.is_empty() && schema != name.as_str()) {
+        findings.wrong(&schema_at, format!("a table's schema has the table's name: set {name}, or remove it"));
+    }
+    Some(name)
+}
+
+fn time_column(root: &At<'_>, schema: Option<&Schema>, findings: &mut Findings) -> Option<ColumnName> {
+    let at = root.keys("segmentsConfig.timeColumnName");
+    let text = findings.text(&at).filter(|text| !text.is_empty())?;
+    let column = match ColumnName::parse(&text) {
+        Ok(column) => column,
+        Err(error) => {
+            findings.wrong(&at, error.reason);
+            return None;
+        }
+    };
+    match schema.map(|schema| schema.field(&text)) {
+        Some(None) => {
+            findings.wrong(&at, "the schema has no such column: add it to dateTimeFieldSpecs, or correct the name");
+            return None;
+        }
+        Some(Some(field)) if field.kind != FieldKind::DateTime => {
+            findings.wrong(&at, "the time column must be one of the schema's dateTimeFieldSpecs, with a format");
+            return None;
+        }
+        _ => {}
+    }
+    Some(column)
+}
+
+fn replication(root: &At<'_>, findings: &mut Findings) -> u32 {
+    let segments = root.key("segmentsConfig");
+    let mut wanted = None;
+    for key in ["replicasPerPartition", "replication"] {
+        let at = segments.key(key);
+        let Some(count) = findings.count(&at, 1) else { continue };
+        match u32::try_from(count).ok().filter(|count| *count <= 1000) {
+            Some(count) if wanted.is_none() => {
+                if count > 1 {
+                    findings.not_yet(at.path);
+                }
+                wanted = Some(count);
+            }
+            Some(_) => {}
+            None => findings.wrong(&at, "must be at most 1000"),
+        }
+    }
+    wanted.unwrap_or(1)
+}
+
+/// Columns that would be filled from a message's headers and metadata stay empty: better said than seen.
+fn metadata_columns(schema: &Schema, path: &str, findings: &mut Findings) {
+    let filled = |name: &str| name.starts_with("__header$") || name.starts_with("__metadata$") || name == "__key";
+    let columns: Vec<&str> =
+        schema.fields().iter().map(|field| field.name.as_str()).filter(|name| filled(name)).collect();
+    if !columns.is_empty() {
+        let reason = format!(
+            "columns are not filled from message headers and metadata yet: set false and remove {} from the schema",
+            columns.join(", ")
+        );
+        let value = Json::Bool(true);
+        findings.wrong(&At::place(path, Some(&value)), reason);
+    }
+}

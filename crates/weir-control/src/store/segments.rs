@@ -1,0 +1,306 @@
+//! Segments: started, fixed (transaction A), finished (transaction B); and the offsets that were passed over.
+
+use crate::{
+    catalog::{Check, Op},
+    flush::FlushMemory,
+    records::{Artifact, NewPartition, Seal, SegmentRecord, SegmentState, TableRecord, chain},
+    store::{Store, StoreError, TRIES, keys, stored, tables::no_table},
+};
+use std::{collections::BTreeMap, sync::Arc};
+use weir_types::{OffsetRange, SchemaVersion, SegmentName, Skip, StreamPartition, TableName, TopicName};
+
+/// A table as it stood when a change below it began.
+struct Guard {
+    key: String,
+    version: u64,
+    schema_version: SchemaVersion,
+}
+
+impl Guard {
+    fn check(&self) -> Check {
+        Check::at(&self.key, self.version)
+    }
+}
+
+impl Store {
+    /// All segments of a table, ordered by topic, partition and sequence.
+    pub async fn segments(&self, table: &TableRecord) -> Result<Vec<SegmentRecord>, StoreError> {
+        self.segments_under(&keys::segments(table.uid)).await
+    }
+
+    /// The segments of one partition, in order.
+    pub async fn segments_of(
+        &self,
+        table: &TableRecord,
+        partition: &StreamPartition,
+    ) -> Result<Vec<SegmentRecord>, StoreError> {
+        self.segments_under(&keys::segments_of(table.uid, partition)).await
+    }
+
+    async fn segments_under(&self, prefix: &str) -> Result<Vec<SegmentRecord>, StoreError> {
+        let found = self.catalog.list(prefix).await?;
+        found.iter().map(|(key, entry)| stored::decode_segment(key, &entry.value, entry.version)).collect()
+    }
+
+    /// Starts partitions, all in one transaction: each gets its first segment, or its next where the last one's end is
+    /// fixed (the start must follow it, or a recorded skip). Conflict where a partition is being consumed already.
+    pub async fn start_partitions(
+        &self,
+        table: &TableRecord,
+        new: Vec<NewPartition>,
+        rows_limit: u64,
+        now_ms: i64,
+        replicas: &[Arc<str>],
+    ) -> Result<Vec<SegmentRecord>, StoreError> {
+        for _ in 0..TRIES {
+            let guard = self.guard(&table.spec.name, table.uid).await?;
+            let mut last: BTreeMap<StreamPartition, SegmentRecord> = BTreeMap::new();
+            for segment in self.segments(table).await? {
+                last.insert(segment.partition.clone(), segment);
+            }
+            let skips = self.skips(table).await?;
+            let mut checks = vec![guard.check()];
+            let mut ops = Vec::with_capacity(new.len());
+            let mut started = Vec::with_capacity(new.len());
+            for partition in &new {
+                let before = last.get(&partition.partition);
+                let sequence = before.map_or(0, |before| before.name.sequence + 1);
+                let name = SegmentName::new(table.spec.name.clone(), partition.partition_group, sequence, now_ms);
+                let record = SegmentRecord {
+                    name,
+                    table_uid: table.uid,
+                    partition: partition.partition.clone(),
+                    state: SegmentState::Consuming { start: partition.start },
+                    rows_limit,
+                    created_ms: now_ms,
+                    schema_version: guard.schema_version,
+                    replicas: replicas.to_vec(),
+                    version: 0,
+                };
+                if let Some(before) = before {
+                    may_follow(before, &record, &skips)?;
+                    checks.push(Check::at(key_of(before), before.version));
+                }
+                checks.push(Check::absent(key_of(&record)));
+                ops.push(Op::Put(key_of(&record), stored::encode_segment(&record)));
+                last.insert(record.partition.clone(), record.clone());
+                started.push(record);
+            }
+            match self.txn(checks, ops).await? {
+                Ok(version) => {
+                    started.iter_mut().for_each(|record| record.version = version);
+                    return Ok(started);
+                }
+                Err(conflict) if conflict == guard.key => {}
+                Err(conflict) => {
+                    return Err(StoreError::conflict(format!("{conflict} was started by somebody else meanwhile")));
+                }
+            }
+        }
+        Err(StoreError::conflict(format!("table {} is being changed all the time", table.spec.name)))
+    }
+
+    /// Starts one partition.
+    pub async fn start_partition(
+        &self,
+        table: &TableRecord,
+        new: NewPartition,
+        rows_limit: u64,
+        now_ms: i64,
+        replicas: &[Arc<str>],
+    ) -> Result<SegmentRecord, StoreError> {
+        let mut started = self.start_partitions(table, vec![new], rows_limit, now_ms, replicas).await?;
+        started.pop().ok_or_else(|| StoreError::contradiction("no segment was started"))
+    }
+
+    /// Transaction A: fixes a segment's end and starts its successor there, together. Conflict where the segment is not
+    /// as it was read (somebody else fixed it); NotFound where the table is gone.
+    pub async fn fix_end(
+        &self,
+        consuming: &SegmentRecord,
+        range: OffsetRange,
+        seal: Seal,
+        successor_rows_limit: u64,
+        now_ms: i64,
+    ) -> Result<(SegmentRecord, SegmentRecord), StoreError> {
+        let SegmentState::Consuming { start } = consuming.state else {
+            let what = format!("segment {} is {}, its end is fixed", consuming.name, consuming.state.word());
+            return Err(StoreError::conflict(what));
+        };
+        if range.start() != start {
+            let what = format!("segment {} starts at {start}, it cannot cover {range}", consuming.name);
+            return Err(StoreError::contradiction(what));
+        }
+        for _ in 0..TRIES {
+            let guard = self.guard(&consuming.name.table, consuming.table_uid).await?;
+            let state = SegmentState::Committing { range, seal };
+            let committing = SegmentRecord { state, ..consuming.clone() };
+            let name = &consuming.name;
+            let sequence = name.sequence + 1;
+            let successor = SegmentRecord {
+                name: SegmentName::new(name.table.clone(), name.partition_group, sequence, now_ms),
+                state: SegmentState::Consuming { start: range.end() },
+                rows_limit: successor_rows_limit,
+                created_ms: now_ms,
+                schema_version: guard.schema_version,
+                ..consuming.clone()
+            };
+            let checks =
+                vec![guard.check(), Check::at(key_of(consuming), consuming.version), Check::absent(key_of(&successor))];
+            let ops = vec![
+                Op::Put(key_of(&committing), stored::encode_segment(&committing)),
+                Op::Put(key_of(&successor), stored::encode_segment(&successor)),
+            ];
+            match self.txn(checks, ops).await? {
+                Ok(version) => {
+                    return Ok((SegmentRecord { version, ..committing }, SegmentRecord { version, ..successor }));
+                }
+                Err(conflict) if conflict == guard.key => {}
+                Err(_) => return Err(changed(consuming)),
+            }
+        }
+        Err(StoreError::conflict(format!("table {} is being changed all the time", consuming.name.table)))
+    }
+
+    /// Transaction B: the segment's file is in the deep store. Conflict where it is done already or was changed; NotFound
+    /// where the table is gone.
+    pub async fn finish(&self, committing: &SegmentRecord, artifact: Artifact) -> Result<SegmentRecord, StoreError> {
+        let SegmentState::Committing { range, seal } = &committing.state else {
+            let what = format!("segment {} is {}, not COMMITTING", committing.name, committing.state.word());
+            return Err(StoreError::conflict(what));
+        };
+        let state = SegmentState::Done { range: *range, seal: *seal, artifact };
+        self.replace(committing, SegmentRecord { state, ..committing.clone() }, vec![]).await
+    }
+
+    /// Passes offsets over between two segments: the skip is on the record and the consuming segment, which has read
+    /// nothing yet, starts behind it, together.
+    pub async fn record_skip(
+        &self,
+        table: &TableRecord,
+        consuming: &SegmentRecord,
+        skip: Skip,
+    ) -> Result<SegmentRecord, StoreError> {
+        let SegmentState::Consuming { start } = consuming.state else {
+            return Err(StoreError::conflict(format!("segment {} is not consuming any more", consuming.name)));
+        };
+        if skip.range.start() != start || skip.range.is_empty() {
+            let what = format!("segment {} starts at {start}, {} cannot be skipped there", consuming.name, skip.range);
+            return Err(StoreError::contradiction(what));
+        }
+        let moved = SegmentRecord { state: SegmentState::Consuming { start: skip.range.end() }, ..consuming.clone() };
+        let key = keys::skip(table.uid, &consuming.partition, start);
+        let put = Op::Put(key, stored::encode_skip(&consuming.partition, &skip));
+        self.replace(consuming, moved, vec![put]).await
+    }
+
+    /// Remembers that offsets inside a fixed range could not be read again; repeating it is fine.
+    pub async fn record_loss(
+        &self,
+        table: &TableRecord,
+        partition: &StreamPartition,
+        loss: Skip,
+    ) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            let guard = self.guard(&table.spec.name, table.uid).await?;
+            let key = keys::loss(table.uid, partition, loss.range.start());
+            let ops = vec![Op::Put(key, stored::encode_skip(partition, &loss))];
+            if self.txn(vec![guard.check()], ops).await?.is_ok() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::conflict(format!("table {} is being changed all the time", table.spec.name)))
+    }
+
+    /// Offsets passed over between segments, by topic, partition and offset.
+    pub async fn skips(&self, table: &TableRecord) -> Result<Vec<(StreamPartition, Skip)>, StoreError> {
+        self.skips_under(&keys::skips(table.uid)).await
+    }
+
+    /// Offsets of fixed ranges that could not be read again, by topic, partition and offset.
+    pub async fn losses(&self, table: &TableRecord) -> Result<Vec<(StreamPartition, Skip)>, StoreError> {
+        self.skips_under(&keys::losses(table.uid)).await
+    }
+
+    async fn skips_under(&self, prefix: &str) -> Result<Vec<(StreamPartition, Skip)>, StoreError> {
+        let found = self.catalog.list(prefix).await?;
+        found.iter().map(|(key, entry)| stored::decode_skip(key, &entry.value)).collect()
+    }
+
+    /// What sealed segments of a topic taught; nothing where nothing was sealed.
+    pub async fn flush_memory(&self, table: &TableRecord, topic: &TopicName) -> Result<FlushMemory, StoreError> {
+        let key = keys::flush(table.uid, topic);
+        let found = self.catalog.get(&key).await?;
+        found.map_or(Ok(FlushMemory::default()), |entry| stored::decode_memory(&key, &entry.value))
+    }
+
+    /// Remembers what sealed segments taught; the last writer wins, it is a hint.
+    pub async fn put_flush_memory(
+        &self,
+        table: &TableRecord,
+        topic: &TopicName,
+        memory: &FlushMemory,
+    ) -> Result<(), StoreError> {
+        let guard = self.guard(&table.spec.name, table.uid).await?;
+        let ops = vec![Op::Put(keys::flush(table.uid, topic), stored::encode_memory(memory))];
+        self.txn(vec![guard.check()], ops).await?.ok();
+        Ok(())
+    }
+
+    /// Puts a segment's next state, with what belongs to it.
+    async fn replace(
+        &self,
+        before: &SegmentRecord,
+        record: SegmentRecord,
+        mut ops: Vec<Op>,
+    ) -> Result<SegmentRecord, StoreError> {
+        let key = key_of(before);
+        ops.push(Op::Put(key.clone(), stored::encode_segment(&record)));
+        // A dropped table loses its name first and its segments then: the segment may still be there.
+        for _ in 0..TRIES {
+            let guard = self.guard(&before.name.table, before.table_uid).await?;
+            let checks = vec![guard.check(), Check::at(&key, before.version)];
+            match self.txn(checks, ops.clone()).await? {
+                Ok(version) => return Ok(SegmentRecord { version, ..record }),
+                Err(conflict) if conflict == guard.key => {}
+                Err(_) => return Err(changed(before)),
+            }
+        }
+        Err(StoreError::conflict(format!("table {} is being changed all the time", before.name.table)))
+    }
+
+    /// The table as it stands, if it is still the one that is meant.
+    async fn guard(&self, name: &TableName, uid: u64) -> Result<Guard, StoreError> {
+        let key = keys::table(name);
+        let Some(entry) = self.catalog.get(&key).await? else { return Err(no_table(name)) };
+        let table = stored::peek_table(&key, &entry.value)?;
+        if table.uid != uid {
+            let what = format!("table {name} was dropped and made again since");
+            return Err(StoreError::not_found(what));
+        }
+        Ok(Guard { key, version: entry.version, schema_version: SchemaVersion(table.schema_version) })
+    }
+}
+
+fn key_of(segment: &SegmentRecord) -> String {
+    keys::segment(segment.table_uid, &segment.partition, &segment.name)
+}
+
+fn changed(segment: &SegmentRecord) -> StoreError {
+    StoreError::conflict(format!("segment {} was changed by somebody else meanwhile", segment.name))
+}
+
+/// Whether `record` may come after `before`.
+fn may_follow(
+    before: &SegmentRecord,
+    record: &SegmentRecord,
+    skips: &[(StreamPartition, Skip)],
+) -> Result<(), StoreError> {
+    if matches!(before.state, SegmentState::Consuming { .. }) {
+        let what = format!("partition {} is being consumed by segment {}", before.partition, before.name);
+        return Err(StoreError::conflict(what));
+    }
+    let skips: Vec<Skip> =
+        skips.iter().filter(|(partition, _)| *partition == before.partition).map(|(_, skip)| *skip).collect();
+    Ok(chain(&[before.clone(), record.clone()], &skips)?)
+}

@@ -1,0 +1,351 @@
+//! How records lie in the catalog: JSON with a version `v`, read back strictly.
+//!
+//! A table's settings are stored as the JSON they came in and are read again by `spec`, so that there is one reader of
+//! them; the decoders that the registry resolved are stored beside it, since class names are known elsewhere.
+
+use crate::{
+    flush::{FlushMemory, Lesson},
+    records::{Artifact, PauseInfo, Seal, SealReason, SegmentRecord, SegmentState, StoredSchema, TableRecord},
+    spec,
+    store::StoreError,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value as Json;
+use std::{sync::Arc, time::Duration};
+use weir_types::{
+    Accounting, NextOffset, OffsetRange, SchemaVersion, SegmentName, Skip, SkipReason, StreamPartition, TopicName,
+};
+
+/// The version that this release writes; it reads 1 up to this.
+const V: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredTable {
+    v: u32,
+    pub(super) uid: u64,
+    config: Json,
+    schema: Json,
+    pub(super) schema_version: u32,
+    /// Our name of each stream's decoder, in the order of the streams.
+    decoders: Vec<String>,
+    created_ms: i64,
+    paused: Option<StoredPause>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPause {
+    reason: String,
+    comment: String,
+    at_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSchemaJson {
+    v: u32,
+    schema: Json,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSegment {
+    v: u32,
+    name: String,
+    uid: u64,
+    topic: String,
+    partition: u32,
+    rows_limit: u64,
+    created_ms: i64,
+    schema_version: u32,
+    replicas: Vec<Arc<str>>,
+    start: u64,
+    /// Absent while it is consuming.
+    end: Option<u64>,
+    seal: Option<StoredSeal>,
+    artifact: Option<StoredArtifact>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSeal {
+    reason: String,
+    at_ms: i64,
+    counts: StoredCounts,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredCounts {
+    fetched: u64,
+    stored: u64,
+    filtered: u64,
+    tombstones: u64,
+    rejected: u64,
+    replayed: u64,
+    gaps: u64,
+    skipped: u64,
+    rows: u64,
+    altered: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredArtifact {
+    uri: String,
+    key: String,
+    crc: u32,
+    byte_count: u64,
+    rows: u64,
+    min_time_ms: Option<i64>,
+    max_time_ms: Option<i64>,
+    built_ms: i64,
+    uploaded_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSkip {
+    v: u32,
+    topic: String,
+    partition: u32,
+    start: u64,
+    end: u64,
+    reason: String,
+    at_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredMemory {
+    v: u32,
+    rows_per_byte: Option<f64>,
+    last_limit: u64,
+    last: Option<StoredLesson>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLesson {
+    rows: u64,
+    byte_count: u64,
+    rows_limit: u64,
+    age_ms: Option<u64>,
+}
+
+fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("records hold no map with keys other than text")
+}
+
+/// Why stored bytes cannot be read; the key is added by `at`.
+type Reason = String;
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reason> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let version: Version = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if version.v == 0 || version.v > V {
+        return Err(format!("it has version {}, this release reads 1 to {V}", version.v));
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+fn at<T>(key: &str, result: Result<T, Reason>) -> Result<T, StoreError> {
+    result.map_err(|reason| StoreError::Unreadable { key: key.to_owned(), reason })
+}
+
+/// The table's stored form. Its version is not in it: the catalog knows it.
+pub(super) fn encode_table(record: &TableRecord) -> Vec<u8> {
+    encode(&StoredTable {
+        v: V,
+        uid: record.uid,
+        config: record.config_json.clone(),
+        schema: record.schema_json.clone(),
+        schema_version: record.schema.version.0,
+        decoders: record.spec.streams.iter().map(|stream| stream.decoder.to_string()).collect(),
+        created_ms: record.created_ms,
+        paused: record.paused.as_ref().map(|pause| StoredPause {
+            reason: pause.reason.clone(),
+            comment: pause.comment.clone(),
+            at_ms: pause.at_ms,
+        }),
+    })
+}
+
+/// What every change of a segment needs to know of its table.
+pub(super) fn peek_table(key: &str, bytes: &[u8]) -> Result<StoredTable, StoreError> {
+    at(key, read(bytes))
+}
+
+pub(super) fn decode_table(key: &str, bytes: &[u8], version: u64) -> Result<TableRecord, StoreError> {
+    let stored: StoredTable = at(key, read(bytes))?;
+    at(key, table(stored, version))
+}
+
+fn table(stored: StoredTable, version: u64) -> Result<TableRecord, Reason> {
+    let schema = spec::parse_schema(&stored.schema).map_err(|errors| errors.to_string())?;
+    let mut schema = schema.schema;
+    schema.version = SchemaVersion(stored.schema_version);
+    let parsed = spec::reread_table(&stored.config, &schema, &stored.decoders).map_err(|errors| errors.to_string())?;
+    Ok(TableRecord {
+        uid: stored.uid,
+        spec: Arc::new(parsed.spec),
+        schema: Arc::new(schema),
+        config_json: stored.config,
+        schema_json: stored.schema,
+        unrecognized: parsed.unrecognized,
+        not_yet_effective: parsed.not_yet_effective,
+        created_ms: stored.created_ms,
+        paused: stored.paused.map(|StoredPause { reason, comment, at_ms }| PauseInfo { reason, comment, at_ms }),
+        version,
+    })
+}
+
+pub(super) fn encode_schema(json: &Json) -> Vec<u8> {
+    encode(&StoredSchemaJson { v: V, schema: json.clone() })
+}
+
+pub(super) fn decode_schema(key: &str, bytes: &[u8], version: u64) -> Result<StoredSchema, StoreError> {
+    let stored: StoredSchemaJson = at(key, read(bytes))?;
+    let parsed = at(key, spec::parse_schema(&stored.schema).map_err(|errors| errors.to_string()))?;
+    Ok(StoredSchema { schema: Arc::new(parsed.schema), json: parsed.json, version })
+}
+
+pub(super) fn encode_segment(record: &SegmentRecord) -> Vec<u8> {
+    let (seal, artifact) = match &record.state {
+        SegmentState::Consuming { .. } => (None, None),
+        SegmentState::Committing { seal, .. } => (Some(seal), None),
+        SegmentState::Done { seal, artifact, .. } => (Some(seal), Some(artifact)),
+    };
+    encode(&StoredSegment {
+        v: V,
+        name: record.name.to_string(),
+        uid: record.table_uid,
+        topic: record.partition.topic.to_string(),
+        partition: record.partition.partition,
+        rows_limit: record.rows_limit,
+        created_ms: record.created_ms,
+        schema_version: record.schema_version.0,
+        replicas: record.replicas.clone(),
+        start: record.state.start().number(),
+        end: record.state.range().map(|range| range.end().number()),
+        seal: seal.map(stored_seal),
+        artifact: artifact.map(stored_artifact),
+    })
+}
+
+pub(super) fn decode_segment(key: &str, bytes: &[u8], version: u64) -> Result<SegmentRecord, StoreError> {
+    at(key, read(bytes).and_then(|stored| segment(stored, version)))
+}
+
+fn segment(stored: StoredSegment, version: u64) -> Result<SegmentRecord, Reason> {
+    let start = NextOffset::new(stored.start);
+    let state = match (stored.end, stored.seal, stored.artifact) {
+        (None, None, None) => SegmentState::Consuming { start },
+        (Some(end), Some(seal), artifact) => {
+            let range = OffsetRange::try_new(start, NextOffset::new(end)).map_err(|error| error.to_string())?;
+            let seal = seal_of(&seal)?;
+            match artifact {
+                None => SegmentState::Committing { range, seal },
+                Some(artifact) => SegmentState::Done { range, seal, artifact: artifact_of(artifact) },
+            }
+        }
+        _ => return Err("it has an end, a seal or an artifact without the others".into()),
+    };
+    Ok(SegmentRecord {
+        name: SegmentName::parse(&stored.name).map_err(|error| error.to_string())?,
+        table_uid: stored.uid,
+        partition: partition_of(&stored.topic, stored.partition)?,
+        state,
+        rows_limit: stored.rows_limit,
+        created_ms: stored.created_ms,
+        schema_version: SchemaVersion(stored.schema_version),
+        replicas: stored.replicas,
+        version,
+    })
+}
+
+fn partition_of(topic: &str, partition: u32) -> Result<StreamPartition, Reason> {
+    Ok(StreamPartition { topic: TopicName::parse(topic).map_err(|error| error.to_string())?, partition })
+}
+
+fn stored_seal(seal: &Seal) -> StoredSeal {
+    let Accounting { fetched, stored, filtered, tombstones, rejected, replayed, gaps, skipped, rows, altered, bytes } =
+        seal.accounting;
+    let counts =
+        StoredCounts { fetched, stored, filtered, tombstones, rejected, replayed, gaps, skipped, rows, altered, bytes };
+    StoredSeal { reason: seal.reason.as_str().into(), at_ms: seal.at_ms, counts }
+}
+
+fn seal_of(stored: &StoredSeal) -> Result<Seal, Reason> {
+    let reason = SealReason::parse(&stored.reason);
+    let reason = reason.ok_or_else(|| format!("no segment ends for the reason {}", stored.reason))?;
+    let counts = &stored.counts;
+    let accounting = Accounting {
+        fetched: counts.fetched,
+        stored: counts.stored,
+        filtered: counts.filtered,
+        tombstones: counts.tombstones,
+        rejected: counts.rejected,
+        replayed: counts.replayed,
+        gaps: counts.gaps,
+        skipped: counts.skipped,
+        rows: counts.rows,
+        altered: counts.altered,
+        bytes: counts.bytes,
+    };
+    Ok(Seal { reason, accounting, at_ms: stored.at_ms })
+}
+
+fn stored_artifact(artifact: &Artifact) -> StoredArtifact {
+    let Artifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms } =
+        artifact.clone();
+    StoredArtifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms }
+}
+
+fn artifact_of(stored: StoredArtifact) -> Artifact {
+    let StoredArtifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms } = stored;
+    Artifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms }
+}
+
+pub(super) fn encode_skip(partition: &StreamPartition, skip: &Skip) -> Vec<u8> {
+    encode(&StoredSkip {
+        v: V,
+        topic: partition.topic.to_string(),
+        partition: partition.partition,
+        start: skip.range.start().number(),
+        end: skip.range.end().number(),
+        reason: skip.reason.as_str().into(),
+        at_ms: skip.at_ms,
+    })
+}
+
+pub(super) fn decode_skip(key: &str, bytes: &[u8]) -> Result<(StreamPartition, Skip), StoreError> {
+    at(key, read(bytes).and_then(skip))
+}
+
+fn skip(stored: StoredSkip) -> Result<(StreamPartition, Skip), Reason> {
+    let reason = [SkipReason::Retention, SkipReason::Recreated, SkipReason::Reset]
+        .into_iter()
+        .find(|reason| reason.as_str() == stored.reason)
+        .ok_or_else(|| format!("no offsets are skipped for the reason {}", stored.reason))?;
+    let range = OffsetRange::try_new(NextOffset::new(stored.start), NextOffset::new(stored.end));
+    let range = range.map_err(|error| error.to_string())?;
+    Ok((partition_of(&stored.topic, stored.partition)?, Skip { range, reason, at_ms: stored.at_ms }))
+}
+
+pub(super) fn encode_memory(memory: &FlushMemory) -> Vec<u8> {
+    let FlushMemory { rows_per_byte, last_limit, last } = *memory;
+    let last = last.map(|Lesson { rows, byte_count, rows_limit, age }| StoredLesson {
+        rows,
+        byte_count,
+        rows_limit,
+        age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+    });
+    encode(&StoredMemory { v: V, rows_per_byte, last_limit, last })
+}
+
+pub(super) fn decode_memory(key: &str, bytes: &[u8]) -> Result<FlushMemory, StoreError> {
+    let StoredMemory { rows_per_byte, last_limit, last, .. } = at(key, read(bytes))?;
+    let last = last.map(|StoredLesson { rows, byte_count, rows_limit, age_ms }| Lesson {
+        rows,
+        byte_count,
+        rows_limit,
+        age: age_ms.map(Duration::from_millis),
+    });
+    Ok(FlushMemory { rows_per_byte, last_limit, last })
+}

@@ -1,0 +1,50 @@
+//! A schema and a table config as people write them.
+
+use serde_json::{Value as Json, json};
+use weir_control::{Capabilities, DecoderKnown};
+
+pub(crate) fn capabilities() -> Capabilities<'static> {
+    Capabilities {
+        stream_types: &["kafka", "local"],
+        decoder: |class| match class {
+            "json" | "org.apache.pinot.plugin.inputformat.json.JSONMessageDecoder" => DecoderKnown::Yes("json"),
+            _ => DecoderKnown::Unknown,
+        },
+    }
+}
+
+pub(crate) fn schema_json(name: &str) -> Json {
+    json!({
+        "schemaName": name,
+        "dimensionFieldSpecs": [
+            {"name": "id", "dataType": "STRING"},
+            {"name": "tags", "dataType": "STRING", "singleValueField": false},
+        ],
+        "metricFieldSpecs": [{"name": "amount", "dataType": "DOUBLE"}],
+        "dateTimeFieldSpecs": [
+            {"name": "at", "dataType": "LONG", "format": "1:MILLISECONDS:EPOCH", "granularity": "1:MILLISECONDS"},
+        ],
+    })
+}
+
+pub(crate) fn table_json(name: &str) -> Json {
+    json!({
+        "tableName": name,
+        "tableType": "REALTIME",
+        "segmentsConfig": {"timeColumnName": "at", "replication": "1", "retentionTimeUnit": "DAYS", "retentionTimeValue": 7},
+        "tenants": {},
+        "tableIndexConfig": {
+            "invertedIndexColumns": ["id"],
+            "somethingNew": {"x": 1},
+            "streamConfigs": {
+                "streamType": "kafka",
+                "stream.kafka.topic.name": "orders",
+                "stream.kafka.broker.list": "localhost:9092",
+                "stream.kafka.decoder.class.name": "org.apache.pinot.plugin.inputformat.json.JSONMessageDecoder",
+                "stream.kafka.consumer.prop.auto.offset.reset": "smallest",
+                "realtime.segment.flush.threshold.rows": 1000,
+            },
+        },
+        "metadata": {},
+    })
+}

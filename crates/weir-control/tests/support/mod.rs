@@ -1,0 +1,73 @@
+//! A catalog on a disk, and tables, seals and artifacts to put into it.
+
+mod configs;
+
+pub(crate) use configs::{capabilities, schema_json, table_json};
+
+use serde_json::Value as Json;
+use std::{path::PathBuf, sync::Arc};
+use weir_base::disk::{MemDisk, SharedDisk};
+use weir_control::{
+    Artifact, NewTable, RedbCatalog, Seal, SealReason, SegmentRecord, Store, parse_schema, parse_table,
+};
+use weir_types::{Accounting, NextOffset, OffsetRange, StreamPartition, TopicName};
+
+pub(crate) struct Bench {
+    pub(crate) disk: Arc<MemDisk>,
+    on: SharedDisk,
+    dir: PathBuf,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let disk = MemDisk::new(None);
+        Self { on: disk.clone(), disk, dir: "/data".into() }
+    }
+
+    pub(crate) fn on(disk: SharedDisk, dir: impl Into<PathBuf>) -> Self {
+        Self { disk: MemDisk::new(None), on: disk, dir: dir.into() }
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::new(Arc::new(
+            RedbCatalog::open(self.on.clone(), self.dir.join("catalog.redb")).expect("the catalog opens"),
+        ))
+    }
+}
+
+pub(crate) fn new_table_of(name: &str, schema: &Json) -> NewTable {
+    let schema = parse_schema(schema).expect("the schema is right");
+    let table = parse_table(&table_json(name), Some(&schema.schema), &capabilities()).expect("the table is right");
+    NewTable::from_parsed(table, schema)
+}
+
+pub(crate) fn new_table(name: &str) -> NewTable {
+    new_table_of(name, &schema_json(name))
+}
+
+pub(crate) fn partition(number: u32) -> StreamPartition {
+    StreamPartition { topic: TopicName::parse("orders").expect("it is a topic"), partition: number }
+}
+
+pub(crate) fn range(start: u64, end: u64) -> OffsetRange {
+    OffsetRange::try_new(NextOffset::new(start), NextOffset::new(end)).expect("it runs forward")
+}
+
+pub(crate) fn seal(messages: u64) -> Seal {
+    let accounting = Accounting { fetched: messages, stored: messages, rows: messages, ..Accounting::default() };
+    Seal { reason: SealReason::Rows, accounting, at_ms: 99 }
+}
+
+pub(crate) fn artifact(record: &SegmentRecord) -> Artifact {
+    Artifact {
+        uri: format!("file:///deep/{}", record.name),
+        key: record.name.to_string(),
+        crc: 0xdead_beef,
+        byte_count: 12_345,
+        rows: 50,
+        min_time_ms: Some(-1),
+        max_time_ms: None,
+        built_ms: 100,
+        uploaded_ms: 101,
+    }
+}

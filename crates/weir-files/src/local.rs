@@ -1,0 +1,228 @@
+//! Objects as files of the local disk. An object is durable, with its name and folders, before its writer hears of it.
+
+use crate::{FileError, FileSystem, ObjectInfo, Put, key};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use weir_base::SharedDisk;
+use weir_types::{ErrorKind, Retry};
+
+/// Objects below a folder.
+pub struct LocalFiles {
+    root: PathBuf,
+    disk: SharedDisk,
+}
+
+impl LocalFiles {
+    /// The objects below `root`, an absolute path; the folder is made where it is absent.
+    pub fn open(root: PathBuf, disk: SharedDisk) -> Result<Arc<Self>, FileError> {
+        let files = Self { root, disk };
+        if !files.root.is_absolute() {
+            return Err(FileError::invalid("open", files.root_uri(), "the folder's path is not absolute"));
+        }
+        files.disk.create_dir_all(&files.root).map_err(|error| failed("open", files.root_uri(), &error))?;
+        Ok(Arc::new(files))
+    }
+
+    fn root_uri(&self) -> String {
+        format!("file://{}", self.root.display())
+    }
+
+    fn path(&self, action: &'static str, key: &str) -> Result<PathBuf, FileError> {
+        key::check(action, &self.root_uri(), key)?;
+        Ok(self.root.join(key))
+    }
+
+    /// Runs file work where it does not hold up the runtime.
+    async fn run<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        uri: String,
+        work: impl FnOnce(&dyn weir_base::Disk) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, FileError> {
+        let disk = self.disk.clone();
+        match tokio::task::spawn_blocking(move || work(&*disk)).await {
+            Ok(done) => done.map_err(|error| failed(action, uri, &error)),
+            Err(error) => Err(FileError {
+                action,
+                uri,
+                reason: format!("the task ended early: {error}"),
+                kind: ErrorKind::Internal,
+                retry: Retry::Later,
+            }),
+        }
+    }
+}
+
+fn failed(action: &'static str, uri: String, error: &io::Error) -> FileError {
+    use io::ErrorKind as Io;
+    let (kind, retry) = match error.kind() {
+        Io::NotFound => (ErrorKind::NotFound, Retry::Never),
+        Io::StorageFull | Io::QuotaExceeded => (ErrorKind::Exhausted, Retry::Later),
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => (ErrorKind::Invalid, Retry::Never),
+        Io::NotADirectory | Io::IsADirectory | Io::AlreadyExists => (ErrorKind::Conflict, Retry::Never),
+        Io::InvalidFilename | Io::InvalidInput => (ErrorKind::Invalid, Retry::Never),
+        _ => (ErrorKind::Unavailable, Retry::Later),
+    };
+    FileError { action, uri, reason: error.to_string(), kind, retry }
+}
+
+/// Nothing of that name can be there: neither it nor a folder on the way.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
+}
+
+/// Writes the object, and makes the folders from it up to the root durable: an earlier writer may have died in between.
+fn write(disk: &dyn weir_base::Disk, root: &Path, path: &Path, content: &[u8]) -> io::Result<Put> {
+    let created = disk.write_new(path, content)?;
+    for dir in path.ancestors().skip(1).take_while(|dir| dir.starts_with(root)) {
+        disk.sync_dir(dir)?;
+    }
+    Ok(if created { Put::Created } else { Put::AlreadyThere })
+}
+
+/// All files whose key starts with `prefix`; `dir` is the key of a folder with a `/` at its end, or empty.
+fn walk(
+    disk: &dyn weir_base::Disk,
+    root: &Path,
+    dir: &str,
+    prefix: &str,
+    found: &mut Vec<ObjectInfo>,
+) -> io::Result<()> {
+    let entries = match disk.list(&root.join(dir)) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let key = format!("{dir}{}", entry.name);
+        if entry.is_dir {
+            let inside = key + "/";
+            if inside.starts_with(prefix) || prefix.starts_with(&inside) {
+                walk(disk, root, &inside, prefix, found)?;
+            }
+        } else if key.starts_with(prefix) && !entry.name.ends_with(".tmp") {
+            found.push(ObjectInfo { key, byte_count: entry.byte_count, modified_ms: entry.modified_ms });
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl FileSystem for LocalFiles {
+    fn uri(&self, key: &str) -> String {
+        format!("{}/{key}", self.root_uri())
+    }
+
+    async fn put_if_absent(&self, key: &str, content: Bytes) -> Result<Put, FileError> {
+        let path = self.path("write", key)?;
+        let root = self.root.clone();
+        self.run("write", self.uri(key), move |disk| write(disk, &root, &path, &content)).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, FileError> {
+        let path = self.path("read", key)?;
+        let read = move |disk: &dyn weir_base::Disk| match disk.read(&path) {
+            Err(error) if is_absent(&error) => Ok(None),
+            other => other.map(Some),
+        };
+        let content = self.run("read", self.uri(key), read).await?;
+        content.map(Bytes::from).ok_or_else(|| FileError::absent("read", self.uri(key)))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, FileError> {
+        let dir = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
+        if !dir.is_empty() && key::check("list", &self.root_uri(), &dir[..dir.len() - 1]).is_err() {
+            // No key begins so.
+            return Ok(vec![]);
+        }
+        let dir = dir.to_owned();
+        let (root, prefix) = (self.root.clone(), prefix.to_owned());
+        let list = move |disk: &dyn weir_base::Disk| {
+            let mut found = vec![];
+            walk(disk, &root, &dir, &prefix, &mut found)?;
+            found.sort_by(|a, b| a.key.cmp(&b.key));
+            Ok(found)
+        };
+        self.run("list", self.root_uri(), list).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), FileError> {
+        let path = self.path("delete", key)?;
+        let delete = move |disk: &dyn weir_base::Disk| {
+            match disk.byte_count(&path) {
+                // Only files are objects.
+                Ok(None) => return Ok(()),
+                Err(error) if is_absent(&error) => return Ok(()),
+                Err(error) => return Err(error),
+                Ok(Some(_)) => disk.remove_file(&path)?,
+            }
+            path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+        };
+        self.run("delete", self.uri(key), delete).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_base::{Chance, Disk, MemDisk, RealDisk};
+    use weir_types::Classify;
+
+    #[tokio::test]
+    async fn conforms_on_the_real_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("deep/store");
+        crate::conformance::conformance(LocalFiles::open(root, RealDisk::shared()).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn conforms_on_the_disk_in_memory() {
+        crate::conformance::conformance(LocalFiles::open("/deep".into(), MemDisk::new(None)).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_told_as_written_survives_a_crash() {
+        for seed in 0..100 {
+            let disk = MemDisk::new(None);
+            let files = LocalFiles::open("/deep".into(), disk.clone()).unwrap();
+            files.put_if_absent("a/b/c", Bytes::from_static(b"whole")).await.unwrap();
+            disk.crash(&mut Chance::seeded(seed));
+            let files = LocalFiles::open("/deep".into(), disk).unwrap();
+            assert_eq!(files.get("a/b/c").await.unwrap(), "whole");
+            assert_eq!(files.put_if_absent("a/b/c", Bytes::new()).await.unwrap(), Put::AlreadyThere);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_leaves_nothing() {
+        let disk = MemDisk::new(Some(10));
+        let files = LocalFiles::open("/deep".into(), disk.clone()).unwrap();
+        let error = files.put_if_absent("a", Bytes::from(vec![0; 11])).await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Exhausted, Retry::Later), "{error}");
+        assert!(files.list("").await.unwrap().is_empty());
+        disk.set_capacity(None);
+        assert_eq!(files.put_if_absent("a", Bytes::from(vec![0; 11])).await.unwrap(), Put::Created);
+    }
+
+    #[tokio::test]
+    async fn files_that_are_being_written_are_no_objects() {
+        let disk = MemDisk::new(None);
+        disk.write_whole(Path::new("/deep/a/b.17-0.tmp"), b"half").unwrap();
+        let files = LocalFiles::open("/deep".into(), disk).unwrap();
+        assert!(files.list("").await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_object_cannot_be_a_folder_too() {
+        let files = LocalFiles::open("/deep".into(), MemDisk::new(None)).unwrap();
+        files.put_if_absent("a/b", Bytes::new()).await.unwrap();
+        for key in ["a", "a/b/c"] {
+            let error = files.put_if_absent(key, Bytes::new()).await.unwrap_err();
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Conflict, Retry::Never), "{error}");
+        }
+    }
+}

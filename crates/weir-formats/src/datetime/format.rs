@@ -1,0 +1,259 @@
+//! Pinot's date-time format strings: epoch counts, Joda patterns, TIMESTAMP; with colons or with pipes.
+
+use super::{
+    pattern::Pattern,
+    timestamp::{iso_from_text, timestamp_from_text, timestamp_text},
+};
+use crate::error::FormatError;
+use chrono::{DateTime, NaiveDateTime, Offset as _, TimeZone as _};
+use chrono_tz::Tz;
+use weir_types::{Stored, Value};
+
+/// Units of an epoch count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Of 24 hours.
+    Days,
+    /// Hours.
+    Hours,
+    /// Minutes.
+    Minutes,
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Microseconds.
+    Microseconds,
+    /// Nanoseconds.
+    Nanoseconds,
+}
+
+impl TimeUnit {
+    /// Java's name of the unit, in any case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text.to_ascii_uppercase().as_str() {
+            "DAYS" => Self::Days,
+            "HOURS" => Self::Hours,
+            "MINUTES" => Self::Minutes,
+            "SECONDS" => Self::Seconds,
+            "MILLISECONDS" => Self::Milliseconds,
+            "MICROSECONDS" => Self::Microseconds,
+            "NANOSECONDS" => Self::Nanoseconds,
+            _ => return None,
+        })
+    }
+
+    /// Milliseconds in a unit, or units in a millisecond.
+    fn ratio(self) -> (i64, i64) {
+        match self {
+            Self::Days => (86_400_000, 1),
+            Self::Hours => (3_600_000, 1),
+            Self::Minutes => (60_000, 1),
+            Self::Seconds => (1000, 1),
+            Self::Milliseconds => (1, 1),
+            Self::Microseconds => (1, 1000),
+            Self::Nanoseconds => (1, 1_000_000),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Kind {
+    Epoch {
+        unit: TimeUnit,
+        size: i64,
+    },
+    Timestamp,
+    /// ISO 8601; times without an offset are in the zone.
+    Iso(Tz),
+    Pattern(Pattern, Tz),
+}
+
+/// How a date-time column writes its times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DateTimeFormat(Kind);
+
+const KINDS: &str = "it is EPOCH, SIMPLE_DATE_FORMAT or TIMESTAMP, as in 1:MILLISECONDS:EPOCH, \
+                     1:DAYS:SIMPLE_DATE_FORMAT:yyyy-MM-dd tz(UTC), EPOCH|SECONDS|1 or SIMPLE_DATE_FORMAT|yyyy-MM-dd|UTC";
+
+impl DateTimeFormat {
+    /// The format of every TIMESTAMP column.
+    pub const TIMESTAMP: Self = Self(Kind::Timestamp);
+
+    /// Reads a format: `size:UNIT:KIND[:pattern]` where it begins with a digit, else `KIND[|..|..]`.
+    ///
+    /// Patterns have Joda's letters `y Y x M d D e E w a h H k K m s S Z z` and quotes; names are English; the zone is
+    /// `tz(..)` after the pattern or the third part between pipes, UTC where there is none. An empty pattern is ISO 8601.
+    pub fn parse(text: &str) -> Result<Self, FormatError> {
+        let refuse = |reason: String| FormatError::DateTime { format: text.to_owned(), reason };
+        let trimmed = text.trim();
+        if trimmed.starts_with(|c: char| c.is_ascii_digit()) {
+            let mut parts = trimmed.splitn(4, ':');
+            let mut next = || parts.next().unwrap_or_default();
+            let (size, unit, kind, pattern) = (next(), next(), next(), next());
+            return match kind {
+                "EPOCH" => epoch(size, unit).map_err(refuse),
+                "TIMESTAMP" => Ok(Self::TIMESTAMP),
+                "SIMPLE_DATE_FORMAT" => {
+                    TimeUnit::parse(unit).ok_or_else(|| refuse(format!("'{unit}' is not a unit such as DAYS")))?;
+                    let (pattern, zone) = split_zone(pattern);
+                    simple(pattern, zone).map_err(refuse)
+                }
+                _ => Err(refuse(format!("'{kind}' is not its kind: {KINDS}"))),
+            };
+        }
+        let mut parts = trimmed.split('|');
+        let mut next = || parts.next().unwrap_or_default();
+        match next() {
+            "EPOCH" => {
+                let (unit, size) = (next(), next());
+                let unit = if unit.is_empty() { "MILLISECONDS" } else { unit };
+                epoch(if size.is_empty() { "1" } else { size }, unit).map_err(refuse)
+            }
+            "TIMESTAMP" => Ok(Self::TIMESTAMP),
+            "SIMPLE_DATE_FORMAT" => {
+                let (pattern, zone) = (next(), next());
+                simple(pattern, zone).map_err(refuse)
+            }
+            kind => Err(refuse(format!("'{kind}' is not its kind: {KINDS}"))),
+        }
+    }
+
+    /// Milliseconds since the epoch of a value that is written so; `None` where it is not.
+    #[must_use]
+    pub fn to_millis(&self, value: &Value) -> Option<i64> {
+        match value {
+            Value::Int(number) => self.number_to_millis(i64::from(*number)),
+            Value::Long(number) => self.number_to_millis(*number),
+            // A double holds every whole count of this size exactly.
+            Value::Float(number) => self.number_to_millis(*number as i64),
+            Value::Double(number) => self.number_to_millis(*number as i64),
+            Value::Str(text) => self.text_to_millis(text),
+            Value::Bytes(_) => None,
+        }
+    }
+
+    /// The same for a whole number.
+    #[must_use]
+    pub fn number_to_millis(&self, number: i64) -> Option<i64> {
+        match &self.0 {
+            Kind::Epoch { unit, size } => {
+                let (times, divided) = unit.ratio();
+                let number = number.checked_mul(*size)?.checked_mul(times)?;
+                // Divisions are dear and most units need none.
+                Some(if divided == 1 { number } else { number / divided })
+            }
+            Kind::Timestamp => Some(number),
+            Kind::Iso(_) | Kind::Pattern(..) => self.text_to_millis(&number.to_string()),
+        }
+    }
+
+    /// The same for text.
+    #[must_use]
+    pub fn text_to_millis(&self, text: &str) -> Option<i64> {
+        match &self.0 {
+            Kind::Epoch { .. } => self.number_to_millis(text.trim().parse().ok()?),
+            Kind::Timestamp => timestamp_from_text(text.trim()),
+            Kind::Iso(zone) => {
+                let (local_ms, offset) = iso_from_text(text.trim())?;
+                to_instant(local_ms, offset, *zone)
+            }
+            Kind::Pattern(pattern, zone) => {
+                let local = pattern.read(text)?;
+                to_instant(local.ms, local.offset_seconds, local.zone.unwrap_or(*zone))
+            }
+        }
+    }
+
+    /// The value that stands for a time in a column stored as `stored`; `None` where the column cannot hold it. Epoch
+    /// counts are cut towards zero.
+    #[must_use]
+    pub fn from_millis(&self, ms: i64, stored: Stored) -> Option<Value> {
+        let number = match &self.0 {
+            Kind::Epoch { unit, size } => {
+                let (times, divided) = unit.ratio();
+                Some(ms.checked_mul(divided)? / times / size)
+            }
+            Kind::Timestamp => Some(ms),
+            Kind::Iso(_) | Kind::Pattern(..) => self.text_of(ms)?.parse().ok(),
+        };
+        match stored {
+            Stored::Int => i32::try_from(number?).ok().map(Value::Int),
+            Stored::Long => number.map(Value::Long),
+            Stored::Float => number.map(|number| Value::Float(number as f32)),
+            Stored::Double => number.map(|number| Value::Double(number as f64)),
+            Stored::Str => Some(Value::Str(match (&self.0, number) {
+                (Kind::Epoch { .. }, Some(number)) => number.to_string().into(),
+                _ => self.text_of(ms)?.into(),
+            })),
+            Stored::Bytes => None,
+        }
+    }
+
+    fn text_of(&self, ms: i64) -> Option<String> {
+        let (pattern, zone) = match &self.0 {
+            Kind::Epoch { .. } => return None,
+            Kind::Timestamp => return Some(timestamp_text(ms)),
+            Kind::Iso(zone) => (&Pattern::parse("yyyy-MM-dd'T'HH:mm:ss.SSSZZ").ok()?, zone),
+            Kind::Pattern(pattern, zone) => (pattern, zone),
+        };
+        let utc = DateTime::from_timestamp_millis(ms)?;
+        Some(pattern.write(&utc.with_timezone(zone)))
+    }
+}
+
+fn epoch(size: &str, unit: &str) -> Result<DateTimeFormat, String> {
+    let unit = TimeUnit::parse(unit).ok_or_else(|| {
+        format!("'{unit}' is not a unit: DAYS, HOURS, MINUTES, SECONDS, MILLISECONDS, MICROSECONDS and NANOSECONDS are")
+    })?;
+    match size.parse::<u32>() {
+        Ok(size) if size > 0 => Ok(DateTimeFormat(Kind::Epoch { unit, size: i64::from(size) })),
+        _ => Err(format!("'{size}' is not how many units a count stands for: a whole number from 1 is")),
+    }
+}
+
+/// Cuts `tz(..)` off the end of a pattern.
+fn split_zone(pattern: &str) -> (&str, &str) {
+    let cut =
+        pattern.trim_end().strip_suffix(')').and_then(|rest| rest.rsplit_once("tz(").or(rest.rsplit_once("tz (")));
+    cut.map_or((pattern, ""), |(pattern, zone)| (pattern.trim_end(), zone.trim()))
+}
+
+fn simple(pattern: &str, zone: &str) -> Result<DateTimeFormat, String> {
+    let zone = if zone.is_empty() {
+        Tz::UTC
+    } else {
+        zone_named(zone)
+            .ok_or_else(|| format!("'{zone}' is not a time zone: UTC, America/Los_Angeles and their like are"))?
+    };
+    if pattern.is_empty() {
+        return Ok(DateTimeFormat(Kind::Iso(zone)));
+    }
+    Ok(DateTimeFormat(Kind::Pattern(Pattern::parse(pattern)?, zone)))
+}
+
+/// A zone by its name in the IANA data base; `IST` and other short names only where that has them.
+pub(super) fn zone_named(name: &str) -> Option<Tz> {
+    if name == "Z" { Some(Tz::UTC) } else { name.parse().ok() }
+}
+
+/// From a clock's reading to an instant: by its own offset, else by the zone's rules. Of a time that occurs twice the
+/// earlier is meant; one that a clock skips is read with the offset from before the gap.
+fn to_instant(local_ms: i64, offset_seconds: Option<i64>, zone: Tz) -> Option<i64> {
+    if let Some(offset) = offset_seconds {
+        return local_ms.checked_sub(offset * 1000);
+    }
+    if zone == Tz::UTC {
+        return Some(local_ms);
+    }
+    let local: NaiveDateTime = DateTime::from_timestamp_millis(local_ms)?.naive_utc();
+    let offset = zone
+        .offset_from_local_datetime(&local)
+        .earliest()
+        .unwrap_or_else(|| zone.offset_from_utc_datetime(&(local - chrono::TimeDelta::days(1))));
+    Some(local_ms - i64::from(offset.fix().local_minus_utc()) * 1000)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! What every decoder promises: message bytes become typed columns; a record that cannot is a result, not a failure.
+
+use std::sync::Arc;
+use weir_types::{RowBatch, Schema};
+
+/// Where in the way of a record it was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The bytes are not what the format asks for.
+    Decode,
+    /// A value does not fit its column's type.
+    DataType,
+    /// The time lies outside the accepted range.
+    Time,
+    /// A value is too long and the schema says to refuse it.
+    Sanitise,
+}
+
+impl Stage {
+    /// The word shown to users.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Decode => "DECODE",
+            Self::DataType => "DATA_TYPE",
+            Self::Time => "TIME",
+            Self::Sanitise => "SANITISE",
+        }
+    }
+}
+
+/// One message that became no row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Position of the message in the fetched batch.
+    pub message: u32,
+    /// Where it was refused.
+    pub stage: Stage,
+    /// The column concerned, where there is one.
+    pub column: Option<Arc<str>>,
+    /// Why, for people: the value (shortened) and what was expected.
+    pub reason: String,
+}
+
+/// What a decoder made of a batch. Rows went into the batch that was passed in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Decoded {
+    /// Messages that became no row, by position.
+    pub rejects: Vec<Reject>,
+    /// Good messages that held no row.
+    pub empty: u32,
+    /// Rows in which a number wrapped or bytes after the record were passed over.
+    pub altered: u32,
+    /// Rows in which a value that could not be typed became null (only with `continue_on_error`).
+    pub incomplete: u32,
+}
+
+/// One message of a batch as a decoder sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Payload<'a> {
+    /// Position of the message in the fetched batch; goes into `message_of_row` and `Reject::message`.
+    pub message: u32,
+    /// The value's bytes.
+    pub value: &'a [u8],
+    /// The key's bytes.
+    pub key: Option<&'a [u8]>,
+}
+
+/// Turns message values into rows of one schema. One per partition, so that buffers are reused.
+pub trait Decoder: Send {
+    /// Appends the rows of `payloads` to `rows` (columns in schema order, all of equal length afterwards) in order. A
+    /// message is stored whole or rejected whole.
+    fn decode(&mut self, payloads: &mut dyn Iterator<Item = Payload<'_>>, rows: &mut RowBatch) -> Decoded;
+}
+
+/// What a decoder is made for.
+#[derive(Debug, Clone)]
+pub struct DecodeSpec {
+    /// The table's schema.
+    pub schema: Arc<Schema>,
+    /// What cannot be typed becomes null instead of a reject (`ingestionConfig.continueOnError`).
+    pub continue_on_error: bool,
+}

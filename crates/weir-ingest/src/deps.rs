@@ -1,0 +1,139 @@
+//! What the pipelines of a node stand on, and what those of one table share.
+
+use crate::{quarantine::Quarantine, sealer::Sealer};
+use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use weir_base::{SharedClock, SharedDisk, metrics::Metrics};
+use weir_control::{Completion, Store, TableRecord};
+use weir_files::SharedFileSystem;
+use weir_streams::Streams;
+use weir_table::{SegmentCache, TableOnNode, Tables, VisibleMarks};
+use weir_types::NextOffset;
+
+/// Where heavy work (building a segment) is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeavyWork {
+    /// On threads of their own, at lower priority.
+    Threads,
+    /// On the caller's thread: for simulation, where threads would bring chance.
+    Inline,
+}
+
+impl HeavyWork {
+    /// Runs `work` to its end.
+    pub fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> BoxFuture<'static, T> {
+        match self {
+            Self::Inline => Box::pin(async move { work() }),
+            Self::Threads => Box::pin(async move {
+                let (done, ended) = tokio::sync::oneshot::channel();
+                let thread = std::thread::Builder::new().name("weir-seal".into()).spawn(move || {
+                    lower_priority();
+                    // Nobody waits any more when the process is ending; the result is then not needed.
+                    drop(done.send(work()));
+                });
+                let thread = thread.expect("a thread can be started: seals run one at a time");
+                match ended.await {
+                    Ok(value) => value,
+                    Err(_) => match thread.join() {
+                        Err(panic) => std::panic::resume_unwind(panic),
+                        Ok(()) => unreachable!("the thread sends before it ends"),
+                    },
+                }
+            }),
+        }
+    }
+}
+
+/// Building must not take cycles from appending: the thread yields to others, and ends with its work.
+fn lower_priority() {
+    // A refusal changes speed only.
+    if let Err(error) = rustix::process::nice(10) {
+        tracing::debug!(%error, "build thread keeps its priority");
+    }
+}
+
+/// Settings of a node's ingestion.
+#[derive(Debug, Clone)]
+pub struct IngestOptions {
+    /// This node's name, as segment records list it.
+    pub instance: Arc<str>,
+    /// Identifies the running boot of the machine.
+    pub boot: [u8; 16],
+    /// Where tables keep their local files.
+    pub dir: PathBuf,
+    /// How often new and vanished partitions are looked for.
+    pub discovery_every: Duration,
+    /// How long a stream may take to answer when a table is made.
+    pub creation_timeout: Duration,
+    /// Where segments are built.
+    pub heavy: HeavyWork,
+}
+
+/// What the pipelines of a node stand on.
+#[derive(Clone)]
+pub struct IngestDeps {
+    /// Time.
+    pub clock: SharedClock,
+    /// The local disk.
+    pub disk: SharedDisk,
+    /// Seed of chance: jitter and variance.
+    pub seed: u64,
+    /// Counters.
+    pub metrics: Metrics,
+    /// The catalog.
+    pub store: Arc<Store>,
+    /// What queries see.
+    pub tables: Arc<Tables>,
+    /// The streams.
+    pub streams: Arc<Streams>,
+    /// Where sealed segments go.
+    pub deep_store: SharedFileSystem,
+    /// Settings.
+    pub options: IngestOptions,
+}
+
+/// What the pipelines of one table share.
+pub struct TableContext {
+    /// The node's.
+    pub deps: IngestDeps,
+    /// The table's record, replaced when it changes.
+    pub record: ArcSwap<TableRecord>,
+    /// What queries see of it.
+    pub on_node: Arc<TableOnNode>,
+    /// Local copies of sealed segments.
+    pub cache: SegmentCache,
+    /// Rejected records.
+    pub quarantine: Arc<Quarantine>,
+    /// Visible offsets.
+    pub marks: VisibleMarks,
+    /// Builds and uploads.
+    pub sealer: Sealer,
+    /// Agrees on the ends of segments.
+    pub completion: Arc<dyn Completion>,
+}
+
+impl TableContext {
+    /// The key below the deep store's root under which a segment of that checksum lies. It cannot be reused: neither by
+    /// a later table of the same name nor by other bytes.
+    #[must_use]
+    pub fn object_key(&self, segment: &str, crc: u32) -> String {
+        format!("{}{segment}-{crc:08x}.weir", self.object_prefix())
+    }
+
+    /// What all keys of the table start with.
+    #[must_use]
+    pub fn object_prefix(&self) -> String {
+        let record = self.record.load();
+        format!("{}-{}/", record.spec.name, record.uid)
+    }
+}
+
+/// The whole of a partition's past, as its records tell it.
+#[derive(Debug, Clone, Copy)]
+pub struct PartitionPast {
+    /// Where its first segment started.
+    pub start: NextOffset,
+    /// Counts of all ranges that are fixed, and of skips.
+    pub fixed: weir_types::Accounting,
+}

@@ -1,0 +1,61 @@
+//! What can go wrong when a table is made, changed or opened.
+
+use weir_control::StoreError;
+use weir_streams::StreamError;
+use weir_types::{Classify, ErrorKind, Retry, TableName};
+
+/// Why the node could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// A stream does not answer as the table's settings ask.
+    #[error("{path}: {source}")]
+    Stream {
+        /// Where in the table config.
+        path: String,
+        /// What the stream said.
+        source: StreamError,
+    },
+    /// A setting cannot be used.
+    #[error("{path}: {reason}")]
+    Setting {
+        /// Where in the table config.
+        path: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The catalog.
+    #[error("catalog: {0}")]
+    Store(#[from] StoreError),
+    /// The table is not here.
+    #[error("table {0} does not exist")]
+    NoTable(TableName),
+    /// A local file.
+    #[error("could not {action}: {source}")]
+    Disk {
+        /// What we were doing.
+        action: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+impl Classify for IngestError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Stream { source, .. } if source.kind() == ErrorKind::Unavailable => ErrorKind::Unavailable,
+            Self::Stream { .. } | Self::Setting { .. } => ErrorKind::Invalid,
+            Self::Store(error) => error.kind(),
+            Self::NoTable(_) => ErrorKind::NotFound,
+            Self::Disk { .. } => ErrorKind::Exhausted,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Stream { source, .. } => source.retry(),
+            Self::Store(error) => error.retry(),
+            Self::Disk { .. } => Retry::Later,
+            Self::Setting { .. } | Self::NoTable(_) => Retry::Never,
+        }
+    }
+}

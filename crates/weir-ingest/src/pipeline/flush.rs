@@ -1,0 +1,62 @@
+//! Whether the open segment is sealed now. A pure function.
+
+use weir_control::SealReason;
+
+/// What is known of the open segment.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenFacts {
+    /// Its rows.
+    pub rows: u64,
+    /// Offsets its range spans.
+    pub span: u64,
+    /// The rows it may hold.
+    pub rows_limit: u64,
+    /// Whether the limit was learnt from sizes.
+    pub by_size: bool,
+    /// When it is old enough, wall time in milliseconds.
+    pub seal_at_ms: i64,
+}
+
+/// What to do with the open segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlushDecision {
+    /// Go on.
+    Continue,
+    /// Fix its end here.
+    Seal(SealReason),
+}
+
+/// Row limit first, then age. A segment whose range is empty is never sealed; one that holds messages but no row is, so
+/// that progress through rejected or filtered messages is kept.
+#[must_use]
+pub fn decide(facts: OpenFacts, now_ms: i64) -> FlushDecision {
+    if facts.span == 0 {
+        FlushDecision::Continue
+    } else if facts.rows >= facts.rows_limit {
+        FlushDecision::Seal(if facts.by_size { SealReason::Size } else { SealReason::Rows })
+    } else if now_ms >= facts.seal_at_ms {
+        FlushDecision::Seal(SealReason::Time)
+    } else {
+        FlushDecision::Continue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_then_age_and_never_an_empty_range() {
+        let facts = OpenFacts { rows: 10, span: 12, rows_limit: 10, by_size: false, seal_at_ms: 100 };
+        for (facts, now, expected) in [
+            (facts, 0, FlushDecision::Seal(SealReason::Rows)),
+            (OpenFacts { by_size: true, ..facts }, 0, FlushDecision::Seal(SealReason::Size)),
+            (OpenFacts { rows: 9, ..facts }, 99, FlushDecision::Continue),
+            (OpenFacts { rows: 9, ..facts }, 100, FlushDecision::Seal(SealReason::Time)),
+            (OpenFacts { rows: 0, ..facts }, 100, FlushDecision::Seal(SealReason::Time)),
+            (OpenFacts { rows: 0, span: 0, ..facts }, 100, FlushDecision::Continue),
+        ] {
+            assert_eq!(decide(facts, now), expected, "{facts:?} at {now}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The open segment of a partition and the counts of its range.
+
+use crate::pipeline::flush::OpenFacts;
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use weir_control::SegmentRecord;
+use weir_segment::{ConsumingSegment, ConsumingSpec};
+use weir_table::LoadedSegment;
+use weir_types::{Accounting, NextOffset, OffsetRange, RowBatch, RowsThreshold, Schema, TableSpec};
+
+/// What is being filled.
+pub(super) struct OpenSegment {
+    pub(super) record: SegmentRecord,
+    pub(super) name: Arc<str>,
+    pub(super) segment: ConsumingSegment,
+    pub(super) counts: Accounting,
+    start: NextOffset,
+    next: NextOffset,
+    by_size: bool,
+    seal_at_ms: i64,
+}
+
+impl OpenSegment {
+    /// An empty segment for a record that says `Consuming { start }`.
+    pub(super) fn new(record: SegmentRecord, start: NextOffset, spec: &TableSpec, schema: &Arc<Schema>) -> Self {
+        let name: Arc<str> = record.name.to_string().into();
+        let segment = ConsumingSegment::new(consuming_spec(&name, record.created_ms, spec, schema));
+        let age = i64::try_from(spec.flush.max_age.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            seal_at_ms: record.created_ms.saturating_add(age),
+            by_size: matches!(spec.flush.rows, RowsThreshold::BySize { .. }),
+            record,
+            name,
+            segment,
+            counts: Accounting::default(),
+            start,
+            next: start,
+        }
+    }
+
+    pub(super) fn next(&self) -> NextOffset {
+        self.next
+    }
+
+    pub(super) fn seal_at_ms(&self) -> i64 {
+        self.seal_at_ms
+    }
+
+    /// The range so far.
+    pub(super) fn range(&self) -> OffsetRange {
+        OffsetRange::try_new(self.start, self.next).expect("the next offset only grows")
+    }
+
+    pub(super) fn facts(&self) -> OpenFacts {
+        OpenFacts {
+            rows: u64::from(self.segment.rows()),
+            span: self.range().span(),
+            rows_limit: self.record.rows_limit,
+            by_size: self.by_size,
+            seal_at_ms: self.seal_at_ms,
+        }
+    }
+
+    /// How many more messages may be taken before the row limit, one row each; no limit where it is reached already and
+    /// the end cannot be fixed yet.
+    pub(super) fn room(&self) -> u64 {
+        match self.record.rows_limit.saturating_sub(u64::from(self.segment.rows())) {
+            0 => u64::MAX,
+            room => room,
+        }
+    }
+
+    /// Appends the rows of messages up to `next` and counts them. Offsets without a message are gaps.
+    pub(super) fn append(
+        &mut self,
+        rows: &RowBatch,
+        counts: &Accounting,
+        offset_of: &dyn Fn(u32) -> NextOffset,
+        next: NextOffset,
+    ) {
+        if rows.rows() > 0 {
+            self.segment.append(rows, offset_of);
+        }
+        self.counts.add(counts);
+        self.counts.gaps += next.since(self.next).saturating_sub(counts.fetched);
+        self.next = next;
+    }
+
+    /// The newest state for readers.
+    pub(super) fn loaded(&mut self) -> LoadedSegment {
+        LoadedSegment { name: self.name.clone(), segment: self.segment.snapshot(), validity: None }
+    }
+
+    /// An empty range starts elsewhere: what lay between is on the record as skipped.
+    pub(super) fn move_start(&mut self, record: SegmentRecord, start: NextOffset) {
+        assert!(self.range().is_empty(), "only an empty segment moves its start");
+        self.record = record;
+        self.start = start;
+        self.next = start;
+    }
+
+    /// Until when to wait at most before the age is looked at again.
+    pub(super) fn until_seal(&self, now_ms: i64) -> Duration {
+        Duration::from_millis(u64::try_from(self.seal_at_ms.saturating_sub(now_ms)).unwrap_or(0))
+    }
+}
+
+/// What a consuming segment of a table is made with.
+pub(crate) fn consuming_spec(
+    name: &Arc<str>,
+    created_ms: i64,
+    spec: &TableSpec,
+    schema: &Arc<Schema>,
+) -> ConsumingSpec {
+    let no_dictionary: HashSet<_> =
+        spec.indexes.iter().filter(|(_, indexes)| indexes.no_dictionary).map(|(column, _)| column.clone()).collect();
+    ConsumingSpec {
+        name: name.clone(),
+        schema: schema.clone(),
+        no_dictionary,
+        keep_offsets: keep_offsets(schema),
+        created_ms,
+    }
+}
+
+/// The hidden stream-offset column is kept for tables with a primary key.
+pub(crate) fn keep_offsets(schema: &Schema) -> bool {
+    !schema.primary_key.is_empty()
+}

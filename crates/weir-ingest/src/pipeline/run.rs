@@ -1,0 +1,622 @@
+//! The conductor: fetch, prepare, append, publish, seal; one pipeline per partition, nobody calls back.
+//!
+//! Order of events for a run of messages: rejects go to quarantine, rows are appended, the visible mark is written, the
+//! snapshot is swapped. A crash in between repeats the run and doubles nothing: the quarantine knows its entries, rows of
+//! an open segment live in memory only, and the mark says what has to be there again before answers are right.
+
+use crate::{
+    deps::{PartitionPast, TableContext},
+    pipeline::{
+        command::Command,
+        flush::{FlushDecision, decide},
+        open::OpenSegment,
+    },
+    prepare::{Prepared, RecordPath},
+    quarantine::Entry,
+    sealer::SealJob,
+    status::{PartitionState, StatusCell},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use weir_base::{
+    Backoff, Chance,
+    metrics::{Counter, Gauge, Labels},
+};
+use weir_control::{Report, Seal, SealReason, SegmentState, StoreError, Verdict};
+use weir_formats::{DecodeSpec, registry as formats, stages::TimeCheck};
+use weir_streams::{FetchLimit, MessageBatch, SharedSource, StreamError};
+use weir_table::{Mark, PartitionView, Target};
+use weir_types::{
+    Accounting, ErrorPolicy, NextOffset, OffsetRange, Skip, SkipReason, StreamPartition,
+    StreamSpec,
+};
+
+/// One fetch: a few milliseconds of work, so that commands and age are looked at often, and a bounded share of memory.
+const FETCH: FetchLimit = FetchLimit { max_messages: 8192, max_bytes: 8 << 20 };
+/// While at the end of the log, freshness is said anew this often: the long poll that is under way would have answered.
+const FRESHNESS_TICK: Duration = Duration::from_millis(200);
+/// A seal that could not be fixed is tried again after this.
+const SEAL_AGAIN_MS: i64 = 1000;
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// A broker that is back is noticed within this.
+const BACKOFF_MOST: Duration = Duration::from_secs(5);
+
+/// Why a pipeline ended by itself.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PipelineEnd {
+    /// Its handle was dropped.
+    Stopped,
+    /// The catalog says otherwise than the pipeline believed: it has to be started again from the records.
+    Reload(String),
+}
+
+enum Interrupted {
+    End(PipelineEnd),
+    Stream(StreamError),
+    Local(String),
+}
+
+/// The conductor of one partition.
+pub struct PartitionPipeline {
+    table: Arc<TableContext>,
+    partition: StreamPartition,
+    stream: StreamSpec,
+    source: SharedSource,
+    view: Arc<PartitionView>,
+    mark: Arc<Mark>,
+    status: StatusCell,
+    commands: mpsc::Receiver<Command>,
+    labels: Labels,
+    path: RecordPath,
+    open: OpenSegment,
+    past: PartitionPast,
+    backoff: Backoff,
+    paused: Option<String>,
+    /// At the end of the log when last heard.
+    caught_up: bool,
+    halted: bool,
+    /// Settings changed: to be started again from the records as soon as the open range is fixed.
+    reshaping: bool,
+    seal_again_at_ms: i64,
+}
+
+/// What a pipeline is made of.
+pub struct PipelineParts {
+    /// The table's.
+    pub table: Arc<TableContext>,
+    /// The stream of the partition's topic.
+    pub stream: StreamSpec,
+    /// The stream itself.
+    pub source: SharedSource,
+    /// What queries see.
+    pub view: Arc<PartitionView>,
+    /// The visible mark.
+    pub mark: Arc<Mark>,
+    /// The status.
+    pub status: StatusCell,
+    /// Requests.
+    pub commands: mpsc::Receiver<Command>,
+    /// The record that says `Consuming`.
+    pub record: weir_control::SegmentRecord,
+    /// What came before it.
+    pub past: PartitionPast,
+    /// Paused from the start, and why.
+    pub paused: Option<String>,
+}
+
+impl PartitionPipeline {
+    /// A pipeline that stands at the start of `record`'s range.
+    ///
+    /// # Errors
+    /// The decoder cannot be made from the table's settings.
+    pub fn new(parts: PipelineParts) -> Result<Self, String> {
+        let record = parts.table.record.load_full();
+        let SegmentState::Consuming { start } = parts.record.state else {
+            return Err(format!("segment {} is not consuming", parts.record.name));
+        };
+        let path = record_path(&record, &parts.stream, parts.record.created_ms)?;
+        let partition = parts.record.partition.clone();
+        let labels = Labels {
+            table: record.spec.name.as_str().into(),
+            topic: partition.topic.as_str().into(),
+            partition: Some(partition.partition),
+        };
+        let seed = parts.table.deps.seed ^ u64::from(partition.partition) << 32;
+        let pipeline = Self {
+            open: OpenSegment::new(parts.record, start, &record.spec, &record.schema),
+            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MOST, Chance::seeded(seed)),
+            table: parts.table,
+            partition,
+            stream: parts.stream,
+            source: parts.source,
+            view: parts.view,
+            mark: parts.mark,
+            status: parts.status,
+            commands: parts.commands,
+            labels,
+            path,
+            past: parts.past,
+            paused: parts.paused,
+            caught_up: false,
+            halted: false,
+            reshaping: false,
+            seal_again_at_ms: 0,
+        };
+        pipeline.describe_open();
+        Ok(pipeline)
+    }
+
+    /// Reads until its handle is dropped.
+    pub async fn run(mut self) -> PipelineEnd {
+        loop {
+            let interrupted = match self.consume().await {
+                Ok(never) => match never {},
+                Err(interrupted) => interrupted,
+            };
+            let waited = match interrupted {
+                Interrupted::End(end) => return end,
+                Interrupted::Stream(error) => self.after_stream_error(error).await,
+                Interrupted::Local(reason) => self.retry_later(PartitionState::Retrying(reason)).await,
+            };
+            if let Err(end) = waited {
+                return end;
+            }
+        }
+    }
+
+    async fn consume(&mut self) -> Result<std::convert::Infallible, Interrupted> {
+        self.wait_while_stopped().await.map_err(Interrupted::End)?;
+        self.settle_target().await.map_err(Interrupted::Stream)?;
+        let mut reader =
+            self.source.open(self.partition.partition, self.open.next()).await.map_err(Interrupted::Stream)?;
+        loop {
+            if self.paused.is_some() || self.halted {
+                drop(reader);
+                self.wait_while_stopped().await.map_err(Interrupted::End)?;
+                reader =
+                    self.source.open(self.partition.partition, self.open.next()).await.map_err(Interrupted::Stream)?;
+            }
+            let clock = &self.table.deps.clock;
+            let tick = self.open.until_seal(clock.wall_ms()).clamp(Duration::from_millis(1), FRESHNESS_TICK);
+            let tick = clock.sleep(tick);
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => self.obey(command).await?,
+                batch = reader.next_batch(FETCH) => self.take(batch.map_err(Interrupted::Stream)?).await?,
+                () = tick => self.tick().await?,
+            }
+        }
+    }
+
+    /// Where what was visible is not known, the end of the log takes its place.
+    async fn settle_target(&mut self) -> Result<(), StreamError> {
+        if self.view.snapshot().target == Target::EndOfLog {
+            let marks = self.source.watermarks(self.partition.partition).await?;
+            self.view.advance(self.open.next(), Some(Target::At(marks.high.max(self.open.next()))));
+        }
+        Ok(())
+    }
+
+    async fn wait_while_stopped(&mut self) -> Result<(), PipelineEnd> {
+        loop {
+            match (&self.paused, self.halted) {
+                (Some(reason), _) => self.status.enter(PartitionState::Paused(reason.clone())),
+                (None, true) => {}
+                (None, false) => return Ok(()),
+            }
+            match self.commands.recv().await {
+                None => return Err(PipelineEnd::Stopped),
+                Some(command) => {
+                    if let Err(Interrupted::End(end)) = self.obey(Some(command)).await {
+                        return Err(end);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Option<Command>) -> Result<(), Interrupted> {
+        match command {
+            None => return Err(Interrupted::End(PipelineEnd::Stopped)),
+            Some(Command::Pause(reason)) => {
+                self.status.enter(PartitionState::Paused(reason.clone()));
+                self.paused = Some(reason);
+            }
+            Some(Command::Resume) => {
+                self.paused = None;
+                self.halted = false;
+                self.enter_running();
+            }
+            Some(Command::Seal(answer)) => {
+                let sealed = (!self.open.range().is_empty()).then(|| self.open.name.clone());
+                if sealed.is_some() {
+                    self.seal(SealReason::Forced).await?;
+                }
+                // Whoever asked may have gone.
+                drop(answer.send(sealed));
+            }
+            Some(Command::Reshape) => {
+                self.reshaping = true;
+                self.seal_again_at_ms = 0;
+                self.flush_if_due(self.table.deps.clock.wall_ms()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Result<(), Interrupted> {
+        let now = self.table.deps.clock.wall_ms();
+        if self.caught_up {
+            self.view.set_fresh_as_of_ms(now);
+        }
+        self.flush_if_due(now).await
+    }
+
+    /// Takes a batch in runs that end where the open segment's row limit is reached.
+    async fn take(&mut self, batch: MessageBatch) -> Result<(), Interrupted> {
+        let fetched_ms = self.table.deps.clock.wall_ms();
+        self.backoff.reset();
+        let messages = &*batch.messages;
+        let mut at = 0;
+        while at < messages.len() {
+            let room = usize::try_from(self.open.room()).unwrap_or(usize::MAX);
+            let to = at.saturating_add(room).min(messages.len());
+            let next = if to == messages.len() { batch.range.end() } else { messages.offset(to - 1).after() };
+            let prepared = self.path.prepare(messages, at, to);
+            if let Some(halt) = self.must_halt(&prepared) {
+                self.take_before_halt(&batch, at, halt)?;
+                return Ok(());
+            }
+            self.quarantine(&batch, &prepared, fetched_ms)?;
+            self.append(&batch, &prepared, next)?;
+            at = to;
+            self.publish(&batch, fetched_ms)?;
+            self.flush_if_due(fetched_ms).await?;
+        }
+        if messages.is_empty() {
+            if batch.range.end() > self.open.next() {
+                self.open.append(&empty(), &Accounting::default(), &|_| NextOffset::ZERO, batch.range.end());
+            }
+            self.publish(&batch, fetched_ms)?;
+        }
+        Ok(())
+    }
+
+    fn must_halt(&self, prepared: &Prepared) -> Option<(u32, String)> {
+        let policy = self.table.record.load().spec.error_policy;
+        let reject = prepared.rejects.first().filter(|_| policy == ErrorPolicy::Halt)?;
+        Some((reject.message, format!("{}: {}", reject.stage.as_str(), reject.reason)))
+    }
+
+    /// Keeps the messages before the one that halts, and stops in front of it.
+    fn take_before_halt(&mut self, batch: &MessageBatch, at: usize, halt: (u32, String)) -> Result<(), Interrupted> {
+        let (message, reason) = halt;
+        let offset = batch.messages.offset(message as usize);
+        if message as usize > at {
+            let prepared = self.path.prepare(&*batch.messages, at, message as usize);
+            self.append(batch, &prepared, offset)?;
+            self.publish(batch, self.table.deps.clock.wall_ms())?;
+        }
+        self.halted = true;
+        self.complain(&reason, Some(offset));
+        self.status.enter(PartitionState::Halted(format!("offset {offset}: {reason}")));
+        Ok(())
+    }
+
+    fn quarantine(&self, batch: &MessageBatch, prepared: &Prepared, time_ms: i64) -> Result<(), Interrupted> {
+        if prepared.rejects.is_empty() {
+            return Ok(());
+        }
+        if self.table.record.load().spec.error_policy == ErrorPolicy::Quarantine {
+            let entries = prepared.rejects.iter().map(|reject| {
+                let at = reject.message as usize;
+                Entry {
+                    partition: self.partition.clone(),
+                    offset: batch.messages.offset(at),
+                    time_ms,
+                    stage: reject.stage.as_str().to_owned(),
+                    column: reject.column.as_deref().unwrap_or_default().to_owned(),
+                    reason: reject.reason.clone(),
+                    payload: batch.messages.value(at).unwrap_or_default().to_vec(),
+                }
+            });
+            let added = self.table.quarantine.add(entries);
+            added.map_err(|error| Interrupted::Local(format!("quarantine cannot be written: {error}")))?;
+        }
+        if let Some(last) = prepared.rejects.last() {
+            let offset = batch.messages.offset(last.message as usize);
+            self.complain(&format!("{}: {}", last.stage.as_str(), last.reason), Some(offset));
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &MessageBatch, prepared: &Prepared, next: NextOffset) -> Result<(), Interrupted> {
+        // The mark comes before the swap: no answer may show more than a restart would ask for.
+        self.mark
+            .set(next)
+            .map_err(|error| Interrupted::Local(format!("visible mark cannot be written: {error}")))?;
+        let offset_of = |message: u32| batch.messages.offset(message as usize);
+        self.open.append(&prepared.rows, &prepared.counts, &offset_of, next);
+        self.count(&prepared.counts);
+        Ok(())
+    }
+
+    fn publish(&mut self, batch: &MessageBatch, fetched_ms: i64) -> Result<(), Interrupted> {
+        let next = self.open.next();
+        let moved = self.view.snapshot().next != next;
+        if moved {
+            if batch.messages.is_empty() {
+                self.mark
+                    .set(next)
+                    .map_err(|error| Interrupted::Local(format!("visible mark cannot be written: {error}")))?;
+            }
+            self.view.publish_open(self.open.loaded(), next);
+        }
+        let behind = batch.high_watermark.is_some_and(|high| high > next);
+        let newest = batch.messages.len().checked_sub(1).and_then(|last| batch.messages.timestamp_ms(last));
+        self.caught_up = !behind;
+        let fresh_as_of = if behind { newest.unwrap_or(fetched_ms) } else { fetched_ms };
+        if !behind || newest.is_some() {
+            self.view.set_fresh_as_of_ms(fresh_as_of);
+        }
+        let lag_ms = u64::try_from(fetched_ms - fresh_as_of).unwrap_or(0);
+        let (rows, bytes) = (u64::from(self.open.segment.rows()), self.open.segment.byte_count());
+        let accounting = self.totals();
+        self.status.change(|status| {
+            status.next = next;
+            status.high_watermark = batch.high_watermark.or(status.high_watermark);
+            status.low_watermark = batch.low_watermark.or(status.low_watermark);
+            status.lag_ms = lag_ms;
+            status.accounting = accounting;
+            (status.open_rows, status.open_bytes) = (rows, bytes as u64);
+            if !batch.messages.is_empty() {
+                status.last_consumed_ms = fetched_ms;
+            }
+        });
+        let metrics = &self.table.deps.metrics;
+        metrics.gauge(Gauge::LagMs, &self.labels, lag_ms as i64);
+        metrics.gauge(Gauge::OpenRows, &self.labels, rows as i64);
+        metrics.gauge(Gauge::OpenBytes, &self.labels, bytes as i64);
+        if let Some(high) = batch.high_watermark {
+            metrics.gauge(Gauge::LagOffsets, &self.labels, high.since(next) as i64);
+        }
+        self.enter_running();
+        Ok(())
+    }
+
+    fn enter_running(&self) {
+        let snapshot = self.view.snapshot();
+        let limit = self.table.record.load().spec.lagging_after;
+        let lag = Duration::from_millis(self.status.get().lag_ms);
+        self.status.enter(match snapshot.target {
+            Target::At(target) if snapshot.next < target => PartitionState::Recovering(target),
+            _ if !self.caught_up && lag > limit => PartitionState::Lagging,
+            _ => PartitionState::Consuming,
+        });
+    }
+
+    /// Seals where rows or age say so. Where the end cannot be fixed now (the catalog's disk is full, say), consumption
+    /// goes on in the open segment and the seal is tried again later.
+    async fn flush_if_due(&mut self, now_ms: i64) -> Result<(), Interrupted> {
+        let reason = match decide(self.open.facts(), now_ms) {
+            // The successor was made with the settings of before: the records say how to go on.
+            _ if self.reshaping && self.open.range().is_empty() => return Err(Interrupted::End(reshaped())),
+            _ if self.reshaping => SealReason::Forced,
+            FlushDecision::Seal(reason) => reason,
+            FlushDecision::Continue => return Ok(()),
+        };
+        if now_ms < self.seal_again_at_ms {
+            return Ok(());
+        }
+        match self.seal(reason).await {
+            Err(Interrupted::Local(reason)) => {
+                tracing::error!(segment = &*self.open.name, reason, "seal is put off");
+                self.complain(&reason, None);
+                self.seal_again_at_ms = now_ms + SEAL_AGAIN_MS;
+                Ok(())
+            }
+            Ok(()) if self.reshaping => Err(Interrupted::End(reshaped())),
+            other => other,
+        }
+    }
+
+    /// Fixes the end of the open segment (transaction A) and goes straight on with its successor; building and uploading
+    /// happen elsewhere.
+    async fn seal(&mut self, reason: SealReason) -> Result<(), Interrupted> {
+        let deps = self.table.deps.clone();
+        let range = self.open.range();
+        let synced = self.table.quarantine.sync();
+        synced.map_err(|error| Interrupted::Local(format!("quarantine cannot be synced: {error}")))?;
+        let report = Report {
+            segment: self.open.record.name.clone(),
+            instance: deps.options.instance.clone(),
+            at: range.end(),
+            reason,
+        };
+        match self.table.completion.report(report).await {
+            Verdict::Commit => {}
+            verdict => return Err(Interrupted::Local(format!("segment end is not agreed yet: {verdict:?}"))),
+        }
+        let now_ms = deps.clock.wall_ms();
+        let seal = Seal { reason, accounting: self.open.counts, at_ms: now_ms };
+        let limit = self.table.sealer.next_rows_limit(&self.table, &self.open.record).await;
+        let fixed = deps.store.fix_end(&self.open.record, range, seal, limit, now_ms).await;
+        let (committing, successor) = match fixed {
+            Ok(records) => records,
+            Err(StoreError::Conflict { what }) => return Err(Interrupted::End(PipelineEnd::Reload(what))),
+            Err(error) => {
+                self.complain(&format!("segment end cannot be recorded: {error}"), None);
+                return Err(Interrupted::Local(format!("segment end cannot be recorded: {error}")));
+            }
+        };
+        let record = self.table.record.load_full();
+        let open = OpenSegment::new(successor, range.end(), &record.spec, &record.schema);
+        let sealed = std::mem::replace(&mut self.open, open);
+        self.past.fixed.add(&sealed.counts);
+        self.view.freeze_open();
+        deps.metrics.count(Counter::SegmentsSealed, &self.labels, 1);
+        self.describe_open();
+        let frozen = sealed.segment.freeze().snapshot();
+        self.table.sealer.submit(SealJob {
+            table: self.table.clone(),
+            view: self.view.clone(),
+            record: committing,
+            frozen: Some(frozen),
+            stream: self.stream.clone(),
+            source: self.source.clone(),
+        });
+        Ok(())
+    }
+
+    async fn after_stream_error(&mut self, error: StreamError) -> Result<(), PipelineEnd> {
+        self.complain(&error.to_string(), Some(self.open.next()));
+        let state = match &error {
+            StreamError::OutOfRange { held, .. } if held.low > self.open.next() && held.low <= held.high => {
+                return self.skip_to(held.low, SkipReason::Retention).await;
+            }
+            StreamError::OutOfRange { held, .. } => {
+                // Reading on once the new log has grown past the old offset would skip its beginning in silence.
+                self.halted = true;
+                self.status.enter(PartitionState::Recreated(format!(
+                    "the next offset to read is {}, but the log now holds [{}, {}): the topic was made anew",
+                    self.open.next(),
+                    held.low,
+                    held.high
+                )));
+                return Ok(());
+            }
+            StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => {
+                PartitionState::Gone(error.to_string())
+            }
+            _ => PartitionState::Retrying(error.to_string()),
+        };
+        self.caught_up = false;
+        self.retry_later(state).await
+    }
+
+    /// The stream no longer holds the next offsets: says so in the catalog and goes on at the oldest that is there.
+    async fn skip_to(&mut self, low: NextOffset, reason: SkipReason) -> Result<(), PipelineEnd> {
+        if !self.open.range().is_empty() {
+            match self.seal(SealReason::StreamGap).await {
+                Ok(()) => {}
+                Err(Interrupted::End(end)) => return Err(end),
+                Err(Interrupted::Stream(error)) => {
+                    return self.retry_later(PartitionState::Retrying(error.to_string())).await;
+                }
+                Err(Interrupted::Local(why)) => return self.retry_later(PartitionState::Retrying(why)).await,
+            }
+        }
+        let deps = &self.table.deps;
+        let range = OffsetRange::try_new(self.open.next(), low).expect("a skip goes forward");
+        let skip = Skip { range, reason, at_ms: deps.clock.wall_ms() };
+        let record = self.table.record.load_full();
+        match deps.store.record_skip(&record, &self.open.record, skip).await {
+            Ok(moved) => {
+                tracing::error!(
+                    table = record.spec.name.as_str(),
+                    partition = %self.partition,
+                    from = %range.start(),
+                    to = %range.end(),
+                    reason = reason.as_str(),
+                    "offsets were skipped: the stream no longer holds them"
+                );
+                self.open.move_start(moved, low);
+                self.past.fixed.skipped += range.span();
+                let target = match self.view.snapshot().target {
+                    Target::At(target) => Target::At(target.max(low)),
+                    Target::EndOfLog => Target::EndOfLog,
+                };
+                self.view.advance(low, Some(target));
+                self.describe_open();
+                Ok(())
+            }
+            Err(error) => self.retry_later(PartitionState::Retrying(format!("skip cannot be recorded: {error}"))).await,
+        }
+    }
+
+    async fn retry_later(&mut self, state: PartitionState) -> Result<(), PipelineEnd> {
+        self.status.enter(state);
+        let wait = self.table.deps.clock.sleep(self.backoff.next());
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match self.obey(command).await {
+                    Ok(()) => {}
+                    Err(Interrupted::End(end)) => return Err(end),
+                    Err(Interrupted::Stream(error)) => tracing::warn!(%error, "command failed"),
+                    Err(Interrupted::Local(reason)) => tracing::warn!(reason, "command failed"),
+                },
+                () = &mut wait => return Ok(()),
+            }
+        }
+    }
+
+    fn complain(&self, reason: &str, offset: Option<NextOffset>) {
+        self.status.change(|status| {
+            status.last_error = Some(reason.to_owned());
+            status.last_error_offset = offset;
+        });
+    }
+
+    fn totals(&self) -> Accounting {
+        let mut totals = self.past.fixed;
+        totals.add(&self.open.counts);
+        totals
+    }
+
+    fn describe_open(&self) {
+        let (name, limit, seal_at) = (self.open.name.clone(), self.open.record.rows_limit, self.open.seal_at_ms());
+        let (next, accounting) = (self.open.next(), self.totals());
+        self.status.change(|status| {
+            status.open_segment = Some(name);
+            (status.open_rows, status.open_bytes) = (0, 0);
+            (status.open_rows_limit, status.open_seal_at_ms) = (limit, seal_at);
+            (status.next, status.accounting) = (next, accounting);
+        });
+    }
+
+    fn count(&self, counts: &Accounting) {
+        let metrics = &self.table.deps.metrics;
+        for (counter, count) in [
+            (Counter::MessagesFetched, counts.fetched),
+            (Counter::MessagesStored, counts.stored),
+            (Counter::MessagesFiltered, counts.filtered),
+            (Counter::MessagesRejected, counts.rejected),
+            (Counter::Tombstones, counts.tombstones),
+            (Counter::RowsStored, counts.rows),
+            (Counter::RowsAltered, counts.altered),
+            (Counter::BytesFetched, counts.bytes),
+        ] {
+            if count > 0 {
+                metrics.count(counter, &self.labels, count);
+            }
+        }
+    }
+}
+
+fn reshaped() -> PipelineEnd {
+    PipelineEnd::Reload("settings changed".into())
+}
+
+fn empty() -> weir_types::RowBatch {
+    weir_types::RowBatch { columns: vec![], message_of_row: vec![] }
+}
+
+/// The way of a table's records, as its settings say. A null time is stored as `now_ms` where the column's default is no
+/// valid time.
+pub(crate) fn record_path(
+    record: &weir_control::TableRecord,
+    stream: &StreamSpec,
+    now_ms: i64,
+) -> Result<RecordPath, String> {
+    let spec = DecodeSpec { schema: record.schema.clone(), continue_on_error: record.spec.continue_on_error };
+    let decoder =
+        formats::decoder(&stream.decoder, &stream.decoder_settings, spec).map_err(|error| error.to_string())?;
+    let time = record.spec.time_column.as_ref().map(|column| {
+        TimeCheck::new(&record.schema, column, record.spec.row_time_check, record.spec.continue_on_error, now_ms)
+    });
+    let time = time.transpose().map_err(|error| error.to_string())?;
+    let rules = crate::prepare::RecordRules { schema: record.schema.clone(), time };
+    Ok(RecordPath::new(decoder, Box::new(crate::prepare::NoKeys), rules))
+}

@@ -1,0 +1,102 @@
+//! From messages to rows ready to append: decode, then the stages in Pinot's order, then the key stage.
+//!
+//! Decoding types each value as it is read (stage "data type"), so a table without transforms pays for no stage that it
+//! does not use. Transforms, filters and enrichers will stand between decode and time check, upsert and dedup in the key
+//! stage.
+
+use std::sync::Arc;
+use weir_formats::{Decoder, Payload, Reject, stages};
+use weir_streams::Messages;
+use weir_types::{Accounting, NextOffset, RowBatch, Schema};
+
+/// Stands between transform and append: it sees every row with its message and may drop rows.
+pub trait KeyStage: Send {
+    /// Looks at `rows` in order; what it removes it counts into `counts.filtered`.
+    fn apply(&mut self, rows: &mut RowBatch, offset_of: &dyn Fn(u32) -> NextOffset, counts: &mut Accounting);
+}
+
+/// The key stage of a table without keys.
+pub struct NoKeys;
+
+impl KeyStage for NoKeys {
+    fn apply(&mut self, _: &mut RowBatch, _: &dyn Fn(u32) -> NextOffset, _: &mut Accounting) {}
+}
+
+/// What came of a run of messages. Gaps are the caller's to count: it knows the range.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Rows to append.
+    pub rows: RowBatch,
+    /// Messages that became no row.
+    pub rejects: Vec<Reject>,
+    /// The messages accounted for.
+    pub counts: Accounting,
+}
+
+/// What a table asks of its records, beyond their types.
+pub struct RecordRules {
+    /// The table's schema.
+    pub schema: Arc<Schema>,
+    /// How times are checked and what a null time is stored as, where there is a time column.
+    pub time: Option<stages::TimeCheck>,
+}
+
+/// The way of a record from message to row; one per partition.
+pub struct RecordPath {
+    decoder: Box<dyn Decoder>,
+    keys: Box<dyn KeyStage>,
+    rules: RecordRules,
+}
+
+impl RecordPath {
+    /// A path with its decoder and key stage.
+    #[must_use]
+    pub fn new(decoder: Box<dyn Decoder>, keys: Box<dyn KeyStage>, rules: RecordRules) -> Self {
+        Self { decoder, keys, rules }
+    }
+
+    /// Turns messages `from..to` of a batch into rows and rejects.
+    pub fn prepare(&mut self, messages: &dyn Messages, from: usize, to: usize) -> Prepared {
+        let mut counts = Accounting { fetched: (to - from) as u64, ..Accounting::default() };
+        let mut rows = RowBatch::new(&self.rules.schema);
+        let decoded = {
+            let counts = &mut counts;
+            let mut payloads = (from..to).filter_map(|at| {
+                let Some(value) = messages.value(at) else {
+                    counts.tombstones += 1;
+                    return None;
+                };
+                counts.bytes += value.len() as u64;
+                let message = u32::try_from(at).expect("a batch holds far less than 4 G messages");
+                Some(Payload { message, value, key: messages.key(at) })
+            });
+            self.decoder.decode(&mut payloads, &mut rows)
+        };
+        counts.filtered += u64::from(decoded.empty);
+        counts.altered += u64::from(decoded.altered);
+        let mut rejects = decoded.rejects;
+        counts.altered += u64::from(decoded.incomplete);
+        if let Some(time) = &self.rules.time {
+            let checked = stages::check_time(time, &mut rows);
+            counts.altered += checked.nulled;
+            rejects.extend(checked.rejects);
+        }
+        let sanitised = stages::sanitise(&self.rules.schema, &mut rows);
+        counts.altered += sanitised.cut;
+        rejects.extend(sanitised.rejects);
+        rejects.sort_by_key(|reject| reject.message);
+        rejects.dedup_by_key(|reject| reject.message);
+        counts.rejected = rejects.len() as u64;
+        self.keys.apply(&mut rows, &|message| messages.offset(message as usize), &mut counts);
+        counts.rows = rows.rows() as u64;
+        counts.stored = distinct(&rows.message_of_row);
+        debug_assert!(counts.balances(), "each message is stored, filtered, a tombstone or rejected: {counts:?}");
+        Prepared { rows, rejects, counts }
+    }
+}
+
+/// How many different messages gave rows.
+fn distinct(message_of_row: &[u32]) -> u64 {
+    let changes = message_of_row.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    changes as u64 + u64::from(!message_of_row.is_empty())
+}

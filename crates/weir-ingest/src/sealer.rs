@@ -1,0 +1,346 @@
+//! From a fixed range to a committed segment: build, keep locally, upload, commit (transaction B), swap.
+//!
+//! Runs beside consumption and never holds it up. Order of events: the built file is synced on the local disk and takes
+//! the frozen rows' place in memory; it is uploaded, for as long as that takes; only then the catalog says `Done`. Upload
+//! comes before the commit: an object that nobody names is garbage, a named object that is not there is data loss.
+
+use crate::{deps::TableContext, rebuild};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+use weir_base::{
+    Backoff, Chance,
+    metrics::{Counter, Labels},
+    tasks::spawn_named,
+};
+use weir_control::{Artifact, LastSegment, SegmentRecord, SegmentState, StoreError, flush};
+use weir_formats::datetime::DateTimeFormat;
+use weir_segment::{BuildSpec, BuiltSegment, Segment, build};
+use weir_streams::SharedSource;
+use weir_table::{LoadedSegment, PartitionView};
+use weir_types::{NextOffset, SegmentName, StreamSpec};
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+/// A deep store that is back is noticed within this.
+const BACKOFF_MOST: Duration = Duration::from_secs(10);
+
+/// Segments of a node are built one at a time, so that two cores keep one for consuming and queries.
+pub type BuildPermits = Arc<Semaphore>;
+
+/// A range whose end is fixed and whose segment is to be committed.
+pub struct SealJob {
+    /// Its table.
+    pub table: Arc<TableContext>,
+    /// Where its rows are seen.
+    pub view: Arc<PartitionView>,
+    /// Its record, `Committing`.
+    pub record: SegmentRecord,
+    /// Its rows, where this process consumed them; else the local file or the stream has them.
+    pub frozen: Option<Arc<dyn Segment>>,
+    /// The stream of the topic, for reading the range again.
+    pub stream: StreamSpec,
+    /// The stream itself.
+    pub source: SharedSource,
+}
+
+/// Takes jobs and sees them through.
+pub struct Sealer {
+    permits: BuildPermits,
+    under_way: Arc<AtomicUsize>,
+}
+
+impl Sealer {
+    /// A sealer that shares the node's permits.
+    #[must_use]
+    pub fn new(permits: BuildPermits) -> Self {
+        Self { permits, under_way: Arc::default() }
+    }
+
+    /// Starts a job; it is seen through while the process lives.
+    pub fn submit(&self, job: SealJob) {
+        let (permits, under_way) = (self.permits.clone(), self.under_way.clone());
+        under_way.fetch_add(1, Ordering::Relaxed);
+        let name = format!("seal {}", job.record.name);
+        spawn_named(name, async move {
+            see_through(job, permits).await;
+            under_way.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// How many segments are between the two transactions.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// The row limit for the successor of a segment.
+    pub async fn next_rows_limit(&self, table: &TableContext, last: &SegmentRecord) -> u64 {
+        let record = table.record.load_full();
+        let topic = &last.partition.topic;
+        match table.deps.store.flush_memory(&record, topic).await {
+            Ok(memory) => {
+                let partitions = table.on_node.partitions().len().max(1);
+                let mut chance = Chance::seeded(table.deps.seed ^ u64::from(last.name.sequence));
+                flush::next_rows_limit(&record.spec.flush, &memory, partitions as u64, &mut chance)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the learnt segment size cannot be read; the last limit stays");
+                last.rows_limit
+            }
+        }
+    }
+}
+
+async fn see_through(job: SealJob, permits: BuildPermits) {
+    let seed = job.table.deps.seed ^ u64::from(job.record.name.sequence);
+    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MOST, Chance::seeded(seed));
+    let name: Arc<str> = job.record.name.to_string().into();
+    let mut frozen = job.frozen.clone();
+    let mut sealed = None;
+    loop {
+        match attempt(&job, &name, &mut frozen, &mut sealed, &permits).await {
+            Ok(()) => return,
+            Err(Failure::Settled(why)) => {
+                tracing::info!(segment = &*name, why, "segment needs no commit any more");
+                return;
+            }
+            Err(Failure::Again(why)) => {
+                tracing::warn!(segment = &*name, why, "segment is not committed yet");
+                job.table.deps.metrics.count(Counter::SealRetries, &labels(&job), 1);
+                job.table.deps.clock.sleep(backoff.next()).await;
+            }
+        }
+    }
+}
+
+enum Failure {
+    /// Trying again may help.
+    Again(String),
+    /// Somebody else did it, or the table is gone.
+    Settled(String),
+}
+
+fn again(what: &str) -> impl Fn(String) -> Failure {
+    let what = what.to_owned();
+    move |cause| Failure::Again(format!("{what}: {cause}"))
+}
+
+fn labels(job: &SealJob) -> Labels {
+    Labels {
+        table: job.record.name.table.as_str().into(),
+        topic: job.record.partition.topic.as_str().into(),
+        partition: Some(job.record.partition.partition),
+    }
+}
+
+struct LocalCopy {
+    bytes: bytes::Bytes,
+    crc: u32,
+    rows: u32,
+    times: Option<(i64, i64)>,
+    built_ms: i64,
+}
+
+async fn attempt(
+    job: &SealJob,
+    name: &Arc<str>,
+    frozen: &mut Option<Arc<dyn Segment>>,
+    sealed: &mut Option<LocalCopy>,
+    permits: &BuildPermits,
+) -> Result<(), Failure> {
+    let table = &job.table;
+    if sealed.is_none() {
+        let copy = match local_copy(job, name) {
+            Some(copy) if frozen.is_none() => copy,
+            _ => {
+                if frozen.is_none() {
+                    *frozen = Some(rebuild::read_again(job).await.map_err(again("could not read the range again"))?);
+                }
+                build_and_keep(job, name, frozen, permits).await?
+            }
+        };
+        // The mapped file serves from here on; the frozen rows' memory is free once the last query has let go.
+        *frozen = None;
+        *sealed = Some(copy);
+    }
+    let copy = sealed.as_ref().expect("made above");
+    let key = table.object_key(name, copy.crc);
+    let put = table.deps.deep_store.put_if_absent(&key, copy.bytes.clone()).await;
+    put.map_err(|error| {
+        table.deps.metrics.count(Counter::UploadsFailed, &labels(job), 1);
+        Failure::Again(error.to_string())
+    })?;
+    commit(job, copy, key).await
+}
+
+/// A file that an earlier attempt of this or an earlier process left: whole, and of this range by its name and rows.
+fn local_copy(job: &SealJob, name: &Arc<str>) -> Option<LocalCopy> {
+    let sealed = job.table.cache.local(name, None)?;
+    let SegmentState::Committing { seal, .. } = &job.record.state else { return None };
+    if u64::from(sealed.meta().rows) != seal.accounting.rows {
+        return None;
+    }
+    let path = job.table.cache.path(name);
+    let bytes = job.table.deps.disk.read(&path).ok()?;
+    let stats = |column: &weir_types::ColumnName| {
+        let info = sealed.column(column.as_str())?;
+        sealed.stats(info.at).min_max.clone()
+    };
+    let copy = LocalCopy {
+        bytes: bytes.into(),
+        crc: sealed.meta().crc?,
+        rows: sealed.meta().rows,
+        times: times(job, &stats),
+        built_ms: job.table.deps.clock.wall_ms(),
+    };
+    place(job, name, sealed);
+    Some(copy)
+}
+
+async fn build_and_keep(
+    job: &SealJob,
+    name: &Arc<str>,
+    frozen: &Option<Arc<dyn Segment>>,
+    permits: &BuildPermits,
+) -> Result<LocalCopy, Failure> {
+    let table = &job.table;
+    let Ok(_permit) = permits.acquire().await else { return Err(Failure::Settled("the node is stopping".into())) };
+    let rows = frozen.clone().expect("rows were read again where there were none");
+    let spec = build_spec(job, name);
+    let built = table.deps.options.heavy.run(move || build(&*rows, &spec)).await;
+    let built: BuiltSegment = built.map_err(|error| Failure::Again(format!("could not build: {error}")))?;
+    for failure in &built.index_failures {
+        tracing::error!(segment = &**name, failure, "an index could not be built; the segment is sealed without it");
+    }
+    let sealed = table.cache.keep(name, &built.bytes).map_err(|error| Failure::Again(error.to_string()))?;
+    let stats = |column: &weir_types::ColumnName| {
+        let found = built.columns.iter().find(|(name, ..)| name == column);
+        found.map(|(_, min, max)| (min.clone(), max.clone()))
+    };
+    let copy = LocalCopy {
+        crc: built.crc,
+        rows: built.rows,
+        times: times(job, &stats),
+        built_ms: table.deps.clock.wall_ms(),
+        bytes: built.bytes.into(),
+    };
+    place(job, name, sealed);
+    Ok(copy)
+}
+
+fn place(job: &SealJob, name: &Arc<str>, segment: Arc<dyn Segment>) {
+    job.view.place(LoadedSegment { name: name.clone(), segment, validity: None }, &sequence_of);
+}
+
+/// A segment's place in its partition.
+pub(crate) fn sequence_of(name: &str) -> u32 {
+    SegmentName::parse(name).map_or(u32::MAX, |name| name.sequence)
+}
+
+fn build_spec(job: &SealJob, name: &Arc<str>) -> BuildSpec {
+    let record = job.table.record.load();
+    BuildSpec {
+        name: name.clone(),
+        schema: record.schema.clone(),
+        sorted_column: record.spec.sorted_column.clone(),
+        indexes: record.spec.indexes.clone(),
+        keep_offsets: crate::pipeline::keep_offsets(&record.schema),
+        time_column: record.spec.time_column.clone(),
+    }
+}
+
+/// Smallest and greatest time of the segment in milliseconds, where the table has a time column that can be read.
+fn times(
+    job: &SealJob,
+    min_max: &dyn Fn(&weir_types::ColumnName) -> Option<(weir_types::Value, weir_types::Value)>,
+) -> Option<(i64, i64)> {
+    let record = job.table.record.load();
+    let column = record.spec.time_column.as_ref()?;
+    let format = DateTimeFormat::parse(record.schema.field(column.as_str())?.format.as_deref()?).ok()?;
+    let (min, max) = min_max(column)?;
+    Some((format.to_millis(&min)?, format.to_millis(&max)?))
+}
+
+/// Transaction B, and what follows from it.
+async fn commit(job: &SealJob, copy: &LocalCopy, key: String) -> Result<(), Failure> {
+    let deps = &job.table.deps;
+    let artifact = Artifact {
+        uri: deps.deep_store.uri(&key),
+        key,
+        crc: copy.crc,
+        byte_count: copy.bytes.len() as u64,
+        rows: u64::from(copy.rows),
+        min_time_ms: copy.times.map(|times| times.0),
+        max_time_ms: copy.times.map(|times| times.1),
+        built_ms: copy.built_ms,
+        uploaded_ms: deps.clock.wall_ms(),
+    };
+    let byte_count = artifact.byte_count;
+    match deps.store.finish(&job.record, artifact).await {
+        Ok(_) => {}
+        Err(StoreError::Conflict { what }) => return Err(Failure::Settled(what)),
+        Err(StoreError::NotFound { what }) => return Err(Failure::Settled(what)),
+        Err(error) => return Err(Failure::Again(format!("could not commit: {error}"))),
+    }
+    deps.metrics.count(Counter::SegmentsCommitted, &labels(job), 1);
+    learn(job, copy, byte_count).await;
+    release(job).await;
+    Ok(())
+}
+
+/// The size of this segment teaches the limit of the next.
+async fn learn(job: &SealJob, copy: &LocalCopy, byte_count: u64) {
+    let SegmentState::Committing { seal, .. } = &job.record.state else { return };
+    let record = job.table.record.load_full();
+    let store = &job.table.deps.store;
+    let last = LastSegment {
+        rows: u64::from(copy.rows),
+        byte_count,
+        rows_limit: job.record.rows_limit,
+        reason: seal.reason,
+    };
+    let learnt = async {
+        let memory = store.flush_memory(&record, &job.record.partition.topic).await?;
+        let memory = flush::learn(&record.spec.flush, &memory, &last);
+        store.put_flush_memory(&record, &job.record.partition.topic, &memory).await
+    };
+    if let Err(error) = learnt.await {
+        tracing::warn!(%error, "the segment's size could not be remembered");
+    }
+}
+
+/// Tells the stream from where the table may still read: the oldest range that is not `Done`.
+pub(crate) async fn release(job: &SealJob) {
+    let record = job.table.record.load_full();
+    let segments = match job.table.deps.store.segments(&record).await {
+        Ok(segments) => segments,
+        Err(error) => {
+            tracing::warn!(%error, "segment records cannot be read; the stream keeps its log");
+            return;
+        }
+    };
+    if let Some(floor) = oldest_needed(&segments, &job.record.partition) {
+        let holder = format!("{}-{}", record.spec.name, record.uid);
+        job.source.hold(&holder, job.record.partition.partition, floor);
+    }
+}
+
+/// Where the oldest range of a partition that is not `Done` starts.
+pub(crate) fn oldest_needed(
+    segments: &[SegmentRecord],
+    partition: &weir_types::StreamPartition,
+) -> Option<NextOffset> {
+    let starts = segments.iter().filter(|segment| segment.partition == *partition).filter_map(|segment| {
+        match &segment.state {
+            SegmentState::Consuming { start } => Some(*start),
+            SegmentState::Committing { range, .. } => Some(range.start()),
+            SegmentState::Done { .. } => None,
+        }
+    });
+    starts.min()
+}

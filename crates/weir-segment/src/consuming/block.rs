@@ -1,0 +1,225 @@
+//! An immutable run of rows in columns: narrow dictionary ids or raw values, ends of multi-value rows, null rows.
+
+use super::tiers::Piece;
+use roaring::RoaringBitmap;
+use std::{mem::size_of, ops::Range, sync::Arc};
+use weir_types::{BytesColumn, ColumnData, Stored};
+
+/// Dictionary ids in the narrowest form that holds them.
+#[derive(Debug)]
+pub(super) enum Ids {
+    /// All below 2^8.
+    U8(Vec<u8>),
+    /// All below 2^16.
+    U16(Vec<u16>),
+    /// Any.
+    U32(Vec<u32>),
+}
+
+impl Ids {
+    /// Narrows ids.
+    pub(super) fn new(ids: &[u32]) -> Self {
+        let most = ids.iter().fold(0, |most, id| most.max(*id));
+        if most <= u32::from(u8::MAX) {
+            Self::U8(ids.iter().map(|id| *id as u8).collect())
+        } else if most <= u32::from(u16::MAX) {
+            Self::U16(ids.iter().map(|id| *id as u16).collect())
+        } else {
+            Self::U32(ids.to_vec())
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::U8(ids) => ids.len(),
+            Self::U16(ids) => ids.len(),
+            Self::U32(ids) => ids.len(),
+        }
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Self::U8(_) => 1,
+            Self::U16(_) => 2,
+            Self::U32(_) => 4,
+        }
+    }
+
+    /// Appends the ids at these positions.
+    pub(super) fn append_to(&self, at: Range<usize>, out: &mut Vec<u32>) {
+        match self {
+            Self::U8(ids) => out.extend(ids[at].iter().map(|id| u32::from(*id))),
+            Self::U16(ids) => out.extend(ids[at].iter().map(|id| u32::from(*id))),
+            Self::U32(ids) => out.extend_from_slice(&ids[at]),
+        }
+    }
+
+    fn merge(parts: &[&Self]) -> Self {
+        let total = parts.iter().map(|ids| ids.len()).sum();
+        let width = parts.iter().map(|ids| ids.width()).max().unwrap_or(1);
+        let mut merged = match width {
+            1 => Self::U8(Vec::with_capacity(total)),
+            2 => Self::U16(Vec::with_capacity(total)),
+            _ => Self::U32(Vec::with_capacity(total)),
+        };
+        for part in parts {
+            match (&mut merged, part) {
+                (Self::U8(out), Self::U8(ids)) => out.extend_from_slice(ids),
+                (Self::U16(out), Self::U8(ids)) => out.extend(ids.iter().map(|id| u16::from(*id))),
+                (Self::U16(out), Self::U16(ids)) => out.extend_from_slice(ids),
+                (Self::U32(out), ids) => ids.append_to(0..ids.len(), out),
+                (Self::U8(_) | Self::U16(_), _) => unreachable!("the widest part gave the width"),
+            }
+        }
+        merged
+    }
+}
+
+/// A column's values in a block.
+#[derive(Debug)]
+pub(super) enum Values {
+    /// Ids of the segment's dictionary of the column.
+    Ids(Ids),
+    /// The values themselves.
+    Raw(ColumnData),
+}
+
+/// One column of a block.
+#[derive(Debug)]
+pub(super) struct ColumnBlock {
+    /// One per row, or as `ends` says.
+    pub(super) values: Values,
+    /// For a multi-value column: `rows + 1` positions in the values, the first 0.
+    pub(super) ends: Option<Vec<u32>>,
+    /// Null rows, numbered in the segment.
+    pub(super) nulls: RoaringBitmap,
+}
+
+impl ColumnBlock {
+    /// Positions of the values of these rows of the block.
+    pub(super) fn value_range(&self, rows: &Range<usize>) -> Range<usize> {
+        self.ends.as_ref().map_or(rows.clone(), |ends| ends[rows.start] as usize..ends[rows.end] as usize)
+    }
+
+    fn bytes(&self) -> usize {
+        let values = match &self.values {
+            Values::Ids(ids) => ids.len() * ids.width(),
+            Values::Raw(data) => data_bytes(data),
+        };
+        let ends = self.ends.as_ref().map_or(0, |ends| ends.len() * size_of::<u32>());
+        values + ends + self.nulls.serialized_size() + size_of::<Self>()
+    }
+}
+
+/// Bytes that values hold.
+pub(super) fn data_bytes(data: &ColumnData) -> usize {
+    match data {
+        ColumnData::Int(v) => v.len() * size_of::<i32>(),
+        ColumnData::Long(v) => v.len() * size_of::<i64>(),
+        ColumnData::Float(v) => v.len() * size_of::<f32>(),
+        ColumnData::Double(v) => v.len() * size_of::<f64>(),
+        ColumnData::Str(v) | ColumnData::Bytes(v) => v.byte_count() + (v.len() + 1) * size_of::<u32>(),
+    }
+}
+
+/// Appends values of the same kind.
+pub(super) fn append_data(out: &mut ColumnData, data: &ColumnData, at: Range<usize>) {
+    fn text(out: &mut BytesColumn, data: &BytesColumn, at: Range<usize>) {
+        at.for_each(|at| out.push(data.get(at)));
+    }
+    match (out, data) {
+        (ColumnData::Int(out), ColumnData::Int(v)) => out.extend_from_slice(&v[at]),
+        (ColumnData::Long(out), ColumnData::Long(v)) => out.extend_from_slice(&v[at]),
+        (ColumnData::Float(out), ColumnData::Float(v)) => out.extend_from_slice(&v[at]),
+        (ColumnData::Double(out), ColumnData::Double(v)) => out.extend_from_slice(&v[at]),
+        (ColumnData::Str(out), ColumnData::Str(v)) | (ColumnData::Bytes(out), ColumnData::Bytes(v)) => {
+            text(out, v, at);
+        }
+        (out, data) => panic!("a {:?} column cannot take {:?} values", out.stored(), data.stored()),
+    }
+}
+
+/// A run of rows.
+#[derive(Debug)]
+pub(super) struct Block {
+    start: u32,
+    rows: u32,
+    /// In the order of the segment's columns.
+    pub(super) columns: Vec<ColumnBlock>,
+    bytes: usize,
+}
+
+impl Block {
+    /// Rows `start..start + rows` of a segment.
+    pub(super) fn new(start: u32, rows: u32, columns: Vec<ColumnBlock>) -> Self {
+        let bytes = size_of::<Self>() + columns.iter().map(ColumnBlock::bytes).sum::<usize>();
+        Self { start, rows, columns, bytes }
+    }
+
+    /// Blocks that follow one another as one. A column that is stored as ids in some and raw in others becomes raw:
+    /// `decode(column, ids, out)` looks the ids up.
+    pub(super) fn merge(
+        blocks: &[Arc<Self>],
+        kinds: &[Stored],
+        decode: impl Fn(usize, &[u32], &mut ColumnData),
+    ) -> Self {
+        let columns = (0..kinds.len())
+            .map(|column| {
+                let parts: Vec<&ColumnBlock> = blocks.iter().map(|block| &block.columns[column]).collect();
+                ColumnBlock {
+                    values: merge_values(&parts, kinds[column], |ids, out| decode(column, ids, out)),
+                    ends: merge_ends(&parts),
+                    nulls: parts.iter().fold(RoaringBitmap::new(), |all, part| all | &part.nulls),
+                }
+            })
+            .collect();
+        Self::new(blocks[0].start, blocks.iter().map(|block| block.rows).sum(), columns)
+    }
+}
+
+impl Piece for Block {
+    fn start(&self) -> u32 {
+        self.start
+    }
+    fn items(&self) -> u32 {
+        self.rows
+    }
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn merge_values(parts: &[&ColumnBlock], kind: Stored, decode: impl Fn(&[u32], &mut ColumnData)) -> Values {
+    let all_ids: Option<Vec<&Ids>> = parts
+        .iter()
+        .map(|part| match &part.values {
+            Values::Ids(ids) => Some(ids),
+            Values::Raw(_) => None,
+        })
+        .collect();
+    if let Some(ids) = all_ids {
+        return Values::Ids(Ids::merge(&ids));
+    }
+    let mut merged = ColumnData::new(kind);
+    for part in parts {
+        match &part.values {
+            Values::Raw(data) => append_data(&mut merged, data, 0..data.len()),
+            Values::Ids(ids) => {
+                let mut wide = Vec::with_capacity(ids.len());
+                ids.append_to(0..ids.len(), &mut wide);
+                decode(&wide, &mut merged);
+            }
+        }
+    }
+    Values::Raw(merged)
+}
+
+fn merge_ends(parts: &[&ColumnBlock]) -> Option<Vec<u32>> {
+    parts[0].ends.as_ref()?;
+    let mut merged = vec![0];
+    for ends in parts.iter().filter_map(|part| part.ends.as_ref()) {
+        let base = merged[merged.len() - 1];
+        merged.extend(ends[1..].iter().map(|end| base + end));
+    }
+    Some(merged)
+}

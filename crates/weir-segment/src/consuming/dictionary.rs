@@ -1,0 +1,385 @@
+//! A consuming column's dictionary: values in order of arrival, only growing, in immutable pieces that snapshots share.
+//!
+//! The writer alone owns the hash index. A snapshot is a prefix of the values; what readers work out over all values
+//! (ids that pass a predicate, the Arrow array) is remembered with the length it was worked out for, and extended.
+
+use super::{
+    block::{append_data, data_bytes},
+    tiers::{Piece, Tiers},
+};
+use crate::{
+    scan::{compare::Test, values_array},
+    segment::Dictionary,
+};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::DataType as ArrowType;
+use hashbrown::HashTable;
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+use std::{mem::size_of, sync::Arc};
+use weir_indexes::Predicate;
+use weir_types::{BytesColumn, ColumnData, DataType, Stored, Value};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Predicates whose matching ids are remembered per column: a dashboard's worth; each costs a bitmap over the ids.
+const REMEMBERED_PREDICATES: usize = 16;
+
+/// Buffers of an Arrow text array before it is built anew: `take` clones the list, so it must stay short.
+const ARROW_BUFFERS: usize = 16;
+
+/// Values of consecutive ids.
+#[derive(Debug)]
+pub(super) struct Values {
+    start: u32,
+    data: ColumnData,
+}
+
+impl Piece for Values {
+    fn start(&self) -> u32 {
+        self.start
+    }
+    fn items(&self) -> u32 {
+        self.data.len() as u32
+    }
+    fn bytes(&self) -> usize {
+        data_bytes(&self.data) + size_of::<Self>()
+    }
+}
+
+fn merge_pieces(pieces: &[Arc<Values>]) -> Values {
+    let mut data = ColumnData::new(pieces[0].data.stored());
+    pieces.iter().for_each(|piece| append_data(&mut data, &piece.data, 0..piece.data.len()));
+    Values { start: pieces[0].start, data }
+}
+
+/// Appends the values of ids, which are below the length of `values`.
+pub(super) fn decode(values: &Tiers<Values>, ids: &[u32], out: &mut ColumnData) {
+    let mut held: Option<&Values> = None;
+    for id in ids {
+        let piece = match held {
+            Some(piece) if *id >= piece.start && ((*id - piece.start) as usize) < piece.data.len() => piece,
+            _ => values.find(*id),
+        };
+        held = Some(piece);
+        let at = (*id - piece.start) as usize;
+        match (&mut *out, &piece.data) {
+            (ColumnData::Int(out), ColumnData::Int(v)) => out.push(v[at]),
+            (ColumnData::Long(out), ColumnData::Long(v)) => out.push(v[at]),
+            (ColumnData::Float(out), ColumnData::Float(v)) => out.push(v[at]),
+            (ColumnData::Double(out), ColumnData::Double(v)) => out.push(v[at]),
+            (ColumnData::Str(out), ColumnData::Str(v)) | (ColumnData::Bytes(out), ColumnData::Bytes(v)) => {
+                out.push(v.get(at));
+            }
+            (out, data) => panic!("a {:?} column cannot take {:?} values", out.stored(), data.stored()),
+        }
+    }
+}
+
+/// Finds the id of a value. Numbers stand in the table themselves (floats by their bits); of text 32 bits of hash.
+#[derive(Debug)]
+enum Index {
+    Narrow(HashTable<(u32, u32)>),
+    Wide(HashTable<(u64, u32)>),
+    Text(HashTable<(u32, u32)>),
+}
+
+fn mix(bits: u64) -> u64 {
+    let product = u128::from(bits ^ 0x9E37_79B9_7F4A_7C15) * u128::from(0xD6E8_FEB8_6659_FD93_u64);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// The table reads the low bits and the top seven: both must come from the 32 bits that an entry keeps.
+fn spread(hash: u32) -> u64 {
+    (u64::from(hash) << 32) | u64::from(hash)
+}
+
+/// The writer's side.
+#[derive(Debug)]
+pub(super) struct DictionaryWriter {
+    data_type: DataType,
+    values: Tiers<Values>,
+    /// Values of ids from `values.end()`, not yet published.
+    open: ColumnData,
+    index: Index,
+    shared: Arc<Shared>,
+    published: Option<Arc<SnapshotDictionary>>,
+}
+
+impl DictionaryWriter {
+    /// An empty one.
+    pub(super) fn new(data_type: DataType) -> Self {
+        let stored = data_type.stored();
+        let index = match stored {
+            Stored::Int | Stored::Float => Index::Narrow(HashTable::new()),
+            Stored::Long | Stored::Double => Index::Wide(HashTable::new()),
+            Stored::Str | Stored::Bytes => Index::Text(HashTable::new()),
+        };
+        Self {
+            data_type,
+            values: Tiers::default(),
+            open: ColumnData::new(stored),
+            index,
+            shared: Arc::default(),
+            published: None,
+        }
+    }
+
+    /// How many values.
+    pub(super) fn len(&self) -> u32 {
+        self.values.end() + self.open.len() as u32
+    }
+
+    /// Appends the ids of a column's values, giving new values the next ids. Returns where in `open` the new ones start.
+    pub(super) fn encode(&mut self, data: &ColumnData, ids: &mut Vec<u32>) -> usize {
+        let (base, first_new) = (self.values.end(), self.open.len());
+        ids.reserve(data.len());
+        match (&mut self.index, &mut self.open, data) {
+            (Index::Narrow(table), ColumnData::Int(open), ColumnData::Int(v)) => {
+                encode_fixed(table, v, |v| v as u32, |bits| mix(bits.into()), base, open, ids);
+            }
+            (Index::Narrow(table), ColumnData::Float(open), ColumnData::Float(v)) => {
+                encode_fixed(table, v, f32::to_bits, |bits| mix(bits.into()), base, open, ids);
+            }
+            (Index::Wide(table), ColumnData::Long(open), ColumnData::Long(v)) => {
+                encode_fixed(table, v, |v| v as u64, mix, base, open, ids);
+            }
+            (Index::Wide(table), ColumnData::Double(open), ColumnData::Double(v)) => {
+                encode_fixed(table, v, f64::to_bits, mix, base, open, ids);
+            }
+            (Index::Text(table), ColumnData::Str(open), ColumnData::Str(v))
+            | (Index::Text(table), ColumnData::Bytes(open), ColumnData::Bytes(v)) => {
+                encode_text(table, v, &self.values, base, open, ids);
+            }
+            (_, open, data) => panic!("a {:?} column cannot take {:?} values", open.stored(), data.stored()),
+        }
+        first_new
+    }
+
+    /// The values not yet published.
+    pub(super) fn open(&self) -> &ColumnData {
+        &self.open
+    }
+
+    /// Publishes the new values: from here on they never move.
+    pub(super) fn close(&mut self) {
+        if !self.open.is_empty() {
+            let stored = self.open.stored();
+            let data = std::mem::replace(&mut self.open, ColumnData::new(stored));
+            self.values.push(Values { start: self.values.end(), data }, merge_pieces);
+        }
+    }
+
+    /// No value will be asked for any more: the hash index goes.
+    pub(super) fn stop(&mut self) {
+        self.index = Index::Narrow(HashTable::new());
+    }
+
+    /// The published values.
+    pub(super) fn values(&self) -> &Tiers<Values> {
+        &self.values
+    }
+
+    /// The published values for readers; the same as last time if none came since.
+    pub(super) fn snapshot(&mut self) -> Arc<SnapshotDictionary> {
+        let len = self.values.end();
+        match &self.published {
+            Some(published) if published.len == len => published.clone(),
+            _ => {
+                let snapshot = Arc::new(SnapshotDictionary {
+                    data_type: self.data_type,
+                    values: self.values.clone(),
+                    len,
+                    shared: self.shared.clone(),
+                });
+                self.published = Some(snapshot.clone());
+                snapshot
+            }
+        }
+    }
+
+    /// Bytes held, the index included.
+    pub(super) fn bytes(&self) -> usize {
+        let index = match &self.index {
+            Index::Narrow(table) | Index::Text(table) => table.allocation_size(),
+            Index::Wide(table) => table.allocation_size(),
+        };
+        self.values.bytes() + data_bytes(&self.open) + index
+    }
+}
+
+fn encode_fixed<T: Copy, B: Copy + Eq>(
+    table: &mut HashTable<(B, u32)>,
+    values: &[T],
+    bits: impl Fn(T) -> B,
+    hash: impl Fn(B) -> u64,
+    base: u32,
+    open: &mut Vec<T>,
+    ids: &mut Vec<u32>,
+) {
+    let mut last: Option<(B, u32)> = None;
+    ids.extend(values.iter().map(|value| {
+        let wanted = bits(*value);
+        if let Some((bits, id)) = last
+            && bits == wanted
+        {
+            return id;
+        }
+        let found = table.entry(hash(wanted), |(bits, _)| *bits == wanted, |(bits, _)| hash(*bits));
+        let entry = found.or_insert_with(|| {
+            let id = base + open.len() as u32;
+            open.push(*value);
+            (wanted, id)
+        });
+        last = Some(*entry.get());
+        entry.get().1
+    }));
+}
+
+fn encode_text(
+    table: &mut HashTable<(u32, u32)>,
+    values: &BytesColumn,
+    published: &Tiers<Values>,
+    base: u32,
+    open: &mut BytesColumn,
+    ids: &mut Vec<u32>,
+) {
+    let mut last: Option<(&[u8], u32)> = None;
+    for value in values.iter() {
+        if let Some((text, id)) = last
+            && text == value
+        {
+            ids.push(id);
+            continue;
+        }
+        let hash = xxh3_64(value) as u32;
+        let same = |entry: &(u32, u32)| entry.0 == hash && text_of(entry.1, published, base, open) == value;
+        let id = match table.find(spread(hash), same) {
+            Some((_, id)) => *id,
+            None => {
+                let id = base + open.len() as u32;
+                open.push(value);
+                table.insert_unique(spread(hash), (hash, id), |(hash, _)| spread(*hash));
+                id
+            }
+        };
+        last = Some((value, id));
+        ids.push(id);
+    }
+}
+
+fn text_of<'a>(id: u32, published: &'a Tiers<Values>, base: u32, open: &'a BytesColumn) -> &'a [u8] {
+    if id >= base {
+        return open.get((id - base) as usize);
+    }
+    let piece = published.find(id);
+    match &piece.data {
+        ColumnData::Str(v) | ColumnData::Bytes(v) => v.get((id - piece.start) as usize),
+        _ => unreachable!("a text index stands over text"),
+    }
+}
+
+/// What readers worked out, for all snapshots of a dictionary.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The ids below a length that pass a predicate, the longest unextended first: that one makes room.
+    matches: Mutex<Vec<(Predicate, u32, Arc<RoaringBitmap>)>>,
+    /// The longest array so far.
+    array: Mutex<Option<ArrayRef>>,
+}
+
+/// A prefix of a consuming column's dictionary.
+#[derive(Debug)]
+pub struct SnapshotDictionary {
+    data_type: DataType,
+    values: Tiers<Values>,
+    len: u32,
+    shared: Arc<Shared>,
+}
+
+impl SnapshotDictionary {
+    /// Appends the values of ids.
+    pub(super) fn decode(&self, ids: &[u32], out: &mut ColumnData) {
+        decode(&self.values, ids, out);
+    }
+
+    fn array_of(&self, from: u32) -> ArrayRef {
+        let mut data = ColumnData::new(self.data_type.stored());
+        for (piece, part) in self.values.over(from..self.len) {
+            append_data(&mut data, &piece.data, part);
+        }
+        values_array(data, self.data_type)
+    }
+}
+
+fn buffers(array: &ArrayRef) -> usize {
+    match array.data_type() {
+        ArrowType::Utf8View => array.as_string_view().data_buffers().len(),
+        ArrowType::BinaryView => array.as_binary_view().data_buffers().len(),
+        _ => 0,
+    }
+}
+
+impl Dictionary for SnapshotDictionary {
+    fn len(&self) -> u32 {
+        self.len
+    }
+
+    fn sorted(&self) -> bool {
+        false
+    }
+
+    fn value(&self, id: u32) -> Value {
+        let piece = self.values.find(id);
+        piece.data.get((id - piece.start) as usize)
+    }
+
+    fn matching(&self, predicate: &Predicate) -> RoaringBitmap {
+        let known = self.shared.matches.lock().iter().find(|known| known.0 == *predicate).cloned();
+        let (known_len, mut ids) = known.map_or((0, RoaringBitmap::new()), |(_, len, ids)| (len, (*ids).clone()));
+        if known_len >= self.len {
+            ids.remove_range(self.len..);
+            return ids;
+        }
+        let test = Test::new(self.data_type.stored(), predicate);
+        let mut passes = vec![];
+        for (piece, part) in self.values.over(known_len..self.len) {
+            passes.clear();
+            test.evaluate(&piece.data, part.clone(), &mut passes);
+            let first = piece.start + part.start as u32;
+            let passing = (first..).zip(&passes).filter_map(|(id, passes)| passes.then_some(id));
+            ids.append(passing).expect("ids ascend from piece to piece");
+        }
+        let mut matches = self.shared.matches.lock();
+        match matches.iter().position(|known| known.0 == *predicate) {
+            Some(at) if matches[at].1 >= self.len => {}
+            Some(at) => {
+                matches.remove(at);
+                matches.push((predicate.clone(), self.len, Arc::new(ids.clone())));
+            }
+            None => {
+                if matches.len() >= REMEMBERED_PREDICATES {
+                    matches.remove(0);
+                }
+                matches.push((predicate.clone(), self.len, Arc::new(ids.clone())));
+            }
+        }
+        ids
+    }
+
+    fn arrow(&self) -> ArrayRef {
+        let known = self.shared.array.lock().clone();
+        let array = match known {
+            Some(known) if known.len() >= self.len as usize => return known.slice(0, self.len as usize),
+            Some(known) if buffers(&known) < ARROW_BUFFERS => {
+                let more = self.array_of(known.len() as u32);
+                arrow::compute::concat(&[&*known, &*more]).unwrap_or_else(|_| self.array_of(0))
+            }
+            _ => self.array_of(0),
+        };
+        let mut shared = self.shared.array.lock();
+        if shared.as_ref().is_none_or(|known| known.len() < array.len()) {
+            *shared = Some(array.clone());
+        }
+        array
+    }
+}

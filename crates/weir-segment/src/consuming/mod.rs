@@ -1,0 +1,243 @@
+//! The segment that rows are appended to: one writer, and snapshots that readers keep while it goes on.
+//!
+//! A batch is dictionary-encoded column by column into open buffers that only the writer sees. A snapshot closes them
+//! into an immutable block ([`block`]), which joins the others by tiers ([`tiers`]), so it costs the new rows and never
+//! the tail. Dictionaries ([`dictionary`]) only grow; a column whose values hardly repeat is stored raw ([`column`]).
+
+mod block;
+mod column;
+mod dictionary;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod tiers;
+
+pub use dictionary::SnapshotDictionary;
+pub use snapshot::ConsumingSnapshot;
+
+use crate::segment::SegmentMeta;
+use block::{Block, Values};
+use column::ColumnWriter;
+use snapshot::Layout;
+use std::{collections::HashSet, ops::Range, sync::Arc};
+use tiers::Tiers;
+use weir_types::{ColumnData, ColumnName, DataType, NextOffset, RowBatch, Schema};
+
+/// Name of the hidden LONG column that holds each row's stream offset.
+pub const STREAM_OFFSET: &str = "$streamOffset";
+
+/// Rows after which a column's choice between ids and raw is looked at for the first time: enough for a ratio, few
+/// enough that a dictionary of distinct values costs well under a megabyte.
+const FIRST_LOOK: u32 = 8 * 1024;
+
+/// Rows between later looks: a frozen block's, since the form changes between blocks.
+const LATER_LOOK: u32 = 64 * 1024;
+
+/// Bytes of open rows after which they are closed without being asked: keeps positions of text inside 32 bits.
+const OPEN_BYTES: usize = 32 << 20;
+
+/// What a consuming segment is made of.
+#[derive(Debug, Clone)]
+pub struct ConsumingSpec {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its columns.
+    pub schema: Arc<Schema>,
+    /// Columns stored raw from the start.
+    pub no_dictionary: HashSet<ColumnName>,
+    /// Keep each row's stream offset, in the hidden column [`STREAM_OFFSET`].
+    pub keep_offsets: bool,
+    /// When it was made, wall time in milliseconds since the epoch.
+    pub created_ms: i64,
+}
+
+/// A segment that takes rows. One writer owns it; readers hold snapshots.
+#[derive(Debug)]
+pub struct ConsumingSegment {
+    spec: ConsumingSpec,
+    layout: Arc<Layout>,
+    columns: Vec<ColumnWriter>,
+    blocks: Tiers<Block>,
+    open_rows: u32,
+    /// Row count at which columns are looked at next.
+    next_look: u32,
+    offsets: ColumnData,
+    published: Option<Arc<ConsumingSnapshot>>,
+}
+
+/// A segment that takes no more rows.
+#[derive(Debug, Clone)]
+pub struct FrozenSegment {
+    snapshot: Arc<ConsumingSnapshot>,
+}
+
+impl FrozenSegment {
+    /// All its rows.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<ConsumingSnapshot> {
+        self.snapshot.clone()
+    }
+}
+
+impl ConsumingSegment {
+    /// An empty segment.
+    #[must_use]
+    pub fn new(spec: ConsumingSpec) -> Self {
+        let mut columns = vec![];
+        let mut layout = Layout { columns: vec![], by_name: Default::default() };
+        for (at, field) in spec.schema.fields().iter().enumerate() {
+            let raw = spec.no_dictionary.contains(&field.name);
+            columns.push(ColumnWriter::new(field.data_type, field.single_value, raw));
+            layout.columns.push((field.data_type, field.single_value));
+            layout.by_name.insert(field.name.as_str().into(), at);
+        }
+        if spec.keep_offsets {
+            layout.by_name.insert(STREAM_OFFSET.into(), columns.len());
+            layout.columns.push((DataType::Long, true));
+            columns.push(ColumnWriter::new(DataType::Long, true, true));
+        }
+        Self {
+            spec,
+            layout: Arc::new(layout),
+            columns,
+            blocks: Tiers::default(),
+            open_rows: 0,
+            next_look: FIRST_LOOK,
+            offsets: ColumnData::Long(vec![]),
+            published: None,
+        }
+    }
+
+    /// Appends a batch made for the segment's schema and says which rows its rows became. `offset_of_message` gives the
+    /// stream offset of a message by its position (asked once for consecutive rows of a message).
+    ///
+    /// # Panics
+    /// If the batch was made for another schema, or the segment would hold more than `u32::MAX` rows: both are our
+    /// mistakes, never the data's.
+    pub fn append(&mut self, rows: &RowBatch, offset_of_message: &dyn Fn(u32) -> NextOffset) -> Range<u32> {
+        let start = self.rows();
+        let count = u32::try_from(rows.rows()).expect("a batch holds fewer than 4 G rows");
+        let end = start.checked_add(count).expect("a segment is sealed long before it holds 4 G rows");
+        assert_eq!(rows.columns.len(), self.spec.schema.fields().len(), "a batch has the columns of its schema");
+        for (writer, column) in self.columns.iter_mut().zip(&rows.columns) {
+            assert_eq!(column.rows(), rows.rows(), "every column of a batch has its rows");
+            writer.append(column, start);
+        }
+        if self.spec.keep_offsets {
+            self.append_offsets(&rows.message_of_row, offset_of_message);
+        }
+        self.open_rows += count;
+        if end >= self.next_look {
+            self.next_look = end + LATER_LOOK;
+            self.look_at_columns();
+        }
+        if self.open_rows >= tiers::FROZEN_ITEMS || self.open_bytes() >= OPEN_BYTES {
+            self.close();
+        }
+        start..end
+    }
+
+    fn append_offsets(&mut self, message_of_row: &[u32], offset_of_message: &dyn Fn(u32) -> NextOffset) {
+        let ColumnData::Long(offsets) = &mut self.offsets else { unreachable!("offsets are LONG") };
+        offsets.clear();
+        let mut last = None;
+        offsets.extend(message_of_row.iter().map(|message| match last {
+            Some((same, offset)) if same == *message => offset,
+            _ => {
+                let offset = offset_of_message(*message).number() as i64;
+                last = Some((*message, offset));
+                offset
+            }
+        }));
+        if let Some(writer) = self.columns.last_mut() {
+            writer.append_values(&self.offsets);
+        }
+    }
+
+    /// Columns whose values hardly repeat go raw.
+    fn look_at_columns(&mut self) {
+        let raw: Vec<usize> = (0..self.columns.len()).filter(|at| self.columns[*at].better_raw()).collect();
+        if !raw.is_empty() {
+            self.close();
+            raw.into_iter().for_each(|at| self.columns[at].go_raw());
+        }
+    }
+
+    /// Makes an immutable block of the open rows.
+    fn close(&mut self) {
+        if self.open_rows == 0 {
+            return;
+        }
+        let columns = self.columns.iter_mut().map(ColumnWriter::close).collect();
+        let block = Block::new(self.blocks.end(), self.open_rows, columns);
+        self.open_rows = 0;
+        let kinds: Vec<_> = self.columns.iter().map(ColumnWriter::stored).collect();
+        let writers = &self.columns;
+        let froze = self
+            .blocks
+            .push(block, |blocks| Block::merge(blocks, &kinds, |column, ids, out| writers[column].decode(ids, out)));
+        if froze {
+            self.drop_idle_dictionaries();
+        }
+    }
+
+    fn drop_idle_dictionaries(&mut self) {
+        for (at, writer) in self.columns.iter_mut().enumerate() {
+            let ids = |block: &Block| matches!(block.columns[at].values, Values::Ids(_));
+            if writer.holds_idle_dictionary() && !self.blocks.pieces().any(ids) {
+                writer.drop_dictionary();
+            }
+        }
+    }
+
+    /// Rows so far.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        self.blocks.end() + self.open_rows
+    }
+
+    fn open_bytes(&self) -> usize {
+        self.columns.iter().map(ColumnWriter::open_bytes).sum()
+    }
+
+    /// Bytes held by rows, dictionaries and their indexes. What snapshots keep alive beyond that (merged blocks that a
+    /// running query still reads) is not in it.
+    #[must_use]
+    pub fn byte_count(&self) -> usize {
+        let dictionaries: usize = self.columns.iter().map(ColumnWriter::dictionary_bytes).sum();
+        self.blocks.bytes() + self.open_bytes() + dictionaries
+    }
+
+    /// The rows so far, for readers. Costs the rows appended since the last one; without any, it is the last one.
+    pub fn snapshot(&mut self) -> Arc<ConsumingSnapshot> {
+        self.close();
+        let rows = self.rows();
+        if let Some(published) = &self.published
+            && published.meta.rows == rows
+        {
+            return published.clone();
+        }
+        let snapshot = Arc::new(ConsumingSnapshot {
+            meta: SegmentMeta {
+                name: self.spec.name.clone(),
+                rows,
+                schema_version: self.spec.schema.version,
+                consuming: true,
+                created_ms: self.spec.created_ms,
+                crc: None,
+            },
+            layout: self.layout.clone(),
+            blocks: self.blocks.clone(),
+            dictionaries: self.columns.iter_mut().map(ColumnWriter::snapshot).collect(),
+            stats: self.columns.iter().map(ColumnWriter::stats).collect(),
+        });
+        self.published = Some(snapshot.clone());
+        snapshot
+    }
+
+    /// Takes no more rows.
+    #[must_use]
+    pub fn freeze(mut self) -> FrozenSegment {
+        FrozenSegment { snapshot: self.snapshot() }
+    }
+}

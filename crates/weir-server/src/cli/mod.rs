@@ -1,0 +1,186 @@
+//! The command line: one module per command, exit codes, and the rule that data goes to stdout and words to stderr.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not reachable.
+
+mod apply;
+mod check;
+mod demo;
+mod document;
+mod lag;
+mod output;
+mod run;
+mod sql;
+mod start;
+mod table_text;
+
+use crate::client::ClientError;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// A real-time OLAP store: rows emitted to a stream are queryable by SQL within milliseconds.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, propagate_version = true, max_term_width = 110, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weir demo                                 a live table to query, nothing else needed
+  weir start --data-dir ./data              a node on ports 9000 and 8099
+  weir check orders.json                    read a config, list every error with its place
+  weir apply orders.json                    create or change the table
+  weir sql -e 'SELECT COUNT(*) FROM orders' ask
+  weir lag orders                           what each partition is doing
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not reachable";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a node with all roles
+    Start(start::StartArguments),
+    /// Start a node on the default data folder
+    Up(start::UpArguments),
+    /// Start a node with a live sample stream and a table over it
+    Demo(demo::DemoArguments),
+    /// Ask a node by SQL: a shell, or single statements
+    Sql(sql::SqlArguments),
+    /// Read a tableConfigs document without a node and list what is wrong
+    Check(check::CheckArguments),
+    /// Create or change a table from a tableConfigs document
+    Apply(apply::ApplyArguments),
+    /// Show what each partition is doing and how far behind it is
+    Lag(lag::LagArguments),
+    /// Write a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the controller is asked.
+#[derive(Debug, Clone, clap::Args)]
+struct ControllerAddress {
+    /// URL of the controller
+    #[arg(long, env = "WEIR_CONTROLLER", default_value = "http://127.0.0.1:9000", value_name = "URL")]
+    controller: String,
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Refused or failed: exit code 1.
+    Failed(String),
+    /// Wrong usage: exit code 2.
+    Usage(String),
+    /// Nobody answers: exit code 3.
+    Unreachable(String),
+    /// Whoever read our output has gone: there is nothing left to do, and it is not a failure.
+    OutputClosed,
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Address { .. } => Self::Usage(error.to_string()),
+            ClientError::Unreachable { .. } => {
+                Self::Unreachable(format!("{error}; is a node running? `weir start --data-dir ./data` starts one"))
+            }
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Failed(format!("could not write: {error}")),
+        }
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version are answers, not errors: clap knows where each goes.
+        Err(error) => return ExitCode::from(u8::from(error.print().is_ok() && error.use_stderr()) * 2),
+    };
+    match run(arguments.command) {
+        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(Failure::Failed(text)) => said(&text, 1),
+        Err(Failure::Usage(text)) => said(&text, 2),
+        Err(Failure::Unreachable(text)) => said(&text, 3),
+    }
+}
+
+fn said(text: &str, code: u8) -> ExitCode {
+    // A text may be empty where everything was said before.
+    if !text.is_empty() && writeln!(io::stderr(), "weir: {text}").is_err() {
+        // Nobody can be told.
+    }
+    ExitCode::from(code)
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Start(arguments) => run::block_on(arguments.run())?,
+        Command::Up(arguments) => run::block_on(arguments.run())?,
+        Command::Demo(arguments) => run::block_on(arguments.run())?,
+        Command::Sql(arguments) => run::block_on(arguments.run())?,
+        Command::Check(arguments) => arguments.run(),
+        Command::Apply(arguments) => run::block_on(arguments.run())?,
+        Command::Lag(arguments) => run::block_on(arguments.run())?,
+        Command::Completions { shell } => {
+            let mut script = vec![];
+            clap_complete::generate(shell, &mut Arguments::command(), "weir", &mut script);
+            Ok(io::stdout().write_all(&script)?)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_shows_examples() {
+        Arguments::command().debug_assert();
+        let mut command = Arguments::command();
+        for sub in command.get_subcommands_mut() {
+            let name = sub.get_name().to_owned();
+            let help = sub.render_long_help().to_string();
+            assert!(name == "completions" || help.contains("Examples:"), "weir {name} --help shows no example");
+        }
+        assert!(command.render_help().to_string().contains("Exit codes"));
+    }
+
+    #[test]
+    fn usage_is_checked() {
+        for good in [
+            &["weir", "start", "--data-dir", "d", "--controller-port", "0", "--broker-port", "0"][..],
+            &["weir", "up"],
+            &["weir", "demo", "--rate", "10", "--seconds", "3"],
+            &["weir", "sql", "-e", "select 1", "-e", "select 2", "--format", "csv"],
+            &["weir", "check", "x.json"],
+            &["weir", "lag"],
+            &["weir", "completions", "bash"],
+        ] {
+            Arguments::try_parse_from(good).unwrap_or_else(|error| panic!("{good:?}: {error}"));
+        }
+        for wrong in [
+            &["weir"][..],
+            &["weir", "start"],
+            &["weir", "sql", "--format", "xml"],
+            &["weir", "check"],
+            &["weir", "start", "--data-dir", "d", "--deep-store-setting", "noequals"],
+        ] {
+            assert!(Arguments::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The runtime of a command, its log, and the signals that end it.
+
+use crate::cli::Failure;
+use std::io::IsTerminal;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Runs a command on a runtime of its own.
+pub(super) fn block_on<T>(command: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir-node").build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("could not start threads: {error}")))?;
+    Ok(runtime.block_on(command))
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Sends the log to stderr: what `WEIR_LOG` asks for, else `level`.
+pub(super) fn start_log(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let started = match format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    if let Err(error) = started {
+        // A log that is there already goes on.
+        tracing::debug!(%error, "the log was started before");
+    }
+}
+
+/// Waits for an interrupt (control-C) or a request to end (SIGTERM).
+pub(super) async fn told_to_stop() -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("could not listen for signals: {error}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! A small HTTP client for the command line: asks a node, tells one that is not reachable from one that refuses.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, Uri, header::CONTENT_TYPE};
+use hyper_util::{
+    client::legacy::{Client as Hyper, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value as Json;
+use std::time::Duration;
+
+/// A request that takes longer than this is given up: the longest that a node lets a request run is far below.
+const GIVE_UP: Duration = Duration::from_secs(120);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address cannot be one.
+    #[error("{url} is not an address: {reason}")]
+    Address {
+        /// What was given.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody answers.
+    #[error("{url} is not reachable: {reason}")]
+    Unreachable {
+        /// Who was asked.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers that tests and commands read.
+    pub headers: hyper::HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON; null where it is none.
+    #[must_use]
+    pub fn json(&self) -> Json {
+        serde_json::from_slice(&self.body).unwrap_or(Json::Null)
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Whether the node did what it was asked.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// What the node says is wrong.
+    #[must_use]
+    pub fn error(&self) -> String {
+        let json = self.json();
+        json["error"].as_str().map_or_else(|| format!("status {}: {}", self.status, self.text()), str::to_owned)
+    }
+}
+
+/// Asks one base URL, such as `http://127.0.0.1:9000`.
+#[derive(Clone)]
+pub struct Client {
+    base: String,
+    hyper: Hyper<HttpConnector, Full<Bytes>>,
+}
+
+impl Client {
+    /// A client of a base URL; a final slash is cut off, a missing scheme is `http`.
+    #[must_use]
+    pub fn new(base: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+        Self { base, hyper: Hyper::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// Whom it asks.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Result<Answer, ClientError> {
+        self.send(Method::GET, path, &[], Bytes::new()).await
+    }
+
+    /// Sends JSON.
+    pub async fn send_json(&self, method: Method, path: &str, body: &Json) -> Result<Answer, ClientError> {
+        self.send(method, path, &[("content-type", "application/json")], body.to_string().into()).await
+    }
+
+    /// Sends a body with headers.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, ClientError> {
+        let url = format!("{}{path}", self.base);
+        let address = |reason: String| ClientError::Address { url: url.clone(), reason };
+        let uri: Uri = url.parse().map_err(|error: hyper::http::uri::InvalidUri| address(error.to_string()))?;
+        if uri.scheme_str() != Some("http") {
+            return Err(address("only http is spoken here".to_owned()));
+        }
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body)).map_err(|error| address(error.to_string()))?;
+        let unreachable = |reason: String| ClientError::Unreachable { url: self.base.clone(), reason };
+        let round = async {
+            let response = self.hyper.request(request).await.map_err(|error| unreachable(chain(&error)))?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| unreachable(chain(&error)))?.to_bytes();
+            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        };
+        match tokio::time::timeout(GIVE_UP, round).await {
+            Ok(answer) => answer,
+            Err(_) => Err(unreachable(format!("no answer within {} s", GIVE_UP.as_secs()))),
+        }
+    }
+}
+
+/// The last cause: what the operating system said.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// The content type of an answer.
+#[must_use]
+pub fn content_type(answer: &Answer) -> &str {
+    answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_where_nobody_listens_is_not_reachable() {
+        // A port that was just free: bound and given back.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let client = Client::new(&format!("127.0.0.1:{port}/"));
+        assert_eq!(client.base(), format!("http://127.0.0.1:{port}"));
+        let error = client.get("/health").await.unwrap_err();
+        assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
+        let error = Client::new("https://x").get("/").await.unwrap_err();
+        assert!(matches!(error, ClientError::Address { .. }), "{error}");
+    }
+}

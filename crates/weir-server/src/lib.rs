@@ -1,0 +1,15 @@
+//! The process: one node with all roles, its REST surface in Pinot's shapes, and the command line.
+//!
+//! `serve.rs` starts everything; `node/` is the only place that calls the lower floors; `rest/` has one module per
+//! resource; `pinot_json/` writes the response shapes; `cli/` has one module per command.
+
+pub mod cli;
+pub mod client;
+pub mod node;
+pub mod pinot_json;
+pub mod rest;
+mod serve;
+pub mod system;
+
+pub use node::{Node, NodeSettings};
+pub use serve::{Server, StartError};

@@ -1,0 +1,94 @@
+//! One node: ingestion, catalog, queries and the local log behind the operations that REST and the command line need.
+//!
+//! This is the only place of the crate that calls ingest, control's store, streams and the query engine.
+
+mod data_dir;
+mod open;
+mod queries;
+mod refusal;
+mod settings;
+mod tables;
+mod topics;
+
+pub use data_dir::{DataDir, DataDirError};
+pub use open::OpenError;
+pub use queries::{Answered, Asked};
+pub use refusal::Refusal;
+pub use settings::{Addresses, DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, NodeSettings};
+pub use tables::{TableConfigs, capabilities};
+pub use topics::{TopicInfo, produce_bounds};
+
+use crate::pinot_json::consuming::ForceCommitJob;
+use parking_lot::Mutex;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::AtomicU64},
+};
+use weir_base::{SharedClock, metrics::Metrics};
+use weir_control::Store;
+use weir_ingest::IngestNode;
+use weir_query::QueryEngine;
+use weir_streams::LocalLogs;
+use weir_table::Tables;
+
+/// A running node.
+pub struct Node {
+    settings: NodeSettings,
+    addresses: Addresses,
+    clock: SharedClock,
+    metrics: Metrics,
+    store: Arc<Store>,
+    tables: Arc<Tables>,
+    local: Arc<LocalLogs>,
+    ingest: Arc<IngestNode>,
+    engine: QueryEngine,
+    requests: AtomicU64,
+    force_commits: Mutex<VecDeque<ForceCommitJob>>,
+    deep_store_uri: String,
+    started_ms: i64,
+    /// Held while the node lives: no other process uses the data folder.
+    _data_dir: DataDir,
+}
+
+impl Node {
+    /// Where it answers.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub fn settings(&self) -> &NodeSettings {
+        &self.settings
+    }
+
+    /// Where committed segments go.
+    #[must_use]
+    pub fn deep_store_uri(&self) -> &str {
+        &self.deep_store_uri
+    }
+
+    /// When it was started, wall time in milliseconds.
+    #[must_use]
+    pub fn started_ms(&self) -> i64 {
+        self.started_ms
+    }
+
+    /// Wall time in milliseconds.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.clock.wall_ms()
+    }
+
+    /// All metrics, in OpenMetrics text.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        self.metrics.encode()
+    }
+
+    /// Ends consumption. What is in open segments is read again at the next start.
+    pub fn stop(&self) {
+        self.ingest.stop();
+    }
+}

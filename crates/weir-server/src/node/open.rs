@@ -1,0 +1,135 @@
+//! Opening a node: folder, deep store, catalog, log, streams, ingestion, queries, in this order.
+
+use crate::node::{Addresses, DataDir, DataDirError, Node, NodeSettings, queries::Source};
+use std::{
+    io,
+    sync::{Arc, atomic::AtomicU64},
+};
+use weir_base::{Chance, RealDisk, SystemClock, metrics::Metrics};
+use weir_control::{CatalogError, RedbCatalog, Store};
+use weir_files::{FileError, probe};
+use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions};
+use weir_query::{QueryEngine, QueryOptions};
+use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, Streams};
+use weir_table::Tables;
+
+/// Rows that a query without LIMIT gets.
+const DEFAULT_LIMIT: u64 = 10;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its folder.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The deep store.
+    #[error("deep store cannot be used: {0}; check --deep-store and its settings")]
+    DeepStore(#[from] FileError),
+    /// The catalog.
+    #[error("catalog cannot be opened: {0}")]
+    Catalog(#[from] CatalogError),
+    /// The local log.
+    #[error("local log {path} cannot be opened: {source}")]
+    Log {
+        /// Where it lies.
+        path: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Ingestion.
+    #[error("tables cannot be opened: {0}")]
+    Ingest(#[from] IngestError),
+    /// The query engine.
+    #[error("query engine cannot be started: {0}")]
+    Engine(String),
+}
+
+impl Node {
+    /// Opens everything that the folder holds; tables consume and can be queried when this returns.
+    pub async fn open(settings: NodeSettings, addresses: Addresses) -> Result<Arc<Self>, OpenError> {
+        let (disk, clock, metrics) = (RealDisk::shared(), SystemClock::shared(), Metrics::new());
+        let data_dir = DataDir::open(&settings.absolute_data_dir(), &*disk)?;
+        let deep_store_uri = settings.deep_store_uri();
+        let deep_store = weir_files::open(&deep_store_uri, &settings.deep_store_settings, disk.clone())?;
+        probe(&*deep_store).await?;
+        let catalog = RedbCatalog::open(disk.clone(), data_dir.path().join("catalog.redb"))?;
+        let store = Arc::new(Store::new(Arc::new(catalog)));
+        let log_dir = data_dir.path().join("log");
+        let local = LocalLogs::open(&log_dir, disk.clone(), clock.clone(), LocalLogOptions::default())
+            .map_err(|source| OpenError::Log { path: log_dir.display().to_string(), source })?;
+        let tables = Arc::new(Tables::default());
+        let deps = IngestDeps {
+            clock: clock.clone(),
+            disk,
+            seed: Chance::from_entropy().u64(),
+            metrics: metrics.clone(),
+            store: store.clone(),
+            tables: tables.clone(),
+            streams: Arc::new(Streams::new(local.clone(), MemoryStreams::new())),
+            deep_store,
+            options: IngestOptions {
+                instance: addresses.server_id(),
+                boot: boot_id(),
+                dir: data_dir.path().join("tables"),
+                discovery_every: settings.discovery_every,
+                creation_timeout: settings.creation_timeout,
+                heavy: HeavyWork::Threads,
+            },
+        };
+        let ingest = IngestNode::start(deps).await?;
+        let options = QueryOptions {
+            threads: settings.query_threads,
+            memory_bytes: settings.query_memory_bytes,
+            default_timeout: settings.query_timeout,
+            default_limit: DEFAULT_LIMIT,
+            host_name: addresses.host.as_str().into(),
+            broker_id: addresses.broker_id().into(),
+        };
+        let source = Source::new(tables.clone(), ingest.clone(), tokio::runtime::Handle::current());
+        let engine =
+            QueryEngine::new(options, Arc::new(source)).map_err(|error| OpenError::Engine(error.to_string()))?;
+        Ok(Arc::new(Self {
+            started_ms: clock.wall_ms(),
+            settings,
+            addresses,
+            clock,
+            metrics,
+            store,
+            tables,
+            local,
+            ingest,
+            engine,
+            requests: AtomicU64::new(0),
+            force_commits: parking_lot::Mutex::default(),
+            deep_store_uri,
+            _data_dir: data_dir,
+        }))
+    }
+}
+
+/// Tells one boot of the machine from another: what was written before a power loss may not be on the disk. Where the
+/// system does not say, every start counts as a boot, which is safe.
+fn boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    match u128::from_str_radix(&digits, 16) {
+        Ok(number) if digits.len() == 32 => number.to_be_bytes(),
+        _ => {
+            let mut chance = Chance::from_entropy();
+            (u128::from(chance.u64()) << 64 | u128::from(chance.u64())).to_be_bytes()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_keeps_its_id() {
+        if std::path::Path::new("/proc/sys/kernel/random/boot_id").exists() {
+            assert_eq!(boot_id(), boot_id());
+        }
+        assert_ne!(boot_id(), [0; 16]);
+    }
+}

@@ -1,0 +1,193 @@
+//! Consumption as Pinot shows it: `consumingSegmentsInfo`, pause status, force-commit jobs.
+
+use serde_json::{Map, Value as Json, json};
+use weir_control::PauseInfo;
+use weir_ingest::{PartitionState, PartitionStatus};
+
+/// What Pinot writes where a value is not known.
+const NOT_KNOWN: &str = "NOT_CALCULATED";
+
+fn consumer_state(state: &PartitionState) -> &'static str {
+    match state {
+        PartitionState::Consuming | PartitionState::Lagging | PartitionState::Recovering(_) => "CONSUMING",
+        PartitionState::Starting
+        | PartitionState::Retrying(_)
+        | PartitionState::Halted(_)
+        | PartitionState::Paused(_)
+        | PartitionState::Gone(_)
+        | PartitionState::Recreated(_) => "NOT_CONSUMING",
+    }
+}
+
+fn known(value: Option<u64>) -> String {
+    value.map_or_else(|| NOT_KNOWN.to_owned(), |value| value.to_string())
+}
+
+/// `{_segmentToConsumingInfoMap, ..}` over the partitions of a table that have an open segment on `server`.
+#[must_use]
+pub fn segments_info(partitions: &[PartitionStatus], server: &str) -> Json {
+    let mut by_segment = Map::new();
+    for status in partitions {
+        let Some(segment) = &status.open_segment else { continue };
+        let key = status.partition_group.to_string();
+        let one = |value: String| json!({ key.clone(): value });
+        let next = status.next.number().to_string();
+        let info = json!({
+            "serverName": server,
+            "consumerState": consumer_state(&status.state),
+            "lastConsumedTimestamp": status.last_consumed_ms,
+            "partitionToOffsetMap": one(next.clone()),
+            "partitionOffsetInfo": {
+                "currentOffsetsMap": one(next),
+                "latestUpstreamOffsetMap": one(known(status.high_watermark.map(|offset| offset.number()))),
+                "recordsLagMap": one(known(status.lag_offsets())),
+                "availabilityLagMsMap": one(known(status.high_watermark.map(|_| status.lag_ms))),
+            },
+        });
+        by_segment.insert(segment.to_string(), json!([info]));
+    }
+    json!({
+        "_segmentToConsumingInfoMap": by_segment,
+        "serversFailingToRespond": 0,
+        "serversUnparsableRespond": 0,
+    })
+}
+
+/// `{pauseFlag, consumingSegments, reasonCode, comment, timestamp, indexOfInactiveTopics}`.
+#[must_use]
+pub fn pause_status(paused: Option<&PauseInfo>, partitions: &[PartitionStatus]) -> Json {
+    let still = |status: &&PartitionStatus| consumer_state(&status.state) == "CONSUMING";
+    let consuming: Vec<String> =
+        partitions.iter().filter(still).filter_map(|status| Some(status.open_segment.as_ref()?.to_string())).collect();
+    json!({
+        "pauseFlag": paused.is_some(),
+        "consumingSegments": consuming,
+        "reasonCode": paused.map(|pause| pause.reason.clone()),
+        "comment": paused.map(|pause| pause.comment.clone()),
+        "timestamp": paused.map(|pause| pause.at_ms.to_string()),
+        "indexOfInactiveTopics": [],
+    })
+}
+
+/// A force-commit that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForceCommitJob {
+    /// Its name.
+    pub id: String,
+    /// The table, with its kind.
+    pub table: String,
+    /// When it was asked for, wall time in milliseconds.
+    pub submitted_ms: i64,
+    /// The segments whose end it fixed.
+    pub segments: Vec<String>,
+}
+
+/// The answer to a force-commit.
+#[must_use]
+pub fn force_commit_answer(job: &ForceCommitJob) -> Json {
+    json!({
+        "forceCommitStatus": "SUCCESS",
+        "jobMetaZKWriteStatus": "SUCCESS",
+        "forceCommitJobId": job.id,
+    })
+}
+
+/// How far a force-commit is; `left` are those of its segments that are not committed.
+#[must_use]
+pub fn force_commit_status(job: &ForceCommitJob, left: &[String]) -> Json {
+    json!({
+        "jobId": job.id,
+        "jobType": "FORCE_COMMIT",
+        "tableName": job.table,
+        "submissionTimeMs": job.submitted_ms.to_string(),
+        "segmentsForceCommitted": Json::from(job.segments.clone()).to_string(),
+        "segmentsYetToBeCommitted": left,
+        "numberOfSegmentsYetToBeCommitted": left.len(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_types::{Accounting, NextOffset, StreamPartition, TableName, TopicName};
+
+    fn status(state: PartitionState, high: Option<u64>) -> PartitionStatus {
+        PartitionStatus {
+            table: TableName::parse("orders").unwrap(),
+            partition: StreamPartition { topic: TopicName::parse("orders").unwrap(), partition: 3 },
+            partition_group: 10_003,
+            state,
+            start: NextOffset::ZERO,
+            next: NextOffset::new(123),
+            high_watermark: high.map(NextOffset::new),
+            low_watermark: None,
+            lag_ms: 12,
+            accounting: Accounting::default(),
+            open_segment: Some("orders__10003__0__x".into()),
+            open_rows: 0,
+            open_bytes: 0,
+            open_rows_limit: 0,
+            open_seal_at_ms: 0,
+            last_consumed_ms: 55,
+            last_error: None,
+            last_error_offset: None,
+        }
+    }
+
+    #[test]
+    fn consuming_segments_tell_offsets_as_text() {
+        let info = segments_info(&[status(PartitionState::Consuming, Some(130))], "Server_a_8098");
+        assert_eq!(
+            info,
+            json!({
+                "_segmentToConsumingInfoMap": {"orders__10003__0__x": [{
+                    "serverName": "Server_a_8098",
+                    "consumerState": "CONSUMING",
+                    "lastConsumedTimestamp": 55,
+                    "partitionToOffsetMap": {"10003": "123"},
+                    "partitionOffsetInfo": {
+                        "currentOffsetsMap": {"10003": "123"},
+                        "latestUpstreamOffsetMap": {"10003": "130"},
+                        "recordsLagMap": {"10003": "7"},
+                        "availabilityLagMsMap": {"10003": "12"},
+                    },
+                }]},
+                "serversFailingToRespond": 0,
+                "serversUnparsableRespond": 0,
+            })
+        );
+        let unknown = segments_info(&[status(PartitionState::Halted("x".into()), None)], "s");
+        let unknown = &unknown["_segmentToConsumingInfoMap"]["orders__10003__0__x"][0];
+        assert_eq!(unknown["consumerState"], "NOT_CONSUMING");
+        assert_eq!(unknown["partitionOffsetInfo"]["recordsLagMap"]["10003"], "NOT_CALCULATED");
+        assert_eq!(unknown["partitionOffsetInfo"]["availabilityLagMsMap"]["10003"], "NOT_CALCULATED");
+    }
+
+    #[test]
+    fn pause_status_has_its_reason() {
+        let pause = PauseInfo { reason: "ADMINISTRATIVE".into(), comment: "move".into(), at_ms: 9 };
+        let paused = pause_status(Some(&pause), &[status(PartitionState::Paused("ADMINISTRATIVE".into()), None)]);
+        assert_eq!(
+            paused,
+            json!({"pauseFlag": true, "consumingSegments": [], "reasonCode": "ADMINISTRATIVE", "comment": "move",
+                "timestamp": "9", "indexOfInactiveTopics": []})
+        );
+        let running = pause_status(None, &[status(PartitionState::Lagging, None)]);
+        assert_eq!(running["pauseFlag"], false);
+        assert_eq!(running["consumingSegments"], json!(["orders__10003__0__x"]));
+    }
+
+    #[test]
+    fn force_commit_counts_what_is_left() {
+        let job = ForceCommitJob {
+            id: "j".into(),
+            table: "orders_REALTIME".into(),
+            submitted_ms: 4,
+            segments: vec!["a".into(), "b".into()],
+        };
+        let status = force_commit_status(&job, &["b".to_owned()]);
+        assert_eq!(status["segmentsForceCommitted"], r#"["a","b"]"#);
+        assert_eq!((&status["segmentsYetToBeCommitted"], &status["numberOfSegmentsYetToBeCommitted"]), (&json!(["b"]), &json!(1)));
+        assert_eq!(force_commit_answer(&job)["forceCommitJobId"], "j");
+    }
+}

@@ -1,0 +1,51 @@
+//! `system.quarantine` and `GET /tables/{t}/quarantine`: records that could not become rows.
+
+use crate::system::{Cell, Field, long, text};
+use weir_ingest::Entry;
+
+/// Entries that one table adds to `system.quarantine`: with payloads of a kilobyte this is 10 MB, held for one query.
+/// REST pages through all of them.
+pub const MOST_IN_SQL: usize = 10_000;
+
+/// An entry with its table.
+pub type Row = (String, Entry);
+
+/// Its columns. `payload` is text: bytes that are no UTF-8 read as the replacement character, REST gives them exactly.
+pub const FIELDS: &[Field<Row>] = &[
+    text("table", |(table, _)| Cell::Text(table.clone())),
+    text("topic", |(_, e)| Cell::Text(e.partition.topic.to_string())),
+    long("partition", |(_, e)| Cell::Long(e.partition.partition.into())),
+    long("offset", |(_, e)| Cell::count(e.offset.number())),
+    long("timeMs", |(_, e)| Cell::Long(e.time_ms)),
+    text("stage", |(_, e)| Cell::Text(e.stage.clone())),
+    text("column", |(_, e)| Cell::Text(e.column.clone())),
+    text("reason", |(_, e)| Cell::Text(e.reason.clone())),
+    text("payload", |(_, e)| Cell::Text(String::from_utf8_lossy(&e.payload).into_owned())),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::object;
+    use serde_json::json;
+    use weir_types::{NextOffset, StreamPartition, TopicName};
+
+    #[test]
+    fn an_entry_reads_as_text() {
+        let partition = StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 2 };
+        let entry = Entry {
+            partition,
+            offset: NextOffset::new(9),
+            time_ms: 4,
+            stage: "DECODE".into(),
+            column: String::new(),
+            reason: "not JSON".into(),
+            payload: b"{\xff".to_vec(),
+        };
+        assert_eq!(
+            object(FIELDS, &("orders".to_owned(), entry)),
+            json!({"table": "orders", "topic": "t", "partition": 2, "offset": 9, "timeMs": 4, "stage": "DECODE",
+                "column": "", "reason": "not JSON", "payload": "{\u{fffd}"})
+        );
+    }
+}

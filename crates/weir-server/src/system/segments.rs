@@ -1,0 +1,69 @@
+//! `system.segments`: every segment of the catalog, where it is in its life and where its file lies.
+
+use crate::{
+    pinot_json::segment::{artifact, offsets},
+    system::{Cell, Field, long, text},
+};
+use weir_control::{SegmentRecord, SegmentState};
+
+fn state(segment: &SegmentRecord) -> &'static str {
+    match segment.state {
+        SegmentState::Consuming { .. } => "CONSUMING",
+        SegmentState::Committing { .. } => "COMMITTING",
+        SegmentState::Done { .. } => "DONE",
+    }
+}
+
+fn rows(segment: &SegmentRecord) -> Option<u64> {
+    match &segment.state {
+        SegmentState::Consuming { .. } => None,
+        SegmentState::Committing { seal, .. } | SegmentState::Done { seal, .. } => Some(seal.accounting.rows),
+    }
+}
+
+fn seal_reason(segment: &SegmentRecord) -> Cell {
+    match &segment.state {
+        SegmentState::Consuming { .. } => Cell::Null,
+        SegmentState::Committing { seal, .. } | SegmentState::Done { seal, .. } => {
+            Cell::Text(seal.reason.as_str().to_owned())
+        }
+    }
+}
+
+/// Its columns.
+pub const FIELDS: &[Field<SegmentRecord>] = &[
+    text("table", |s| Cell::Text(s.name.table.to_string())),
+    text("topic", |s| Cell::Text(s.partition.topic.to_string())),
+    long("partition", |s| Cell::Long(s.partition.partition.into())),
+    text("segment", |s| Cell::Text(s.name.to_string())),
+    text("state", |s| Cell::Text(state(s).to_owned())),
+    long("startOffset", |s| Cell::count(offsets(&s.state).0)),
+    long("endOffset", |s| Cell::maybe(offsets(&s.state).1)),
+    long("rows", |s| Cell::maybe(rows(s))),
+    long("bytes", |s| Cell::maybe(artifact(s).map(|artifact| artifact.byte_count))),
+    long("schemaVersion", |s| Cell::Long(s.schema_version.0.into())),
+    text("replicas", |s| Cell::Text(s.replicas.join(","))),
+    text("sealReason", seal_reason),
+    text("location", |s| artifact(s).map_or(Cell::Null, |artifact| Cell::Text(artifact.uri.clone()))),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{pinot_json::segment::tests::segment, system::object};
+    use serde_json::json;
+
+    #[test]
+    fn an_open_segment_has_no_end_and_a_done_one_its_file() {
+        let open = object(FIELDS, &segment(1, false));
+        assert_eq!((&open["state"], &open["endOffset"], &open["location"]), (&json!("CONSUMING"), &json!(null), &json!(null)));
+        let done = object(FIELDS, &segment(0, true));
+        assert_eq!(
+            done,
+            json!({"table": "orders", "topic": "orders", "partition": 0, "segment": "orders__0__0__19700101T0000Z",
+                "state": "DONE", "startOffset": 0, "endOffset": 5, "rows": 4, "bytes": 1234, "schemaVersion": 1,
+                "replicas": "Server_a_8098", "sealReason": done["sealReason"], "location": "file:///deep/orders-1/x"})
+        );
+        assert!(done["sealReason"].is_string());
+    }
+}

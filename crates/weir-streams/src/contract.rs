@@ -1,0 +1,183 @@
+//! What every stream promises: partitions, offsets, and batches that carry their range.
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use weir_types::{Classify, ErrorKind, NextOffset, OffsetRange, Retry, StartAt};
+
+/// Messages of one fetch, borrowed from whatever buffer the stream keeps. Position `at` runs from 0 to `len`.
+pub trait Messages: Send + Sync {
+    /// How many messages.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Offset of a message; ascending, not always dense.
+    fn offset(&self, at: usize) -> NextOffset;
+    /// The stream's time stamp, milliseconds since the epoch.
+    fn timestamp_ms(&self, at: usize) -> Option<i64>;
+    /// The key, where there is one.
+    fn key(&self, at: usize) -> Option<&[u8]>;
+    /// The value; `None` is a tombstone.
+    fn value(&self, at: usize) -> Option<&[u8]>;
+    /// Header `name`'s last value, where there is one.
+    fn header(&self, at: usize, name: &str) -> Option<&[u8]>;
+}
+
+/// What one fetch brought.
+pub struct MessageBatch {
+    /// From where we asked to the next offset to read: beyond the last message where control, aborted or compacted
+    /// records lie.
+    pub range: OffsetRange,
+    /// The messages, all inside `range`.
+    pub messages: Box<dyn Messages>,
+    /// The end of the log as the stream last said it, for lag: for transactional readers the last stable offset.
+    pub high_watermark: Option<NextOffset>,
+    /// The oldest offset that the stream last said it holds.
+    pub low_watermark: Option<NextOffset>,
+}
+
+/// How much one fetch may bring; a message larger than `max_bytes` still comes, alone.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchLimit {
+    /// Messages.
+    pub max_messages: usize,
+    /// Bytes of values.
+    pub max_bytes: usize,
+}
+
+/// First and next offset of a partition's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// The oldest message that is still there.
+    pub low: NextOffset,
+    /// One past the newest.
+    pub high: NextOffset,
+}
+
+/// Why a stream did not answer as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// The broker does not answer.
+    #[error("stream {topic} is unreachable: {reason}")]
+    Unreachable {
+        /// The topic.
+        topic: String,
+        /// As the client put it.
+        reason: String,
+    },
+    /// The topic is not there.
+    #[error("topic {topic} does not exist{hint}")]
+    TopicMissing {
+        /// The topic.
+        topic: String,
+        /// What to do about it, with a leading `: ` or `; `, or empty.
+        hint: String,
+    },
+    /// The topic has no such partition (any more).
+    #[error("topic {topic} has no partition {partition}")]
+    PartitionMissing {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+    },
+    /// The offset asked for is not in the log.
+    #[error("offset {asked} of {topic}/{partition} is out of range: the log holds [{}, {})", held.low, held.high)]
+    OutOfRange {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// What was asked for.
+        asked: NextOffset,
+        /// What is there.
+        held: Watermarks,
+    },
+    /// The stream refuses us.
+    #[error("stream {topic} refuses access: {reason}")]
+    Denied {
+        /// The topic.
+        topic: String,
+        /// As the client put it.
+        reason: String,
+    },
+    /// A setting is wrong.
+    #[error("stream setting {key} of topic {topic}: {reason}")]
+    Setting {
+        /// The topic.
+        topic: String,
+        /// The setting's key in the table config.
+        key: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// Local storage of the stream is full.
+    #[error("stream {topic} cannot be written: {reason}")]
+    Full {
+        /// The topic.
+        topic: String,
+        /// The cause.
+        reason: String,
+    },
+    /// Stored bytes are not what was written.
+    #[error("stream {topic} is damaged: {reason}")]
+    Corrupt {
+        /// The topic.
+        topic: String,
+        /// Where and how.
+        reason: String,
+    },
+}
+
+impl Classify for StreamError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unreachable { .. } => ErrorKind::Unavailable,
+            Self::TopicMissing { .. } | Self::PartitionMissing { .. } | Self::OutOfRange { .. } => ErrorKind::NotFound,
+            Self::Denied { .. } | Self::Setting { .. } => ErrorKind::Invalid,
+            Self::Full { .. } => ErrorKind::Exhausted,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Setting { .. } | Self::Corrupt { .. } => Retry::Never,
+            _ => Retry::Later,
+        }
+    }
+}
+
+/// A shared source.
+pub type SharedSource = Arc<dyn StreamSource>;
+
+/// One topic of a stream.
+#[async_trait]
+pub trait StreamSource: Send + Sync + 'static {
+    /// Its partitions, ascending. `TopicMissing` where the topic is not there.
+    async fn partitions(&self) -> Result<Vec<u32>, StreamError>;
+    /// First and next offset of a partition.
+    async fn watermarks(&self, partition: u32) -> Result<Watermarks, StreamError>;
+    /// The offset that `at` means for a partition now; a time past the end is the end. `now_ms` is wall time.
+    async fn resolve(&self, partition: u32, at: &StartAt, now_ms: i64) -> Result<NextOffset, StreamError>;
+    /// Starts reading a partition. An offset outside the log is found here or by the first `next_batch`.
+    async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError>;
+    /// Says that `holder` (a table) may read a partition again from `floor` on: a stream that keeps its own log deletes
+    /// nothing at or after the lowest floor. Others pass it over.
+    fn hold(&self, _holder: &str, _partition: u32, _floor: NextOffset) {}
+    /// Whether offsets are dense but for transactions and compaction, so that a range can be explained by counts.
+    fn dense(&self) -> bool {
+        true
+    }
+}
+
+/// Reads one partition in order.
+#[async_trait]
+pub trait PartitionReader: Send {
+    /// Waits for the first message, then takes what is there within the limit, without waiting for more. Returns an
+    /// empty batch whose range has moved when only control or aborted records lay ahead, and an empty batch that has
+    /// not moved when the end of the log was reached or the fetch time-out passed (its watermark is then fresh).
+    /// Dropping the future loses nothing: the same messages come with the next call.
+    async fn next_batch(&mut self, limit: FetchLimit) -> Result<MessageBatch, StreamError>;
+}

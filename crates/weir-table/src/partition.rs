@@ -1,0 +1,162 @@
+//! What is visible of one partition: loaded segments, those being sealed, and the open one, swapped as one value.
+//!
+//! Publishing the open segment touches neither the sealed list nor another partition: the list is shared and copied only
+//! when a segment is added or replaced.
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+use weir_segment::Segment;
+use weir_types::{NextOffset, StreamPartition};
+
+/// A segment that is whole: sealed, or frozen and being sealed.
+#[derive(Clone)]
+pub struct LoadedSegment {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its rows.
+    pub segment: Arc<dyn Segment>,
+    /// The rows that count; all where there is none.
+    pub validity: Option<Arc<RoaringBitmap>>,
+}
+
+/// What has to be read again before answers are right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Everything before this was visible once.
+    At(NextOffset),
+    /// What was visible is not known: the end of the log, as soon as the stream says it.
+    EndOfLog,
+}
+
+impl Target {
+    /// Whether all that was visible before is visible at `next`.
+    #[must_use]
+    pub fn reached(self, next: NextOffset) -> bool {
+        matches!(self, Self::At(target) if next >= target)
+    }
+}
+
+/// One immutable state of a partition.
+#[derive(Clone)]
+pub struct PartitionSnapshot {
+    /// Whole segments, in the order of their ranges.
+    pub whole: Arc<Vec<LoadedSegment>>,
+    /// The open segment.
+    pub open: Option<LoadedSegment>,
+    /// One past the last message whose rows are here.
+    pub next: NextOffset,
+    /// Until `next` has reached this, rows that were visible before are missing.
+    pub target: Target,
+    /// Segments that the catalog names and that are not loaded.
+    pub absent: Arc<Vec<Arc<str>>>,
+}
+
+/// One partition as readers see it.
+pub struct PartitionView {
+    partition: StreamPartition,
+    current: ArcSwap<PartitionSnapshot>,
+    /// Writers (the pipeline, the sealer, the loader) take turns; readers never wait for it.
+    writing: Mutex<()>,
+    /// Everything up to this wall time (milliseconds) is visible.
+    fresh_as_of_ms: AtomicI64,
+}
+
+impl PartitionView {
+    /// A partition of which nothing is visible; `absent` names the segments that have to be loaded first.
+    #[must_use]
+    pub fn new(partition: StreamPartition, next: NextOffset, target: Target, absent: Vec<Arc<str>>) -> Arc<Self> {
+        let snapshot = PartitionSnapshot { whole: Arc::default(), open: None, next, target, absent: Arc::new(absent) };
+        Arc::new(Self {
+            partition,
+            current: ArcSwap::from_pointee(snapshot),
+            writing: Mutex::new(()),
+            fresh_as_of_ms: AtomicI64::new(0),
+        })
+    }
+
+    /// Whose rows these are.
+    #[must_use]
+    pub fn partition(&self) -> &StreamPartition {
+        &self.partition
+    }
+
+    /// What is visible now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<PartitionSnapshot> {
+        self.current.load_full()
+    }
+
+    /// Up to which wall time (milliseconds) messages are visible; 0 where nothing was read yet.
+    #[must_use]
+    pub fn fresh_as_of_ms(&self) -> i64 {
+        self.fresh_as_of_ms.load(Ordering::Relaxed)
+    }
+
+    /// Says up to which wall time messages are visible.
+    pub fn set_fresh_as_of_ms(&self, wall_ms: i64) {
+        self.fresh_as_of_ms.store(wall_ms, Ordering::Relaxed);
+    }
+
+    /// Shows a newer state of the open segment, up to `next`.
+    pub fn publish_open(&self, open: LoadedSegment, next: NextOffset) {
+        self.change(|snapshot| {
+            snapshot.open = Some(open);
+            snapshot.next = next;
+        });
+    }
+
+    /// The open segment becomes a whole one, still served from memory, and nothing is open.
+    pub fn freeze_open(&self) {
+        self.change(|snapshot| {
+            if let Some(open) = snapshot.open.take() {
+                Arc::make_mut(&mut snapshot.whole).push(open);
+            }
+        });
+    }
+
+    /// Puts a whole segment in place: of the frozen one of its name, or of its absence. Segments stay in the order of
+    /// their sequence, which `order` tells.
+    pub fn place(&self, loaded: LoadedSegment, order: &dyn Fn(&str) -> u32) {
+        self.change(|snapshot| {
+            if snapshot.absent.contains(&loaded.name) {
+                Arc::make_mut(&mut snapshot.absent).retain(|name| *name != loaded.name);
+            }
+            let whole = Arc::make_mut(&mut snapshot.whole);
+            match whole.iter_mut().find(|present| present.name == loaded.name) {
+                Some(present) => *present = loaded,
+                None => {
+                    let at = whole.partition_point(|present| order(&present.name) < order(&loaded.name));
+                    whole.insert(at, loaded);
+                }
+            }
+        });
+    }
+
+    /// A segment whose rows cannot be had is no longer waited for: its loss is on the record.
+    pub fn give_up(&self, name: &str) {
+        self.change(|snapshot| Arc::make_mut(&mut snapshot.absent).retain(|absent| &**absent != name));
+    }
+
+    /// Moves on without rows: offsets up to `next` hold none for us. The recovery target may be lowered with it where the
+    /// stream no longer holds what was visible.
+    pub fn advance(&self, next: NextOffset, target: Option<Target>) {
+        self.change(|snapshot| {
+            snapshot.next = next;
+            if let Some(target) = target {
+                snapshot.target = target;
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut PartitionSnapshot)) {
+        let _turn = self.writing.lock();
+        let mut snapshot = (**self.current.load()).clone();
+        change(&mut snapshot);
+        self.current.store(Arc::new(snapshot));
+    }
+}

@@ -1,0 +1,191 @@
+//! The tables of a node, and the snapshot of one that a query takes at its start and keeps to its last row.
+
+use crate::partition::{PartitionView, Target};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+use std::{collections::BTreeMap, sync::Arc};
+use weir_segment::Segment;
+use weir_types::{Schema, StreamPartition, TableKind, TableName, TableSpec};
+
+/// One segment of a snapshot.
+#[derive(Clone)]
+pub struct SegmentView {
+    /// Its rows.
+    pub segment: Arc<dyn Segment>,
+    /// The rows that count; all where there is none.
+    pub validity: Option<Arc<RoaringBitmap>>,
+    /// Where they came from.
+    pub partition: StreamPartition,
+    /// Rows still come in.
+    pub consuming: bool,
+}
+
+/// Something once visible that a snapshot does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// For people: which partition or segment, and how far it is.
+    pub what: String,
+}
+
+/// What of a table is visible at one moment.
+#[derive(Clone)]
+pub struct TableSnapshot {
+    /// The table.
+    pub table: TableName,
+    /// Its schema.
+    pub schema: Arc<Schema>,
+    /// Its settings.
+    pub spec: Arc<TableSpec>,
+    /// Its segments, by partition and range.
+    pub segments: Vec<SegmentView>,
+    /// What it lacks; empty for a right answer.
+    pub lacks: Vec<Lack>,
+    /// Wall time (milliseconds) up to which every partition is visible; `None` where a partition was never read.
+    pub freshness_ms: Option<i64>,
+}
+
+/// One table on this node.
+pub struct TableOnNode {
+    name: TableName,
+    shape: ArcSwap<(Arc<Schema>, Arc<TableSpec>)>,
+    partitions: ArcSwap<BTreeMap<StreamPartition, Arc<PartitionView>>>,
+    /// Those who add partitions take turns.
+    adding: Mutex<()>,
+}
+
+impl TableOnNode {
+    /// A table without partitions.
+    #[must_use]
+    pub fn new(schema: Arc<Schema>, spec: Arc<TableSpec>) -> Arc<Self> {
+        Arc::new(Self {
+            name: spec.name.clone(),
+            shape: ArcSwap::from_pointee((schema, spec)),
+            partitions: ArcSwap::default(),
+            adding: Mutex::new(()),
+        })
+    }
+
+    /// Its raw name.
+    #[must_use]
+    pub fn name(&self) -> &TableName {
+        &self.name
+    }
+
+    /// Its schema.
+    #[must_use]
+    pub fn schema(&self) -> Arc<Schema> {
+        self.shape.load().0.clone()
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn spec(&self) -> Arc<TableSpec> {
+        self.shape.load().1.clone()
+    }
+
+    /// Changes schema and settings; queries that start from now on see them.
+    pub fn reshape(&self, schema: Arc<Schema>, spec: Arc<TableSpec>) {
+        self.shape.store(Arc::new((schema, spec)));
+    }
+
+    /// Adds a partition; one that is there already stays as it is and is returned.
+    pub fn add(&self, view: Arc<PartitionView>) -> Arc<PartitionView> {
+        let _turn = self.adding.lock();
+        let mut partitions = (**self.partitions.load()).clone();
+        let kept = partitions.entry(view.partition().clone()).or_insert(view).clone();
+        self.partitions.store(Arc::new(partitions));
+        kept
+    }
+
+    /// Its partitions.
+    #[must_use]
+    pub fn partitions(&self) -> Arc<BTreeMap<StreamPartition, Arc<PartitionView>>> {
+        self.partitions.load_full()
+    }
+
+    /// What is visible now.
+    #[must_use]
+    pub fn snapshot(&self) -> TableSnapshot {
+        // The shape is read first: a partition's newer chunk then at most has columns that the query does not know.
+        let shape = self.shape.load_full();
+        let mut snapshot = TableSnapshot {
+            table: self.name.clone(),
+            schema: shape.0.clone(),
+            spec: shape.1.clone(),
+            segments: vec![],
+            lacks: vec![],
+            freshness_ms: None,
+        };
+        let partitions = self.partitions();
+        let mut oldest = i64::MAX;
+        for (partition, view) in &*partitions {
+            let state = view.snapshot();
+            let segment = |loaded: &crate::LoadedSegment, consuming| SegmentView {
+                segment: loaded.segment.clone(),
+                validity: loaded.validity.clone(),
+                partition: partition.clone(),
+                consuming,
+            };
+            snapshot.segments.extend(state.whole.iter().map(|loaded| segment(loaded, false)));
+            snapshot.segments.extend(state.open.iter().map(|loaded| segment(loaded, true)));
+            if !state.target.reached(state.next) {
+                let until = match state.target {
+                    Target::At(target) => format!("of {target}"),
+                    Target::EndOfLog => "of an end that the stream has not said yet".to_owned(),
+                };
+                let what = format!("partition {partition} is recovering: at offset {} {until}", state.next);
+                snapshot.lacks.push(Lack { what });
+            }
+            snapshot.lacks.extend(
+                state.absent.iter().map(|name| Lack { what: format!("segment {name} of {partition} is not loaded") }),
+            );
+            oldest = oldest.min(view.fresh_as_of_ms());
+        }
+        snapshot.freshness_ms = (oldest > 0 && oldest != i64::MAX).then_some(oldest);
+        snapshot
+    }
+}
+
+/// The tables of a node, by raw name in any case.
+#[derive(Default)]
+pub struct Tables {
+    by_name: ArcSwap<BTreeMap<String, Arc<TableOnNode>>>,
+    changing: Mutex<()>,
+}
+
+impl Tables {
+    /// A table by raw name or with its kind's suffix, in any case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<TableOnNode>> {
+        let name = name.to_lowercase();
+        let tables = self.by_name.load();
+        let kinds = [TableKind::Realtime, TableKind::Offline];
+        let suffixed = kinds.iter().find_map(|kind| name.strip_suffix(&format!("_{kind}").to_lowercase()));
+        tables.get(&name).or_else(|| tables.get(suffixed?)).cloned()
+    }
+
+    /// Raw names, as their tables spell them.
+    #[must_use]
+    pub fn names(&self) -> Vec<TableName> {
+        self.by_name.load().values().map(|table| table.name().clone()).collect()
+    }
+
+    /// Adds or replaces a table.
+    pub fn insert(&self, table: Arc<TableOnNode>) {
+        self.change(|tables| tables.insert(table.name().as_str().to_lowercase(), table));
+    }
+
+    /// Removes a table; queries that hold a snapshot of it go on.
+    pub fn remove(&self, name: &TableName) -> Option<Arc<TableOnNode>> {
+        self.change(|tables| tables.remove(&name.as_str().to_lowercase()))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<TableOnNode>>) -> T) -> T {
+        let _turn = self.changing.lock();
+        let mut tables = (**self.by_name.load()).clone();
+        let result = change(&mut tables);
+        self.by_name.store(Arc::new(tables));
+        result
+    }
+}

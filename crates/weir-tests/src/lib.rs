@@ -1,0 +1,1 @@
+//! Tests that need several crates stand in `tests/`; nothing imports this crate.

@@ -1,0 +1,65 @@
+//! What was produced, and what a table must therefore answer.
+
+use std::collections::BTreeMap;
+use weir_base::Chance;
+
+/// One message as produced.
+#[derive(Debug, Clone)]
+pub enum Produced {
+    /// A good row with this number and amount.
+    Row { id: i64, amount: i64 },
+    /// Without a value.
+    Tombstone,
+    /// Something that cannot become a row.
+    Broken,
+}
+
+impl Produced {
+    /// A message by chance: mostly rows.
+    pub fn by_chance(chance: &mut Chance, id: i64) -> Self {
+        match chance.below(40) {
+            0 => Self::Tombstone,
+            1 => Self::Broken,
+            _ => Self::Row { id, amount: i64::try_from(chance.below(1000)).unwrap() },
+        }
+    }
+
+    /// Its value on the stream.
+    pub fn value(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Row { id, amount } => {
+                Some(format!(r#"{{"id":{id},"amount":{amount},"name":"n{}"}}"#, id % 7).into_bytes())
+            }
+            Self::Tombstone => None,
+            Self::Broken => Some(b"{\"id\": tru".to_vec()),
+        }
+    }
+}
+
+/// All that was produced, per partition in order.
+#[derive(Debug, Default)]
+pub struct Model {
+    pub by_partition: BTreeMap<u32, Vec<Produced>>,
+}
+
+impl Model {
+    /// Amount by id of all good rows.
+    pub fn rows(&self) -> BTreeMap<i64, i64> {
+        let all = self.by_partition.values().flatten();
+        let rows = all.filter_map(|produced| match produced {
+            Produced::Row { id, amount } => Some((*id, *amount)),
+            _ => None,
+        });
+        rows.collect()
+    }
+
+    /// How many messages could not become rows.
+    pub fn broken(&self) -> usize {
+        self.by_partition.values().flatten().filter(|produced| matches!(produced, Produced::Broken)).count()
+    }
+
+    /// Messages in all.
+    pub fn messages(&self) -> usize {
+        self.by_partition.values().map(Vec::len).sum()
+    }
+}

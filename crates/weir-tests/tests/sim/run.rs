@@ -1,0 +1,370 @@
+//! One run: a script of production, faults and crashes drawn from the seed, with the checks after each step.
+
+use crate::{
+    model::{Model, Produced},
+    world::{Alive, PARTITIONS, TOPIC, World, record, table, table_name},
+};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use weir_base::{Chance, Disk};
+use weir_control::{SegmentState, chain};
+use weir_files::FileSystem;
+use weir_segment::Segment;
+use weir_types::{Column, NextOffset, StreamPartition, TopicName};
+
+/// A fault of ours, put in on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    None,
+    /// The deep store acknowledges and keeps nothing.
+    UploadsAreLost,
+    /// Appended files are never synced.
+    LocalFilesAreNotSynced,
+}
+
+/// How often what happened, over all runs.
+#[derive(Debug, Default)]
+pub struct Tally(BTreeMap<&'static str, u64>);
+
+/// The rows of the crash table and the faults; each has to happen.
+const ALL: [&str; 13] = [
+    "crash before transaction A, nothing open",
+    "crash before transaction A, rows open",
+    "crash after A, not built",
+    "crash after A, built, not uploaded",
+    "crash after A, uploaded, not committed",
+    "crash after B",
+    "power loss",
+    "disk full",
+    "deep store down",
+    "deep store loses acknowledgements",
+    "stream down",
+    "local segment lost",
+    "partition read on after a restart",
+];
+
+impl Tally {
+    pub fn hit(&mut self, what: &'static str) {
+        assert!(ALL.contains(&what) || what == "seals" || what == "restarts", "{what} is listed");
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    pub fn never(&self) -> Vec<&'static str> {
+        ALL.into_iter().filter(|what| !self.0.contains_key(what)).collect()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(what, count)| writeln!(f, "{count:>8}  {what}"))
+    }
+}
+
+/// What has been seen so far and must not be seen to go back.
+struct Seen {
+    model: Model,
+    next_id: i64,
+    highest: u64,
+}
+
+/// Runs a seed. An error tells what did not hold.
+pub fn run(seed: u64, bug: Bug, tally: &mut Tally) -> Result<(), String> {
+    let mut chance = Chance::seeded(seed);
+    let mut world = World::new(seed, bug);
+    let mut seen = Seen { model: Model::default(), next_id: 0, highest: 0 };
+    let segment_rows = 20 + chance.below(60);
+    let lives = 2 + chance.below(4);
+    for life in 0..lives {
+        let last = life + 1 == lives;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let lived = runtime.block_on(live(&world, &mut chance, &mut seen, tally, segment_rows, life == 0, last));
+        // All tasks die here, at whatever await they stand.
+        drop(runtime);
+        lived.map_err(|what| format!("life {life} of {lives}: {what}"))?;
+        if !last {
+            tally.hit("restarts");
+            crash(&mut world, &mut chance, tally);
+        }
+    }
+    Ok(())
+}
+
+/// What a crash does to the disk, and sometimes a lost local file.
+fn crash(world: &mut World, chance: &mut Chance, tally: &mut Tally) {
+    world.disk.set_capacity(None);
+    world.store.set_down(false);
+    world.store.set_lost_acks(0.0);
+    world.streams.set_down(&TopicName::parse(TOPIC).unwrap(), false);
+    world.wall_ms += 60_000;
+    if chance.hit(0.4) {
+        tally.hit("power loss");
+        world.disk.crash(chance);
+        world.boot += 1;
+    }
+    if chance.hit(0.3) && lose_local_segment(world, chance) {
+        tally.hit("local segment lost");
+    }
+}
+
+fn local_segments(world: &World) -> Vec<PathBuf> {
+    let tables = PathBuf::from("/data/tables");
+    let mut found = vec![];
+    for table in world.disk.list(&tables).unwrap_or_default() {
+        let dir = tables.join(&table.name).join("segments");
+        let files = world.disk.list(&dir).unwrap_or_default();
+        found.extend(files.iter().filter(|file| file.name.ends_with(".weir")).map(|file| dir.join(&file.name)));
+    }
+    found
+}
+
+fn lose_local_segment(world: &World, chance: &mut Chance) -> bool {
+    let files = local_segments(world);
+    if files.is_empty() {
+        return false;
+    }
+    let path = &files[chance.below(files.len() as u64) as usize];
+    world.disk.remove_file(path).is_ok() && world.disk.sync_dir(path.parent().unwrap()).is_ok()
+}
+
+/// One life of the node: to the end of the script, or to a crash in the middle of it.
+async fn live(
+    world: &World,
+    chance: &mut Chance,
+    seen: &mut Seen,
+    tally: &mut Tally,
+    segment_rows: u64,
+    first: bool,
+    last: bool,
+) -> Result<(), String> {
+    let alive = world.start().await?;
+    if first {
+        alive.node.create_table(table(segment_rows)).await.map_err(|error| error.to_string())?;
+    } else {
+        tally.hit("partition read on after a restart");
+    }
+    let steps = 10 + chance.below(30);
+    for _ in 0..steps {
+        produce(world, chance, seen);
+        fault(world, chance, tally);
+        settle(chance).await;
+        see(&alive, seen)?;
+    }
+    if !last {
+        // Not at a step's end, but anywhere: a few more polls of whatever is under way.
+        produce(world, chance, seen);
+        for _ in 0..chance.below(200) {
+            tokio::task::yield_now().await;
+        }
+        note_crash(world, &alive, tally).await;
+        return Ok(());
+    }
+    heal(world);
+    finish(world, &alive, seen, tally).await
+}
+
+fn produce(world: &World, chance: &mut Chance, seen: &mut Seen) {
+    let topic = TopicName::parse(TOPIC).unwrap();
+    for _ in 0..chance.below(40) {
+        let partition = chance.below(u64::from(PARTITIONS)) as u32;
+        let produced = Produced::by_chance(chance, seen.next_id);
+        seen.next_id += 1;
+        world.streams.append(&topic, partition, None, produced.value().map(Into::into), vec![], world.wall_ms);
+        seen.model.by_partition.entry(partition).or_default().push(produced);
+    }
+}
+
+fn fault(world: &World, chance: &mut Chance, tally: &mut Tally) {
+    let topic = TopicName::parse(TOPIC).unwrap();
+    match chance.below(24) {
+        0 => {
+            tally.hit("disk full");
+            world.disk.set_capacity(Some(world.disk.used_bytes() + chance.below(4096)));
+        }
+        1 | 2 => world.disk.set_capacity(None),
+        3 => {
+            tally.hit("deep store down");
+            world.store.set_down(true);
+        }
+        4 | 5 => world.store.set_down(false),
+        6 => {
+            tally.hit("deep store loses acknowledgements");
+            world.store.set_lost_acks(0.5);
+        }
+        7 => world.store.set_lost_acks(0.0),
+        8 => {
+            tally.hit("stream down");
+            world.streams.set_down(&topic, true);
+        }
+        9 | 10 => world.streams.set_down(&topic, false),
+        _ => {}
+    }
+}
+
+fn heal(world: &World) {
+    world.disk.set_capacity(None);
+    world.store.set_down(false);
+    world.store.set_lost_acks(0.0);
+    world.streams.set_down(&TopicName::parse(TOPIC).unwrap(), false);
+}
+
+/// Lets the node work: some polls, sometimes simulated time.
+async fn settle(chance: &mut Chance) {
+    for _ in 0..chance.below(60) {
+        tokio::task::yield_now().await;
+    }
+    if chance.hit(0.5) {
+        tokio::time::sleep(Duration::from_millis(chance.below(3000))).await;
+    }
+}
+
+/// An answer that says nothing of lacks is never lower than one before, nor higher than what was produced.
+fn see(alive: &Alive, seen: &mut Seen) -> Result<u64, String> {
+    let snapshot = alive.tables.get("events").ok_or("the table is not there")?.snapshot();
+    let rows: u64 = snapshot.segments.iter().map(|view| u64::from(view.segment.meta().rows)).sum();
+    let most = seen.model.rows().len() as u64;
+    if rows > most {
+        return Err(format!("{rows} rows are visible, {most} were produced"));
+    }
+    if snapshot.lacks.is_empty() {
+        if rows < seen.highest {
+            return Err(format!("{rows} rows are visible without a word, {} were before", seen.highest));
+        }
+        seen.highest = rows;
+    }
+    Ok(rows)
+}
+
+/// Which row of the crash table a crash here belongs to: the furthest that any segment has got.
+async fn note_crash(world: &World, alive: &Alive, tally: &mut Tally) {
+    let Some(record) = record(alive).await else { return };
+    let Ok(segments) = alive.catalog.segments(&record).await else { return };
+    let uploaded = world.deep.list("").await.unwrap_or_default();
+    let built = local_segments(world);
+    for segment in &segments {
+        let name = segment.name.to_string();
+        match &segment.state {
+            SegmentState::Consuming { start } => {
+                let partition = alive.tables.get("events").and_then(|table| {
+                    table.partitions().get(&segment.partition).map(|view| view.snapshot())
+                });
+                let open = partition.is_some_and(|snapshot| snapshot.next > *start);
+                tally.hit(match open {
+                    true => "crash before transaction A, rows open",
+                    false => "crash before transaction A, nothing open",
+                });
+            }
+            SegmentState::Committing { .. } => {
+                let object = uploaded.iter().any(|object| object.key.contains(&name));
+                let local = built.iter().any(|path| path.to_string_lossy().contains(&name));
+                tally.hit(match (object, local) {
+                    (true, _) => "crash after A, uploaded, not committed",
+                    (false, true) => "crash after A, built, not uploaded",
+                    (false, false) => "crash after A, not built",
+                });
+            }
+            SegmentState::Done { .. } => {}
+        }
+    }
+    if segments.iter().any(|segment| matches!(segment.state, SegmentState::Done { .. })) {
+        tally.hit("crash after B");
+    }
+}
+
+/// With everything healed, the node gets there, and all of it is right.
+async fn finish(world: &World, alive: &Alive, seen: &mut Seen, tally: &mut Tally) -> Result<(), String> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(600);
+    let wanted = seen.model.rows();
+    // At least three seals a run: the last ones by request.
+    loop {
+        let rows = see(alive, seen)?;
+        let record = record(alive).await.ok_or("the record is gone")?;
+        let segments = alive.catalog.segments(&record).await.map_err(|error| error.to_string())?;
+        let done = segments.iter().filter(|segment| matches!(segment.state, SegmentState::Done { .. })).count();
+        let committing =
+            segments.iter().filter(|segment| matches!(segment.state, SegmentState::Committing { .. })).count();
+        let snapshot = alive.tables.get("events").ok_or("the table is not there")?.snapshot();
+        if rows == wanted.len() as u64 && committing == 0 && snapshot.lacks.is_empty() && caught_up(alive, seen) {
+            if done < 3 {
+                produce(world, &mut Chance::seeded(world.seed), seen);
+                alive.node.force_commit(&table_name(), None).await.map_err(|error| error.to_string())?;
+                return Box::pin(finish(world, alive, seen, tally)).await;
+            }
+            (0..done).for_each(|_| tally.hit("seals"));
+            break;
+        }
+        if tokio::time::Instant::now() > deadline {
+            let states: Vec<String> =
+                alive.node.all_partitions().iter().map(|status| format!("{} {:?}", status.state, status.last_error)).collect();
+            return Err(format!(
+                "not right in time: {rows} of {} rows, {committing} committing, lacks {:?}, {states:?}",
+                wanted.len(),
+                snapshot.lacks
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    check(alive, seen).await
+}
+
+fn caught_up(alive: &Alive, seen: &Seen) -> bool {
+    let partitions = alive.node.all_partitions();
+    partitions.iter().all(|status| {
+        let produced = seen.model.by_partition.get(&status.partition.partition).map_or(0, Vec::len);
+        status.next == NextOffset::new(produced as u64)
+    })
+}
+
+async fn check(alive: &Alive, seen: &Seen) -> Result<(), String> {
+    let snapshot = alive.tables.get("events").ok_or("the table is not there")?.snapshot();
+    let mut found: BTreeMap<i64, i64> = BTreeMap::new();
+    for view in &snapshot.segments {
+        let (ids, amounts) = (longs(&*view.segment, "id"), longs(&*view.segment, "amount"));
+        for (id, amount) in ids.into_iter().zip(amounts) {
+            if found.insert(id, amount).is_some() {
+                return Err(format!("row {id} is there twice"));
+            }
+        }
+    }
+    let wanted = seen.model.rows();
+    if found != wanted {
+        let lost: Vec<_> = wanted.keys().filter(|id| !found.contains_key(id)).take(5).collect();
+        return Err(format!("{} rows of {}; lost: {lost:?}", found.len(), wanted.len()));
+    }
+    let record = record(alive).await.ok_or("the record is gone")?;
+    let segments = alive.catalog.segments(&record).await.map_err(|error| error.to_string())?;
+    let skips = alive.catalog.skips(&record).await.map_err(|error| error.to_string())?;
+    for partition in 0..PARTITIONS {
+        let partition = StreamPartition { topic: TopicName::parse(TOPIC).unwrap(), partition };
+        let of: Vec<_> = segments.iter().filter(|segment| segment.partition == partition).cloned().collect();
+        let skipped: Vec<_> = skips.iter().filter(|(of, _)| *of == partition).map(|(_, skip)| *skip).collect();
+        chain(&of, &skipped).map_err(|error| format!("{partition}: {error}"))?;
+    }
+    let mut fetched = 0;
+    for status in alive.node.all_partitions() {
+        let span = status.next.since(status.start);
+        if !status.accounting.explains(span) {
+            return Err(format!("counts of {} do not add up: {:?} over {span}", status.partition, status.accounting));
+        }
+        fetched += status.accounting.fetched;
+    }
+    let quarantine = alive.node.quarantine(&table_name()).ok_or("no quarantine")?;
+    let kept = quarantine.counts().0;
+    if fetched != seen.model.messages() as u64 || kept != seen.model.broken() {
+        return Err(format!(
+            "{fetched} of {} messages fetched, {kept} of {} broken ones in quarantine",
+            seen.model.messages(),
+            seen.model.broken()
+        ));
+    }
+    Ok(())
+}
+
+fn longs(segment: &dyn Segment, column: &str) -> Vec<i64> {
+    let Some(info) = segment.column(column) else { return vec![] };
+    let mut values = Column::new(info.data_type.stored(), info.single_value);
+    segment.read_values(info.at, 0..segment.meta().rows, &mut values);
+    match values.data {
+        weir_types::ColumnData::Long(values) => values,
+        other => panic!("{column} is LONG, not {:?}", other.stored()),
+    }
+}
