@@ -154,8 +154,14 @@ impl TableRuntime {
             None => Target::EndOfLog,
         };
         let absent = records.iter().filter(|record| !matches!(record.state, SegmentState::Consuming { .. }));
-        let absent = absent.map(|record| record.name.to_string().into()).collect();
-        let view = self.context.on_node.add(PartitionView::new(partition.clone(), next, target, absent));
+        let absent: Vec<Arc<str>> = absent.map(|record| record.name.to_string().into()).collect();
+        let view = match self.context.on_node.partitions().get(partition) {
+            Some(view) => {
+                view.start_over(next, target, &absent);
+                view.clone()
+            }
+            None => self.context.on_node.add(PartitionView::new(partition.clone(), next, target, absent)),
+        };
         let group = partition_group(self.feeds.len(), feed.position, partition.partition);
         let status = StatusCell::new(first_status(&self.context, partition, group, next, &past));
         let floor = oldest_needed(segments, partition).unwrap_or(next);
@@ -419,6 +425,7 @@ pub(crate) async fn plan(deps: &IngestDeps, record: &TableRecord) -> Result<Vec<
         };
         let timeout = deps.options.creation_timeout;
         tokio::select! {
+            biased;
             found = asked => new.extend(found?),
             () = deps.clock.sleep(timeout) => {
                 let reason = format!("no answer within {} s", timeout.as_secs());

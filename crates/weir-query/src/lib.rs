@@ -1,1 +1,23 @@
-//! Under construction.
+//! SQL over snapshots: Pinot's dialect is rewritten onto DataFusion, one scan node reads the segments, and every query
+//! is bounded in memory and time on a runtime of its own.
+//!
+//! A query goes through these rooms in turn: [`dialect`] parses and rewrites the text, [`planner`] lets DataFusion plan
+//! it, [`provider`] scans the snapshot, [`engine`] runs it under its limits and fills the answer.
+
+mod answer;
+mod dialect;
+mod engine;
+mod error;
+mod explain;
+mod functions;
+mod options;
+mod planner;
+mod provider;
+mod source;
+mod stats;
+mod tables;
+
+pub use answer::{QueryException, QueryRequest, QueryResponse, QueryStats, ResultColumn};
+pub use engine::{QueryEngine, QueryOptions};
+pub use error::EngineError;
+pub use source::{SystemTable, TableSource};

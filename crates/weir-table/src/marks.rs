@@ -7,7 +7,14 @@
 //! One file per table and partition. Layout, little-endian: 8 bytes magic `WEIRMRK1`, 16 bytes of the boot's identity,
 //! one `u64` holding offset + 1 (0: never visible).
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use weir_base::{RandomFile, SharedDisk};
 use weir_types::{NextOffset, StreamPartition};
 
@@ -24,12 +31,20 @@ pub struct VisibleMarks {
 /// One partition's mark.
 pub struct Mark {
     file: Box<dyn RandomFile>,
+    /// What the file says: offset + 1.
+    written: AtomicU64,
 }
 
 impl Mark {
-    /// Says that everything before `next` may be seen from now on.
-    pub fn set(&self, next: NextOffset) -> io::Result<()> {
-        self.file.write_at(MARK_AT, &(next.number() + 1).to_le_bytes())
+    /// Says that everything before `next` may be seen from now on. A mark never goes back: a partition that reads again
+    /// what was visible before, and is stopped once more on the way, still owes all of it. One writer at a time.
+    pub fn raise(&self, next: NextOffset) -> io::Result<()> {
+        let raised = next.number().saturating_add(1);
+        if raised > self.written.load(Ordering::Relaxed) {
+            self.file.write_at(MARK_AT, &raised.to_le_bytes())?;
+            self.written.store(raised, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -60,8 +75,9 @@ impl VisibleMarks {
             fresh[8..24].copy_from_slice(&self.boot);
             file.write_at(0, &fresh)?;
         }
-        let mark = Arc::new(Mark { file });
-        Ok((mark, (known && last > 0).then(|| NextOffset::new(last - 1))))
+        let last = if known { last } else { 0 };
+        let mark = Arc::new(Mark { file, written: AtomicU64::new(last) });
+        Ok((mark, last.checked_sub(1).map(NextOffset::new)))
     }
 }
 
@@ -78,10 +94,13 @@ mod tests {
         let marks = |boot| VisibleMarks::new(disk.clone(), "/m".into(), [boot; 16]);
         let (mark, last) = marks(1).open(&partition).unwrap();
         assert_eq!(last, None);
-        mark.set(NextOffset::new(0)).unwrap();
+        mark.raise(NextOffset::new(0)).unwrap();
         assert_eq!(marks(1).open(&partition).unwrap().1, Some(NextOffset::new(0)));
-        mark.set(NextOffset::new(41)).unwrap();
+        mark.raise(NextOffset::new(41)).unwrap();
         assert_eq!(marks(1).open(&partition).unwrap().1, Some(NextOffset::new(41)));
+        let (mark, _) = marks(1).open(&partition).unwrap();
+        mark.raise(NextOffset::new(5)).unwrap();
+        assert_eq!(marks(1).open(&partition).unwrap().1, Some(NextOffset::new(41)), "a mark never goes back");
         assert_eq!(marks(2).open(&partition).unwrap().1, None);
         assert_eq!(marks(2).open(&partition).unwrap().1, None);
     }

@@ -39,6 +39,15 @@ impl Target {
     pub fn reached(self, next: NextOffset) -> bool {
         matches!(self, Self::At(target) if next >= target)
     }
+
+    /// Both have to be reached.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::At(one), Self::At(other)) => Self::At(one.max(other)),
+            _ => Self::EndOfLog,
+        }
+    }
 }
 
 /// One immutable state of a partition.
@@ -153,10 +162,61 @@ impl PartitionView {
         });
     }
 
+    /// Reading starts over at `next`, from the records: the open segment's rows go with the pipeline that read them, and
+    /// of the segments that the records name as whole those stay that are loaded. What was visible is owed again.
+    pub fn start_over(&self, next: NextOffset, target: Target, named: &[Arc<str>]) {
+        self.change(|snapshot| {
+            let seen = Target::At(snapshot.next);
+            snapshot.target = seen.and(snapshot.target).and(target);
+            snapshot.open = None;
+            snapshot.next = next;
+            let loaded = &snapshot.whole;
+            let missing = named.iter().filter(|name| loaded.iter().all(|present| present.name != **name));
+            snapshot.absent = Arc::new(missing.cloned().collect());
+        });
+    }
+
     fn change(&self, change: impl FnOnce(&mut PartitionSnapshot)) {
         let _turn = self.writing.lock();
         let mut snapshot = (**self.current.load()).clone();
         change(&mut snapshot);
         self.current.store(Arc::new(snapshot));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_segment::{ConsumingSegment, ConsumingSpec};
+    use weir_types::{Schema, TopicName};
+
+    fn loaded(name: &str) -> LoadedSegment {
+        let spec = ConsumingSpec {
+            name: name.into(),
+            schema: Arc::new(Schema::default()),
+            no_dictionary: Default::default(),
+            keep_offsets: false,
+            created_ms: 0,
+        };
+        let segment = ConsumingSegment::new(spec).snapshot();
+        LoadedSegment { name: name.into(), segment, validity: None }
+    }
+
+    #[test]
+    fn starting_over_drops_open_rows_and_owes_what_was_visible() {
+        let partition = StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 0 };
+        let view = PartitionView::new(partition, NextOffset::ZERO, Target::At(NextOffset::ZERO), vec![]);
+        view.publish_open(loaded("a"), NextOffset::new(5));
+        view.freeze_open();
+        view.publish_open(loaded("b"), NextOffset::new(9));
+        let named = ["a".into(), "b".into()];
+        view.start_over(NextOffset::new(7), Target::At(NextOffset::new(7)), &named);
+        let snapshot = view.snapshot();
+        assert!(snapshot.open.is_none());
+        assert_eq!(snapshot.whole.len(), 1);
+        assert_eq!(*snapshot.absent, ["b".into()]);
+        assert_eq!((snapshot.next, snapshot.target), (NextOffset::new(7), Target::At(NextOffset::new(9))));
+        view.place(loaded("b"), &|name| u32::from(name == "b"));
+        assert!(view.snapshot().absent.is_empty() && !view.snapshot().target.reached(NextOffset::new(8)));
     }
 }

@@ -65,7 +65,7 @@ struct State {
     /// Folders; they are made durable at once.
     dirs: BTreeSet<PathBuf>,
     capacity: Option<u64>,
-    /// How often power was lost: files opened before are of no use.
+    /// How often power was lost or the process died: files opened before are of no use.
     crashes: u64,
 }
 
@@ -248,6 +248,12 @@ impl MemDisk {
         self.state.lock().used()
     }
 
+    /// The process dies: what it wrote stays. Files that are open now fail from here on, so that nothing of the dead
+    /// process can still tidy up behind itself.
+    pub fn kill(&self) {
+        self.state.lock().crashes += 1;
+    }
+
     /// The machine loses power: synced bytes and names stay; of the rest, each file keeps a part by chance and each name
     /// change is kept or undone by chance. Files that are open now fail from here on.
     pub fn crash(&self, chance: &mut Chance) {
@@ -407,7 +413,7 @@ impl MemFile {
     fn state(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
         let state = self.state.lock();
         if state.crashes != self.crashes {
-            return Err(io::Error::other("the machine lost power since this file was opened"));
+            return Err(io::Error::other("the process that opened this file is dead"));
         }
         Ok(state)
     }

@@ -4,9 +4,9 @@ mod command;
 mod flush;
 mod open;
 mod run;
+mod trouble;
 
-pub use command::{Command, PipelineHandle};
-pub use flush::{FlushDecision, decide};
+pub(crate) use command::{Command, PipelineHandle};
 pub(crate) use open::{consuming_spec, keep_offsets};
 pub(crate) use run::record_path;
-pub use run::{PartitionPipeline, PipelineEnd, PipelineParts};
+pub(crate) use run::{PartitionPipeline, PipelineEnd, PipelineParts};

@@ -26,10 +26,7 @@ use weir_control::{Report, Seal, SealReason, SegmentState, StoreError, Verdict};
 use weir_formats::{DecodeSpec, registry as formats, stages::TimeCheck};
 use weir_streams::{FetchLimit, MessageBatch, SharedSource, StreamError};
 use weir_table::{Mark, PartitionView, Target};
-use weir_types::{
-    Accounting, ErrorPolicy, NextOffset, OffsetRange, Skip, SkipReason, StreamPartition,
-    StreamSpec,
-};
+use weir_types::{Accounting, ErrorPolicy, NextOffset, StreamPartition, StreamSpec};
 
 /// One fetch: a few milliseconds of work, so that commands and age are looked at often, and a bounded share of memory.
 const FETCH: FetchLimit = FetchLimit { max_messages: 8192, max_bytes: 8 << 20 };
@@ -50,7 +47,8 @@ pub enum PipelineEnd {
     Reload(String),
 }
 
-enum Interrupted {
+/// What takes a pipeline out of its reading.
+pub(super) enum Interrupted {
     End(PipelineEnd),
     Stream(StreamError),
     Local(String),
@@ -58,23 +56,23 @@ enum Interrupted {
 
 /// The conductor of one partition.
 pub struct PartitionPipeline {
-    table: Arc<TableContext>,
-    partition: StreamPartition,
+    pub(super) table: Arc<TableContext>,
+    pub(super) partition: StreamPartition,
     stream: StreamSpec,
     source: SharedSource,
-    view: Arc<PartitionView>,
+    pub(super) view: Arc<PartitionView>,
     mark: Arc<Mark>,
-    status: StatusCell,
-    commands: mpsc::Receiver<Command>,
+    pub(super) status: StatusCell,
+    pub(super) commands: mpsc::Receiver<Command>,
     labels: Labels,
     path: RecordPath,
-    open: OpenSegment,
-    past: PartitionPast,
-    backoff: Backoff,
+    pub(super) open: OpenSegment,
+    pub(super) past: PartitionPast,
+    pub(super) backoff: Backoff,
     paused: Option<String>,
     /// At the end of the log when last heard.
-    caught_up: bool,
-    halted: bool,
+    pub(super) caught_up: bool,
+    pub(super) halted: bool,
     /// Settings changed: to be started again from the records as soon as the open range is fixed.
     reshaping: bool,
     seal_again_at_ms: i64,
@@ -166,7 +164,7 @@ impl PartitionPipeline {
 
     async fn consume(&mut self) -> Result<std::convert::Infallible, Interrupted> {
         self.wait_while_stopped().await.map_err(Interrupted::End)?;
-        self.settle_target().await.map_err(Interrupted::Stream)?;
+        self.settle_target().await?;
         let mut reader =
             self.source.open(self.partition.partition, self.open.next()).await.map_err(Interrupted::Stream)?;
         loop {
@@ -189,12 +187,20 @@ impl PartitionPipeline {
     }
 
     /// Where what was visible is not known, the end of the log takes its place.
-    async fn settle_target(&mut self) -> Result<(), StreamError> {
+    async fn settle_target(&mut self) -> Result<(), Interrupted> {
         if self.view.snapshot().target == Target::EndOfLog {
-            let marks = self.source.watermarks(self.partition.partition).await?;
-            self.view.advance(self.open.next(), Some(Target::At(marks.high.max(self.open.next()))));
+            let marks = self.source.watermarks(self.partition.partition).await.map_err(Interrupted::Stream)?;
+            let target = marks.high.max(self.open.next());
+            // Owed from here on, over the next crash too.
+            self.raise_mark(target)?;
+            self.view.advance(self.open.next(), Some(Target::At(target)));
         }
         Ok(())
+    }
+
+    fn raise_mark(&self, next: NextOffset) -> Result<(), Interrupted> {
+        let raised = self.mark.raise(next);
+        raised.map_err(|error| Interrupted::Local(format!("visible mark cannot be written: {error}")))
     }
 
     async fn wait_while_stopped(&mut self) -> Result<(), PipelineEnd> {
@@ -215,7 +221,7 @@ impl PartitionPipeline {
         }
     }
 
-    async fn obey(&mut self, command: Option<Command>) -> Result<(), Interrupted> {
+    pub(super) async fn obey(&mut self, command: Option<Command>) -> Result<(), Interrupted> {
         match command {
             None => return Err(Interrupted::End(PipelineEnd::Stopped)),
             Some(Command::Pause(reason)) => {
@@ -332,9 +338,7 @@ impl PartitionPipeline {
 
     fn append(&mut self, batch: &MessageBatch, prepared: &Prepared, next: NextOffset) -> Result<(), Interrupted> {
         // The mark comes before the swap: no answer may show more than a restart would ask for.
-        self.mark
-            .set(next)
-            .map_err(|error| Interrupted::Local(format!("visible mark cannot be written: {error}")))?;
+        self.raise_mark(next)?;
         let offset_of = |message: u32| batch.messages.offset(message as usize);
         self.open.append(&prepared.rows, &prepared.counts, &offset_of, next);
         self.count(&prepared.counts);
@@ -346,9 +350,7 @@ impl PartitionPipeline {
         let moved = self.view.snapshot().next != next;
         if moved {
             if batch.messages.is_empty() {
-                self.mark
-                    .set(next)
-                    .map_err(|error| Interrupted::Local(format!("visible mark cannot be written: {error}")))?;
+                self.raise_mark(next)?;
             }
             self.view.publish_open(self.open.loaded(), next);
         }
@@ -422,7 +424,7 @@ impl PartitionPipeline {
 
     /// Fixes the end of the open segment (transaction A) and goes straight on with its successor; building and uploading
     /// happen elsewhere.
-    async fn seal(&mut self, reason: SealReason) -> Result<(), Interrupted> {
+    pub(super) async fn seal(&mut self, reason: SealReason) -> Result<(), Interrupted> {
         let deps = self.table.deps.clone();
         let range = self.open.range();
         let synced = self.table.quarantine.sync();
@@ -468,104 +470,13 @@ impl PartitionPipeline {
         Ok(())
     }
 
-    async fn after_stream_error(&mut self, error: StreamError) -> Result<(), PipelineEnd> {
-        self.complain(&error.to_string(), Some(self.open.next()));
-        let state = match &error {
-            StreamError::OutOfRange { held, .. } if held.low > self.open.next() && held.low <= held.high => {
-                return self.skip_to(held.low, SkipReason::Retention).await;
-            }
-            StreamError::OutOfRange { held, .. } => {
-                // Reading on once the new log has grown past the old offset would skip its beginning in silence.
-                self.halted = true;
-                self.status.enter(PartitionState::Recreated(format!(
-                    "the next offset to read is {}, but the log now holds [{}, {}): the topic was made anew",
-                    self.open.next(),
-                    held.low,
-                    held.high
-                )));
-                return Ok(());
-            }
-            StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => {
-                PartitionState::Gone(error.to_string())
-            }
-            _ => PartitionState::Retrying(error.to_string()),
-        };
-        self.caught_up = false;
-        self.retry_later(state).await
-    }
-
-    /// The stream no longer holds the next offsets: says so in the catalog and goes on at the oldest that is there.
-    async fn skip_to(&mut self, low: NextOffset, reason: SkipReason) -> Result<(), PipelineEnd> {
-        if !self.open.range().is_empty() {
-            match self.seal(SealReason::StreamGap).await {
-                Ok(()) => {}
-                Err(Interrupted::End(end)) => return Err(end),
-                Err(Interrupted::Stream(error)) => {
-                    return self.retry_later(PartitionState::Retrying(error.to_string())).await;
-                }
-                Err(Interrupted::Local(why)) => return self.retry_later(PartitionState::Retrying(why)).await,
-            }
-        }
-        let deps = &self.table.deps;
-        let range = OffsetRange::try_new(self.open.next(), low).expect("a skip goes forward");
-        let skip = Skip { range, reason, at_ms: deps.clock.wall_ms() };
-        let record = self.table.record.load_full();
-        match deps.store.record_skip(&record, &self.open.record, skip).await {
-            Ok(moved) => {
-                tracing::error!(
-                    table = record.spec.name.as_str(),
-                    partition = %self.partition,
-                    from = %range.start(),
-                    to = %range.end(),
-                    reason = reason.as_str(),
-                    "offsets were skipped: the stream no longer holds them"
-                );
-                self.open.move_start(moved, low);
-                self.past.fixed.skipped += range.span();
-                let target = match self.view.snapshot().target {
-                    Target::At(target) => Target::At(target.max(low)),
-                    Target::EndOfLog => Target::EndOfLog,
-                };
-                self.view.advance(low, Some(target));
-                self.describe_open();
-                Ok(())
-            }
-            Err(error) => self.retry_later(PartitionState::Retrying(format!("skip cannot be recorded: {error}"))).await,
-        }
-    }
-
-    async fn retry_later(&mut self, state: PartitionState) -> Result<(), PipelineEnd> {
-        self.status.enter(state);
-        let wait = self.table.deps.clock.sleep(self.backoff.next());
-        tokio::pin!(wait);
-        loop {
-            tokio::select! {
-                biased;
-                command = self.commands.recv() => match self.obey(command).await {
-                    Ok(()) => {}
-                    Err(Interrupted::End(end)) => return Err(end),
-                    Err(Interrupted::Stream(error)) => tracing::warn!(%error, "command failed"),
-                    Err(Interrupted::Local(reason)) => tracing::warn!(reason, "command failed"),
-                },
-                () = &mut wait => return Ok(()),
-            }
-        }
-    }
-
-    fn complain(&self, reason: &str, offset: Option<NextOffset>) {
-        self.status.change(|status| {
-            status.last_error = Some(reason.to_owned());
-            status.last_error_offset = offset;
-        });
-    }
-
     fn totals(&self) -> Accounting {
         let mut totals = self.past.fixed;
         totals.add(&self.open.counts);
         totals
     }
 
-    fn describe_open(&self) {
+    pub(super) fn describe_open(&self) {
         let (name, limit, seal_at) = (self.open.name.clone(), self.open.record.rows_limit, self.open.seal_at_ms());
         let (next, accounting) = (self.open.next(), self.totals());
         self.status.change(|status| {

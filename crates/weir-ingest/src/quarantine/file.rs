@@ -111,7 +111,8 @@ impl Quarantine {
             file.truncate(end)?;
         }
         let (known, order, live_bytes, evicted) = inner_state;
-        let inner = Inner { file, known, order, live_bytes, evicted, dirty: false };
+        // Entries found here may never have been synced by the process that wrote them.
+        let inner = Inner { file, known, order, live_bytes, evicted, dirty: true };
         let quarantine = Self { disk, path, bounds, inner: Mutex::new(inner) };
         quarantine.evict(&mut quarantine.inner.lock())?;
         Ok(Arc::new(quarantine))
@@ -236,7 +237,7 @@ fn append(file: &mut dyn AppendFile, body: &[u8]) -> io::Result<(u64, u32)> {
 
 fn encode(entry: &Entry) -> Vec<u8> {
     let mut out = vec![ENTRY];
-    let mut bytes = |out: &mut Vec<u8>, part: &[u8]| {
+    let bytes = |out: &mut Vec<u8>, part: &[u8]| {
         out.extend_from_slice(&u32::try_from(part.len()).expect("a payload is bounded far below 4 GiB").to_le_bytes());
         out.extend_from_slice(part);
     };
@@ -356,6 +357,21 @@ mod tests {
             quarantine.add([entry(1, b"y"), entry(2, b"zz")]).unwrap();
             drop(quarantine);
             assert_eq!(open().list(None, 9).unwrap(), [entry(1, b"y"), entry(2, b"zz")], "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_sync_covers_what_an_earlier_process_wrote() {
+        for seed in 0..16 {
+            let disk = MemDisk::new(None);
+            let open = || Quarantine::open(disk.clone(), "/q/t.log".into(), QuarantineBounds::default()).unwrap();
+            open().add([entry(1, b"y")]).unwrap();
+            disk.kill();
+            let quarantine = open();
+            quarantine.add([entry(1, b"y")]).unwrap();
+            quarantine.sync().unwrap();
+            disk.crash(&mut weir_base::Chance::seeded(seed));
+            assert_eq!(open().list(None, 9).unwrap(), [entry(1, b"y")], "seed {seed}");
         }
     }
 

@@ -174,7 +174,9 @@ mod tests {
     #[test]
     fn the_default_folder_follows_the_environment() {
         let env = |set: &'static [(&str, &str)]| {
-            default_data_dir(move |name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value)))
+            default_data_dir(move |name| {
+                set.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
+            })
         };
         assert_eq!(env(&[("HOME", "/h")]), Some("/h/.local/share/weir".into()));
         assert_eq!(env(&[("HOME", "/h"), ("XDG_DATA_HOME", "/x")]), Some("/x/weir".into()));

@@ -179,9 +179,9 @@ mod tests {
     fn a_table_is_aligned_and_harmless() {
         let text = written(Format::Table);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "city               n  n");
-        assert_eq!(lines[2], "Berlin, \"Mitte\"   12  1.5");
-        assert_eq!(lines[3], "a\\nb\u{fffd}[31m      null  [1,2]");
+        assert_eq!(lines[0], "city                n  n");
+        assert_eq!(lines[2], "Berlin, \"Mitte\"    12  1.5");
+        assert_eq!(lines[3], "a\\nb\u{fffd}[31m        null  [1,2]");
         assert_eq!(grid().len(), 2);
     }
 

@@ -33,7 +33,9 @@ pub enum DataDirError {
         found: u32,
     },
     /// It does not say what it is.
-    #[error("data folder {dir} is not one of weir's: its file VERSION reads {found:?}; choose another folder with --data-dir")]
+    #[error(
+        "data folder {dir} is not one of weir's: its file VERSION reads {found:?}; choose another folder with --data-dir"
+    )]
     Foreign {
         /// The folder.
         dir: String,

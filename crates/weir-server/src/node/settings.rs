@@ -176,7 +176,10 @@ mod tests {
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 1);
         let settings = NodeSettings { listen: any.ip(), advertise: Some("db1".into()), ..NodeSettings::new("d") };
         let addresses = Addresses::new(&settings, any, any);
-        assert_eq!((addresses.broker_id().as_str(), addresses.broker_url().as_str()), ("Broker_db1_1", "http://127.0.0.1:1"));
+        assert_eq!(
+            (addresses.broker_id().as_str(), addresses.broker_url().as_str()),
+            ("Broker_db1_1", "http://127.0.0.1:1")
+        );
         assert!(settings.absolute_data_dir().is_absolute());
     }
 }

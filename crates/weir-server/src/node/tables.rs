@@ -15,7 +15,7 @@ use weir_formats::registry as decoders;
 use weir_ingest::{PartitionStatus, Quarantine};
 use weir_streams::Streams;
 use weir_table::TableSnapshot;
-use weir_types::{SegmentName, TableName};
+use weir_types::{SegmentName, StreamSpec, TableName};
 
 /// Force-commits whose status can be asked for, as many as Pinot keeps.
 const FORCE_COMMITS_KEPT: usize = 100;
@@ -158,7 +158,8 @@ impl Node {
             // The config is read again: a column that it names may have gone.
             let table = parse_table(&record.config_json, Some(&schema.schema), &capabilities())?;
             self.store.put_schema(schema).await?;
-            let changed = self.ingest.update_table(&record.spec.name, NewTable::from_parsed(table, schema.clone())).await;
+            let changed =
+                self.ingest.update_table(&record.spec.name, NewTable::from_parsed(table, schema.clone())).await;
             changed.map_err(|error| Refusal::of_creation(&error))?;
             return Ok(());
         }
@@ -197,9 +198,20 @@ impl Node {
         Ok(NewTable::from_parsed(parsed, schema))
     }
 
-    /// Asks the streams of a table whether they are as its config says.
+    /// Asks the streams of a table whether they are as its config says. A topic of the local log that is not there yet
+    /// is made with the table, so there is nothing to ask.
     pub async fn ask_streams(&self, new: &NewTable) -> Result<(), Refusal> {
-        self.ingest.validate(new).await.map_err(|error| Refusal::of_creation(&error))
+        let topics = self.topics();
+        let to_be_made = |stream: &StreamSpec| {
+            &*stream.stream_type == "local" && !topics.iter().any(|topic| topic.name == stream.topic)
+        };
+        let mut spec = (*new.spec).clone();
+        spec.streams.retain(|stream| !to_be_made(stream));
+        if spec.streams.is_empty() {
+            return Ok(());
+        }
+        let asked = NewTable { spec: Arc::new(spec), ..new.clone() };
+        self.ingest.validate(&asked).await.map_err(|error| Refusal::of_creation(&error))
     }
 
     /// Makes a table whose schema is there. It can be queried when this returns; on an error nothing is left.
@@ -273,7 +285,10 @@ impl Node {
     pub fn loaded(&self, name: &TableName) -> Result<Loaded, Refusal> {
         let whole = self.snapshot(name)?.segments.into_iter().filter(|segment| !segment.consuming);
         let open = self.partitions(name)?.into_iter().filter_map(|status| Some(status.open_segment?.to_string()));
-        Ok(Loaded { consuming: open.collect(), whole: whole.map(|view| view.segment.meta().name.to_string()).collect() })
+        Ok(Loaded {
+            consuming: open.collect(),
+            whole: whole.map(|view| view.segment.meta().name.to_string()).collect(),
+        })
     }
 
     /// A table's rejected records.
@@ -289,11 +304,8 @@ impl Node {
 
     /// Stops reading a table until it is resumed, also over restarts.
     pub async fn pause(&self, name: &TableName, comment: &str) -> Result<(), Refusal> {
-        let pause = PauseInfo {
-            reason: "ADMINISTRATIVE".to_owned(),
-            comment: comment.to_owned(),
-            at_ms: self.clock.wall_ms(),
-        };
+        let pause =
+            PauseInfo { reason: "ADMINISTRATIVE".to_owned(), comment: comment.to_owned(), at_ms: self.clock.wall_ms() };
         Ok(self.ingest.pause(name, pause).await?)
     }
 

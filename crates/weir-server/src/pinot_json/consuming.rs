@@ -187,7 +187,10 @@ mod tests {
         };
         let status = force_commit_status(&job, &["b".to_owned()]);
         assert_eq!(status["segmentsForceCommitted"], r#"["a","b"]"#);
-        assert_eq!((&status["segmentsYetToBeCommitted"], &status["numberOfSegmentsYetToBeCommitted"]), (&json!(["b"]), &json!(1)));
+        assert_eq!(
+            (&status["segmentsYetToBeCommitted"], &status["numberOfSegmentsYetToBeCommitted"]),
+            (&json!(["b"]), &json!(1))
+        );
         assert_eq!(force_commit_answer(&job)["forceCommitJobId"], "j");
     }
 }

@@ -79,7 +79,10 @@ mod tests {
 
     #[test]
     fn success_lists_what_is_not_known_and_what_has_no_effect() {
-        assert_eq!(config_success("done", &BTreeMap::new(), &[]).to_string(), r#"{"unrecognizedProperties":{},"status":"done"}"#);
+        assert_eq!(
+            config_success("done", &BTreeMap::new(), &[]).to_string(),
+            r#"{"unrecognizedProperties":{},"status":"done"}"#
+        );
         let unrecognized = BTreeMap::from([("/tableIndexConfig/x".to_owned(), json!(1))]);
         assert_eq!(
             config_success("done", &unrecognized, &["tierConfigs".to_owned()]),

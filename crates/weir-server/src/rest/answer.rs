@@ -74,7 +74,8 @@ impl From<Refusal> for ApiError {
 impl From<SpecErrors> for ApiError {
     fn from(errors: SpecErrors) -> Self {
         let mut error = Self::bad_request(errors.to_string());
-        let list = |error: &weir_control::SpecError| json!({"path": error.path, "value": error.value, "reason": error.reason});
+        let list =
+            |error: &weir_control::SpecError| json!({"path": error.path, "value": error.value, "reason": error.reason});
         error.more.insert("errors".to_owned(), errors.0.iter().map(list).collect());
         error
     }

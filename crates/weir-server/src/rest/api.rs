@@ -6,13 +6,16 @@ use crate::{
 };
 use axum::{
     Router,
+    extract::Request,
     handler::Handler,
     http::{HeaderValue, Method, StatusCode, Uri, header::CONTENT_TYPE},
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
     routing::{self, MethodRouter},
 };
+use futures::FutureExt;
 use serde_json::{Map, Value as Json, json};
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 /// The help page; it reads the OpenAPI document beside it.
 const HELP_PAGE: &str = include_str!("help.html");
@@ -135,7 +138,22 @@ impl Api {
             .route("/help", routing::get(help))
             .fallback(nothing_there)
             .method_not_allowed_fallback(not_that_way)
+            .layer(from_fn(guarded))
             .with_state(node)
+    }
+}
+
+/// A request that meets a fault of ours is answered all the same, and the fault is in the log.
+async fn guarded(request: Request, next: Next) -> Response {
+    let asked = format!("{} {}", request.method(), request.uri().path());
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            let reason = weir_base::tasks::said(&*panic);
+            tracing::error!(asked, reason, "a request met a fault");
+            let error = format!("{asked} met a fault of this server: {reason}; the log says more");
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error).into_response()
+        }
     }
 }
 
@@ -160,10 +178,9 @@ pub fn openapi(title: &str, docs: &[Doc]) -> Json {
     let mut paths = Map::new();
     for doc in docs {
         let in_path = doc.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-        let in_path = in_path
-            .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
-        let in_query =
-            doc.query.iter().map(|name| json!({"name": name, "in": "query", "schema": {"type": "string"}}));
+        let in_path =
+            in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
+        let in_query = doc.query.iter().map(|name| json!({"name": name, "in": "query", "schema": {"type": "string"}}));
         let parameters: Vec<Json> = in_path.chain(in_query).collect();
         let mut operation = json!({
             "summary": doc.about,
@@ -191,6 +208,22 @@ pub fn openapi(title: &str, docs: &[Doc]) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Client;
+
+    #[tokio::test]
+    async fn a_fault_is_an_answer_too() {
+        async fn falls() {
+            panic!("on purpose")
+        }
+        let router = Router::new().route("/falls", routing::get(falls)).layer(from_fn(guarded));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&listener.local_addr().unwrap().to_string());
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let answer = client.get("/falls").await.unwrap();
+        assert_eq!(answer.status, 500);
+        assert!(answer.error().contains("GET /falls") && answer.error().contains("on purpose"), "{}", answer.text());
+        serving.abort();
+    }
 
     #[test]
     fn the_document_names_paths_parameters_and_bodies() {

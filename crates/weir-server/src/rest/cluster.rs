@@ -41,9 +41,12 @@ pub(super) fn controller_routes(api: Api) -> Api {
 }
 
 pub(super) fn broker_routes(api: Api) -> Api {
-    common(api)
-        .get("/debug/routingTable/{tableName}", "which server answers for which segment", &[], routing)
-        .get("/debug/timeBoundary/{tableName}", "404: only tables with an OFFLINE part have one", &[], time_boundary)
+    common(api).get("/debug/routingTable/{tableName}", "which server answers for which segment", &[], routing).get(
+        "/debug/timeBoundary/{tableName}",
+        "404: only tables with an OFFLINE part have one",
+        &[],
+        time_boundary,
+    )
 }
 
 fn common(api: Api) -> Api {
@@ -98,7 +101,11 @@ async fn brokers_by_tenant(State(node): State<Arc<Node>>) -> Response {
 }
 
 fn known_tenant(name: &str) -> Result<(), ApiError> {
-    if name == TENANT { Ok(()) } else { Err(ApiError::not_found(format!("tenant {name} does not exist: {TENANT} is the only one"))) }
+    if name == TENANT {
+        Ok(())
+    } else {
+        Err(ApiError::not_found(format!("tenant {name} does not exist: {TENANT} is the only one")))
+    }
 }
 
 async fn brokers_of_tenant(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiResult {

@@ -13,7 +13,9 @@ pub(super) fn document<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<&'a [u
     let boundary = boundary.map(|text| text.trim_matches('"')).filter(|text| !text.is_empty());
     let boundary = boundary.ok_or_else(|| ApiError::bad_request("the form's Content-Type names no boundary"))?;
     first_part(body, boundary).ok_or_else(|| {
-        ApiError::bad_request("the form carries no file: send one part, such as curl -F schema=@orders.json, or plain JSON")
+        ApiError::bad_request(
+            "the form carries no file: send one part, such as curl -F schema=@orders.json, or plain JSON",
+        )
     })
 }
 
@@ -41,7 +43,8 @@ mod tests {
 
     #[test]
     fn the_first_part_of_a_form_is_taken() {
-        let body = b"--XX\r\nContent-Disposition: form-data; name=\"s\"; filename=\"o.json\"\r\n\r\n{\"a\":1}\r\n--XX--\r\n";
+        let body =
+            b"--XX\r\nContent-Disposition: form-data; name=\"s\"; filename=\"o.json\"\r\n\r\n{\"a\":1}\r\n--XX--\r\n";
         let form = headers("multipart/form-data; boundary=XX");
         assert_eq!(document(&form, body).unwrap(), b"{\"a\":1}");
         assert_eq!(document(&headers("application/json"), b"{}").unwrap(), b"{}");

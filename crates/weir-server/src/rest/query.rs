@@ -16,6 +16,7 @@ use axum::{
 };
 use serde_json::Value as Json;
 use std::sync::Arc;
+use weir_query::QueryRequest;
 
 /// An answer of more rows is written beside the threads that serve requests: below it takes some hundred microseconds.
 const ROWS_INLINE: usize = 1000;
@@ -78,30 +79,25 @@ fn no_cursors(params: &Params) -> Result<(), ApiError> {
 fn of_params(params: &Params) -> Result<Asked, ApiError> {
     no_cursors(params)?;
     let sql = params.get("sql").ok_or_else(|| ApiError::bad_request("the query parameter sql is missing"))?;
-    let options = params.get("queryOptions").map_or(Ok(vec![]), |text| options(text))?;
+    let options = params.get("queryOptions").map_or_else(Vec::new, |text| QueryRequest::options_of(text));
     Ok(Asked { sql: sql.clone(), options, ..Asked::default() })
 }
 
 fn of_body(params: &Params, body: &Json) -> Result<Asked, ApiError> {
     no_cursors(params)?;
     let sql = body["sql"].as_str();
-    let sql = sql.ok_or_else(|| ApiError::bad_request("the field 'sql' is missing: the body is {\"sql\":\"SELECT ..\"}"))?;
+    let sql =
+        sql.ok_or_else(|| ApiError::bad_request("the field 'sql' is missing: the body is {\"sql\":\"SELECT ..\"}"))?;
     let options = match &body["queryOptions"] {
         Json::Null => vec![],
-        Json::String(text) => options(text)?,
-        other => return Err(ApiError::bad_request(format!("queryOptions = {other}: must be text, such as \"timeoutMs=500\""))),
+        Json::String(text) => QueryRequest::options_of(text),
+        other => {
+            return Err(ApiError::bad_request(format!(
+                "queryOptions = {other}: must be text, such as \"timeoutMs=500\""
+            )));
+        }
     };
     Ok(Asked { sql: sql.to_owned(), options, ..Asked::default() })
-}
-
-/// `k=v;k=v`; empty parts are passed over, since clients join lists of which some are empty.
-fn options(text: &str) -> Result<Vec<(String, String)>, ApiError> {
-    let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
-    let pair = |part: &str| match part.split_once('=') {
-        Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
-        None => Err(ApiError::bad_request(format!("queryOptions: {part:?} is not of the form key=value"))),
-    };
-    parts.map(pair).collect()
 }
 
 async fn answer(node: &Node, mut asked: Asked, headers: &HeaderMap) -> ApiResult {
@@ -137,19 +133,11 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn options_come_as_clients_write_them() {
-        let pairs = options(";timeoutMs=500;useMultistageEngine=true;").unwrap();
-        assert_eq!(pairs, [("timeoutMs".into(), "500".into()), ("useMultistageEngine".into(), "true".into())]);
-        assert_eq!(options("").unwrap(), []);
-        assert!(options("nonsense").unwrap_err().error.contains("nonsense"));
-    }
-
-    #[test]
     fn a_body_without_sql_is_refused() {
         let none = Params::new();
         assert_eq!(of_body(&none, &json!({})).unwrap_err().status, 400);
         assert_eq!(of_body(&none, &json!({"sql": "x", "queryOptions": 5})).unwrap_err().status, 400);
-        let asked = of_body(&none, &json!({"sql": "select 1", "trace": "true", "queryOptions": "a=b"})).unwrap();
+        let asked = of_body(&none, &json!({"sql": "select 1", "trace": "true", "queryOptions": ";a=b"})).unwrap();
         assert_eq!((asked.sql.as_str(), asked.options.len()), ("select 1", 1));
         let cursor = Params::from([("getCursor".to_owned(), "true".to_owned())]);
         assert!(of_body(&cursor, &json!({"sql": "x"})).is_err());

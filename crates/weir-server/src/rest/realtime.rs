@@ -76,12 +76,14 @@ async fn resume(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(p
 
 /// The partitions to seal, by Pinot's number; `None` is all of them.
 fn groups(params: &Params, name: &TableName) -> Result<Option<Vec<u32>>, ApiError> {
-    let list = |key: &str| params.get(key).map(|text| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>());
+    let list =
+        |key: &str| params.get(key).map(|text| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>());
     match (list("partitions"), list("segments")) {
         (Some(_), Some(_)) => Err(ApiError::bad_request("partitions and segments exclude each other: give one")),
         (Some(numbers), None) => {
             let number = |text: &String| {
-                let wrong = |_| ApiError::bad_request(format!("partitions = {text}: must be numbers, separated by commas"));
+                let wrong =
+                    |_| ApiError::bad_request(format!("partitions = {text}: must be numbers, separated by commas"));
                 text.parse().map_err(wrong)
             };
             numbers.iter().map(number).collect::<Result<_, _>>().map(Some)
@@ -89,7 +91,9 @@ fn groups(params: &Params, name: &TableName) -> Result<Option<Vec<u32>>, ApiErro
         (None, Some(names)) => {
             let group = |text: &String| match SegmentName::parse(text) {
                 Ok(segment) if segment.table == *name => Ok(segment.partition_group),
-                Ok(segment) => Err(ApiError::bad_request(format!("segments = {text}: belongs to table {}", segment.table))),
+                Ok(segment) => {
+                    Err(ApiError::bad_request(format!("segments = {text}: belongs to table {}", segment.table)))
+                }
                 Err(error) => Err(ApiError::bad_request(format!("segments = {error}"))),
             };
             names.iter().map(group).collect::<Result<_, _>>().map(Some)
@@ -98,7 +102,11 @@ fn groups(params: &Params, name: &TableName) -> Result<Option<Vec<u32>>, ApiErro
     }
 }
 
-async fn force_commit(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(params): Query<Params>) -> ApiResult {
+async fn force_commit(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Query(params): Query<Params>,
+) -> ApiResult {
     let name = table_of(&name)?;
     let groups = groups(&params, &name)?;
     let job = node.force_commit(&name, groups.as_deref()).await?;
@@ -118,9 +126,11 @@ async fn rejected(State(node): State<Arc<Node>>, Path(name): Path<String>, Query
     let name = table_of(&name)?;
     let limit = match params.get("limit") {
         None => ENTRIES,
-        Some(text) => text.parse::<usize>().ok().filter(|limit| (1..=MOST_ENTRIES).contains(limit)).ok_or_else(|| {
-            ApiError::bad_request(format!("limit = {text}: must be a number from 1 to {MOST_ENTRIES}"))
-        })?,
+        Some(text) => {
+            text.parse::<usize>().ok().filter(|limit| (1..=MOST_ENTRIES).contains(limit)).ok_or_else(|| {
+                ApiError::bad_request(format!("limit = {text}: must be a number from 1 to {MOST_ENTRIES}"))
+            })?
+        }
     };
     let after = params.get("after").map(|text| place(text)).transpose()?;
     let kept = node.quarantine(&name)?;
@@ -134,7 +144,8 @@ async fn rejected(State(node): State<Arc<Node>>, Path(name): Path<String>, Query
         }
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
-    let next = entries.last().filter(|_| entries.len() == limit).map(|entry| format!("{}/{}", entry.partition, entry.offset));
+    let next =
+        entries.last().filter(|_| entries.len() == limit).map(|entry| format!("{}/{}", entry.partition, entry.offset));
     let list: Vec<Json> = entries
         .into_iter()
         .map(|entry| {
@@ -155,7 +166,8 @@ fn place(text: &str) -> Result<(StreamPartition, NextOffset), ApiError> {
         let topic = TopicName::parse(topic).ok()?;
         Some((StreamPartition { topic, partition: partition.parse().ok()? }, NextOffset::new(offset.parse().ok()?)))
     };
-    read().ok_or_else(|| ApiError::bad_request(format!("after = {text}: must be topic/partition/offset, as next reads")))
+    read()
+        .ok_or_else(|| ApiError::bad_request(format!("after = {text}: must be topic/partition/offset, as next reads")))
 }
 
 #[cfg(test)]

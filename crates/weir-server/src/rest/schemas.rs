@@ -49,12 +49,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<ParsedSchema, ApiError>
     Ok(parse_schema(&json)?)
 }
 
-async fn add(
-    State(node): State<Arc<Node>>,
-    Query(params): Query<Params>,
-    headers: HeaderMap,
-    body: Body,
-) -> ApiResult {
+async fn add(State(node): State<Arc<Node>>, Query(params): Query<Params>, headers: HeaderMap, body: Body) -> ApiResult {
     let schema = read(&headers, body).await?;
     let name = schema.schema.name.to_string();
     let replaces = params.get("override").is_none_or(|value| value != "false");
@@ -69,12 +64,7 @@ async fn put(node: &Node, schema: &ParsedSchema, said: &str) -> ApiResult {
     Ok(json_response(&config_success(said, &schema.unrecognized, &[])))
 }
 
-async fn update(
-    State(node): State<Arc<Node>>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> ApiResult {
+async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> ApiResult {
     let schema = read(&headers, body).await?;
     if *schema.schema.name != *name {
         let text = format!("schemaName = {}: must be {name}, as the path says", schema.schema.name);

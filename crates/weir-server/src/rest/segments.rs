@@ -46,7 +46,11 @@ fn shown(record: &SegmentRecord, snapshot: &TableSnapshot, wanted: Option<&Strin
     Json::Object(shown)
 }
 
-async fn all_metadata(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(params): Query<Params>) -> ApiResult {
+async fn all_metadata(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Query(params): Query<Params>,
+) -> ApiResult {
     let name = table_of(&name)?;
     let (segments, snapshot) = (node.segments(&name).await?, node.snapshot(&name)?);
     let only = params.get("segments").map(|list| column_filter(list));

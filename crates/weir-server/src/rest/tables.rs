@@ -19,7 +19,13 @@ use std::sync::Arc;
 pub(super) fn routes(api: Api) -> Api {
     api.get("/tables", "names of all tables; with their kind where type is given", &["type"], list)
         .post("/tables", "makes a table whose schema is there", &["validationTypesToSkip"], Carries::Json, add)
-        .post("/tables/validate", "reads a table config, asks its streams, changes nothing", &[], Carries::Json, validate)
+        .post(
+            "/tables/validate",
+            "reads a table config, asks its streams, changes nothing",
+            &[],
+            Carries::Json,
+            validate,
+        )
         .get("/tables/{tableName}", "a table's config", &["type"], get)
         .put("/tables/{tableName}", "changes a table's config", &["validationTypesToSkip"], update)
         .delete("/tables/{tableName}", "drops a table with all that belongs to it", delete)

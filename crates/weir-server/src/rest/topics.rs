@@ -97,7 +97,8 @@ fn bytes(at: usize, field: &str, raw: Option<&RawValue>, embedded: Embedded) -> 
     match embedded {
         Embedded::Json => Ok(Some(Bytes::copy_from_slice(text.as_bytes()))),
         Embedded::Binary => {
-            let wrong = |why: String| ApiError::bad_request(format!("records[{at}].{field}: {why}: must be base64 text"));
+            let wrong =
+                |why: String| ApiError::bad_request(format!("records[{at}].{field}: {why}: must be base64 text"));
             let text: String = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
             let decoded = BASE64.decode(text).map_err(|error| wrong(error.to_string()))?;
             Ok(Some(decoded.into()))
@@ -113,7 +114,11 @@ fn records(body: &[u8], embedded: Embedded) -> Result<Vec<ProduceRecord>, ApiErr
         return Err(ApiError::bad_request("records: there is none"));
     }
     if request.records.len() > produce_bounds::RECORDS {
-        let text = format!("records: {} are too many for one request, {} are the most", request.records.len(), produce_bounds::RECORDS);
+        let text = format!(
+            "records: {} are too many for one request, {} are the most",
+            request.records.len(),
+            produce_bounds::RECORDS
+        );
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let record = |(at, record): (usize, &Record<'_>)| {
@@ -128,7 +133,12 @@ fn records(body: &[u8], embedded: Embedded) -> Result<Vec<ProduceRecord>, ApiErr
     request.records.iter().enumerate().map(record).collect()
 }
 
-async fn produce(State(node): State<Arc<Node>>, Path(topic): Path<String>, headers: HeaderMap, body: Body) -> ApiResult {
+async fn produce(
+    State(node): State<Arc<Node>>,
+    Path(topic): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult {
     let topic = TopicName::parse(&topic).map_err(|error| with_code(ApiError::bad_request(error.to_string()), 42202))?;
     let embedded = embedded(&headers)?;
     let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
@@ -152,8 +162,7 @@ async fn produce(State(node): State<Arc<Node>>, Path(topic): Path<String>, heade
         .iter()
         .map(|at| json!({ "partition": at.partition, "offset": at.offset.number(), "error_code": null, "error": null }))
         .collect();
-    let mut response =
-        json_response(&json!({ "offsets": offsets, "key_schema_id": null, "value_schema_id": null }));
+    let mut response = json_response(&json!({ "offsets": offsets, "key_schema_id": null, "value_schema_id": null }));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/vnd.kafka.v2+json"));
     Ok(response)
 }
@@ -176,7 +185,9 @@ mod tests {
     fn binary_values_are_decoded_or_named() {
         let good = records(br#"{"records":[{"key":"aw==","value":"AP8="}]}"#, Embedded::Binary).unwrap();
         assert_eq!((good[0].key.as_deref(), good[0].value.as_deref()), (Some(&b"k"[..]), Some(&b"\x00\xff"[..])));
-        for wrong in [r#"{"records":[{"value":"AP8="},{"value":"!"}]}"#, r#"{"records":[{"value":"AP8="},{"value":5}]}"#] {
+        for wrong in
+            [r#"{"records":[{"value":"AP8="},{"value":"!"}]}"#, r#"{"records":[{"value":"AP8="},{"value":5}]}"#]
+        {
             let error = records(wrong.as_bytes(), Embedded::Binary).err().unwrap();
             assert!(error.error.contains("records[1].value"), "{}", error.error);
         }

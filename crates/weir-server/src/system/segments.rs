@@ -56,7 +56,10 @@ mod tests {
     #[test]
     fn an_open_segment_has_no_end_and_a_done_one_its_file() {
         let open = object(FIELDS, &segment(1, false));
-        assert_eq!((&open["state"], &open["endOffset"], &open["location"]), (&json!("CONSUMING"), &json!(null), &json!(null)));
+        assert_eq!(
+            (&open["state"], &open["endOffset"], &open["location"]),
+            (&json!("CONSUMING"), &json!(null), &json!(null))
+        );
         let done = object(FIELDS, &segment(0, true));
         assert_eq!(
             done,

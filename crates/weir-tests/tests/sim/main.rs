@@ -6,9 +6,34 @@
 
 mod model;
 mod run;
+mod slow;
 mod world;
 
 use run::{Bug, Tally, run};
+use std::{sync::mpsc, time::Duration};
+
+/// A run takes some tenths of a second; one that takes this long hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(120);
+
+/// A run on a thread of its own, so that one that hangs is told by its seed.
+fn bounded(seed: u64, bug: Bug, tally: &mut Tally) -> Result<(), String> {
+    let (done, ended) = mpsc::channel();
+    let so_far = std::mem::take(tally);
+    std::thread::spawn(move || {
+        let mut counts = so_far;
+        let result = run(seed, bug, &mut counts);
+        // Nobody waits any more where the run was given up.
+        done.send((result, counts)).ok();
+    });
+    match ended.recv_timeout(HANGS_AFTER) {
+        Ok((result, counts)) => {
+            *tally = counts;
+            result
+        }
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("not done after {HANGS_AFTER:?}")),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err("it panicked".into()),
+    }
+}
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -19,7 +44,7 @@ fn a_node_survives_bad_days() {
     let (first, runs) = (number("WEIR_SIM_SEED", 1), number("WEIR_SIM_RUNS", 200));
     let mut tally = Tally::default();
     for seed in first..first + runs {
-        if let Err(found) = run(seed, Bug::None, &mut tally) {
+        if let Err(found) = bounded(seed, Bug::None, &mut tally) {
             panic!("seed {seed}: {found}\nrepeat it with: ./dev sim 1 {seed}");
         }
     }
@@ -33,7 +58,7 @@ fn a_node_survives_bad_days() {
 fn a_deliberate_bug_is_found() {
     let mut tally = Tally::default();
     for bug in [Bug::UploadsAreLost, Bug::LocalFilesAreNotSynced] {
-        let found = (1..=60).find_map(|seed| run(seed, bug, &mut tally).err().map(|what| (seed, what)));
+        let found = (1..=60).find_map(|seed| bounded(seed, bug, &mut tally).err().map(|what| (seed, what)));
         let (seed, what) = found.unwrap_or_else(|| panic!("{bug:?} went unnoticed in 60 runs"));
         println!("{bug:?} was found by seed {seed}: {what}");
     }
@@ -42,7 +67,7 @@ fn a_deliberate_bug_is_found() {
 #[test]
 fn a_seed_repeats_itself() {
     let (mut one, mut two) = (Tally::default(), Tally::default());
-    run(7, Bug::None, &mut one).unwrap();
-    run(7, Bug::None, &mut two).unwrap();
+    bounded(7, Bug::None, &mut one).unwrap();
+    bounded(7, Bug::None, &mut two).unwrap();
     assert_eq!(one.to_string(), two.to_string());
 }

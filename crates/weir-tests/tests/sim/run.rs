@@ -26,7 +26,7 @@ pub enum Bug {
 pub struct Tally(BTreeMap<&'static str, u64>);
 
 /// The rows of the crash table and the faults; each has to happen.
-const ALL: [&str; 13] = [
+const ALL: [&str; 14] = [
     "crash before transaction A, nothing open",
     "crash before transaction A, rows open",
     "crash after A, not built",
@@ -35,6 +35,7 @@ const ALL: [&str; 13] = [
     "crash after B",
     "power loss",
     "disk full",
+    "catalog loses answers",
     "deep store down",
     "deep store loses acknowledgements",
     "stream down",
@@ -91,10 +92,12 @@ pub fn run(seed: u64, bug: Bug, tally: &mut Tally) -> Result<(), String> {
 
 /// What a crash does to the disk, and sometimes a lost local file.
 fn crash(world: &mut World, chance: &mut Chance, tally: &mut Tally) {
+    // A node has to start without its stream and its deep store too, but not on a full disk.
+    if chance.hit(0.5) {
+        heal(world);
+    }
     world.disk.set_capacity(None);
-    world.store.set_down(false);
-    world.store.set_lost_acks(0.0);
-    world.streams.set_down(&TopicName::parse(TOPIC).unwrap(), false);
+    // Less than a life may have taken: wall clocks run backwards now and then.
     world.wall_ms += 60_000;
     if chance.hit(0.4) {
         tally.hit("power loss");
@@ -156,10 +159,11 @@ async fn live(
             tokio::task::yield_now().await;
         }
         note_crash(world, &alive, tally).await;
+        world.disk.kill();
         return Ok(());
     }
     heal(world);
-    finish(world, &alive, seen, tally).await
+    finish(world, &alive, chance, seen, tally).await
 }
 
 fn produce(world: &World, chance: &mut Chance, seen: &mut Seen) {
@@ -175,7 +179,7 @@ fn produce(world: &World, chance: &mut Chance, seen: &mut Seen) {
 
 fn fault(world: &World, chance: &mut Chance, tally: &mut Tally) {
     let topic = TopicName::parse(TOPIC).unwrap();
-    match chance.below(24) {
+    match chance.below(26) {
         0 => {
             tally.hit("disk full");
             world.disk.set_capacity(Some(world.disk.used_bytes() + chance.below(4096)));
@@ -196,12 +200,18 @@ fn fault(world: &World, chance: &mut Chance, tally: &mut Tally) {
             world.streams.set_down(&topic, true);
         }
         9 | 10 => world.streams.set_down(&topic, false),
+        11 => {
+            tally.hit("catalog loses answers");
+            world.catalog.set_lost_answers(0.3);
+        }
+        12 => world.catalog.set_lost_answers(0.0),
         _ => {}
     }
 }
 
 fn heal(world: &World) {
     world.disk.set_capacity(None);
+    world.catalog.set_lost_answers(0.0);
     world.store.set_down(false);
     world.store.set_lost_acks(0.0);
     world.streams.set_down(&TopicName::parse(TOPIC).unwrap(), false);
@@ -221,6 +231,11 @@ async fn settle(chance: &mut Chance) {
 fn see(alive: &Alive, seen: &mut Seen) -> Result<u64, String> {
     let snapshot = alive.tables.get("events").ok_or("the table is not there")?.snapshot();
     let rows: u64 = snapshot.segments.iter().map(|view| u64::from(view.segment.meta().rows)).sum();
+    let mut ids: Vec<i64> = snapshot.segments.iter().flat_map(|view| longs(&*view.segment, "id")).collect();
+    ids.sort_unstable();
+    if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("row {} is visible twice", twice[0]));
+    }
     let most = seen.model.rows().len() as u64;
     if rows > most {
         return Err(format!("{rows} rows are visible, {most} were produced"));
@@ -271,12 +286,18 @@ async fn note_crash(world: &World, alive: &Alive, tally: &mut Tally) {
 }
 
 /// With everything healed, the node gets there, and all of it is right.
-async fn finish(world: &World, alive: &Alive, seen: &mut Seen, tally: &mut Tally) -> Result<(), String> {
+async fn finish(
+    world: &World,
+    alive: &Alive,
+    chance: &mut Chance,
+    seen: &mut Seen,
+    tally: &mut Tally,
+) -> Result<(), String> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(600);
-    let wanted = seen.model.rows();
     // At least three seals a run: the last ones by request.
     loop {
         let rows = see(alive, seen)?;
+        let wanted = seen.model.rows();
         let record = record(alive).await.ok_or("the record is gone")?;
         let segments = alive.catalog.segments(&record).await.map_err(|error| error.to_string())?;
         let done = segments.iter().filter(|segment| matches!(segment.state, SegmentState::Done { .. })).count();
@@ -285,9 +306,10 @@ async fn finish(world: &World, alive: &Alive, seen: &mut Seen, tally: &mut Tally
         let snapshot = alive.tables.get("events").ok_or("the table is not there")?.snapshot();
         if rows == wanted.len() as u64 && committing == 0 && snapshot.lacks.is_empty() && caught_up(alive, seen) {
             if done < 3 {
-                produce(world, &mut Chance::seeded(world.seed), seen);
+                produce(world, chance, seen);
                 alive.node.force_commit(&table_name(), None).await.map_err(|error| error.to_string())?;
-                return Box::pin(finish(world, alive, seen, tally)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
             }
             (0..done).for_each(|_| tally.hit("seals"));
             break;

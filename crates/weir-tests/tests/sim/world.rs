@@ -4,6 +4,7 @@ use crate::run::Bug;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::{path::Path, sync::Arc, time::Duration};
+use crate::slow::{CatalogFaults, SlowCatalog, SlowFiles};
 use weir_base::{Chance, Disk, MemDisk, SharedDisk, SimClock, metrics::Metrics};
 use weir_control::{NewTable, RedbCatalog, Store, TableRecord, spec};
 use weir_files::{Faulty, FileError, FileSystem, ObjectInfo, Put, SharedFileSystem};
@@ -19,6 +20,7 @@ pub const TOPIC: &str = "events";
 pub struct World {
     pub disk: Arc<MemDisk>,
     pub store: Arc<Faulty>,
+    pub catalog: Arc<CatalogFaults>,
     pub deep: SharedFileSystem,
     pub streams: Arc<MemoryStreams>,
     pub bug: Bug,
@@ -47,7 +49,8 @@ impl World {
         let store = Faulty::new(honest, Chance::seeded(seed ^ 0x5EED));
         let streams = MemoryStreams::new();
         streams.create(&TopicName::parse(TOPIC).unwrap(), PARTITIONS);
-        Self { disk, store, deep, streams, bug, wall_ms: 1_767_225_600_000, boot: 1, seed }
+        let catalog = CatalogFaults::new(Chance::seeded(seed ^ 0xCA7A));
+        Self { disk, store, catalog, deep, streams, bug, wall_ms: 1_767_225_600_000, boot: 1, seed }
     }
 
     /// Starts a node on what is there.
@@ -57,8 +60,9 @@ impl World {
             Bug::LocalFilesAreNotSynced => Arc::new(Unsynced(self.disk.clone())),
             _ => self.disk.clone(),
         };
-        let catalog = RedbCatalog::open(self.disk.clone(), Path::new("/data/catalog.redb"));
-        let catalog = Arc::new(Store::new(Arc::new(catalog.map_err(|error| error.to_string())?)));
+        let catalog = RedbCatalog::open_inline(self.disk.clone(), Path::new("/data/catalog.redb"));
+        let catalog = catalog.map_err(|error| error.to_string())?;
+        let catalog = Arc::new(Store::new(Arc::new(SlowCatalog::new(catalog, self.catalog.clone()))));
         let local = LocalLogs::open(Path::new("/data/log"), disk.clone(), clock.clone(), LocalLogOptions::default());
         let local = local.map_err(|error| error.to_string())?;
         let tables = Arc::new(Tables::default());
@@ -70,7 +74,7 @@ impl World {
             store: catalog.clone(),
             tables: tables.clone(),
             streams: Arc::new(Streams::new(local, self.streams.clone())),
-            deep_store: self.store.clone(),
+            deep_store: Arc::new(SlowFiles::new(self.store.clone(), Chance::seeded(self.seed ^ 0xF11E))),
             options: IngestOptions {
                 instance: "Server_sim_1".into(),
                 boot: [self.boot; 16],

@@ -83,7 +83,9 @@ impl DemoArguments {
         announce(server).await?;
         let broker = node.addresses().broker_url();
         data("")?;
-        data(&format!("try     curl -s {broker}/query/sql -d '{{\"sql\":\"SELECT country, COUNT(*), SUM(amount) FROM {TABLE} GROUP BY country ORDER BY COUNT(*) DESC\"}}'"))?;
+        data(&format!(
+            "try     curl -s {broker}/query/sql -d '{{\"sql\":\"SELECT country, COUNT(*), SUM(amount) FROM {TABLE} GROUP BY country ORDER BY COUNT(*) DESC\"}}'"
+        ))?;
         data(&format!("or      weir sql --broker {broker} --controller {}", node.addresses().controller_url()))?;
         data(&format!("paths   {}/help", node.addresses().controller_url()))?;
         data("")?;
@@ -108,7 +110,8 @@ async fn wait_until(until: Option<Instant>) {
 }
 
 async fn make_table(node: &Node) -> Result<(), Failure> {
-    let configs = TableConfigs::parse(&events::table_configs()).map_err(|errors| Failure::Failed(errors.to_string()))?;
+    let configs =
+        TableConfigs::parse(&events::table_configs()).map_err(|errors| Failure::Failed(errors.to_string()))?;
     match node.table(&configs.name).await {
         // A folder that was kept has it already.
         Ok(_) => Ok(()),
@@ -161,7 +164,8 @@ async fn look(node: &Node) -> Result<(i64, Option<i64>), Failure> {
         return Err(Failure::Failed(format!("the query failed: {} {}", exception.code, exception.message)));
     }
     let batch = response.rows.iter().find(|batch| batch.num_rows() > 0);
-    let rows = batch.and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>()).map_or(0, |counts| counts.value(0));
+    let rows =
+        batch.and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>()).map_or(0, |counts| counts.value(0));
     let fresh = response.stats.min_consuming_freshness_time_ms;
     Ok((rows, (fresh > 0).then(|| (node.now_ms() - fresh).max(0))))
 }

@@ -11,15 +11,81 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const MOST_TABLES: usize = 200;
 
 const SQL: &[&str] = &[
-    "SELECT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "OFFSET", "DISTINCT", "AND", "OR", "NOT", "IN",
-    "BETWEEN", "LIKE", "IS NULL", "IS NOT NULL", "AS", "ASC", "DESC", "CASE", "WHEN", "THEN", "ELSE", "END", "CAST",
-    "JOIN", "LEFT JOIN", "ON", "UNION ALL", "WITH", "SET", "EXPLAIN PLAN FOR", "TRUE", "FALSE", "NULL", "INTERVAL",
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP BY",
+    "HAVING",
+    "ORDER BY",
+    "LIMIT",
+    "OFFSET",
+    "DISTINCT",
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "BETWEEN",
+    "LIKE",
+    "IS NULL",
+    "IS NOT NULL",
+    "AS",
+    "ASC",
+    "DESC",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "CAST",
+    "JOIN",
+    "LEFT JOIN",
+    "ON",
+    "UNION ALL",
+    "WITH",
+    "SET",
+    "EXPLAIN PLAN FOR",
+    "TRUE",
+    "FALSE",
+    "NULL",
+    "INTERVAL",
 ];
 const FUNCTIONS: &[&str] = &[
-    "COUNT", "SUM", "MIN", "MAX", "AVG", "DISTINCTCOUNT", "DISTINCTCOUNTHLL", "PERCENTILE", "PERCENTILETDIGEST", "MODE",
-    "FIRSTWITHTIME", "LASTWITHTIME", "DATETIMECONVERT", "DATETRUNC", "DATE_TRUNC", "TODATETIME", "FROMDATETIME", "NOW",
-    "AGO", "YEAR", "MONTH", "DAY", "HOUR", "UPPER", "LOWER", "CONCAT", "SUBSTR", "LENGTH", "REPLACE", "COALESCE", "ABS",
-    "CEIL", "FLOOR", "ROUND", "JSONEXTRACTSCALAR", "REGEXP_LIKE",
+    "COUNT",
+    "SUM",
+    "MIN",
+    "MAX",
+    "AVG",
+    "DISTINCTCOUNT",
+    "DISTINCTCOUNTHLL",
+    "PERCENTILE",
+    "PERCENTILETDIGEST",
+    "MODE",
+    "FIRSTWITHTIME",
+    "LASTWITHTIME",
+    "DATETIMECONVERT",
+    "DATETRUNC",
+    "DATE_TRUNC",
+    "TODATETIME",
+    "FROMDATETIME",
+    "NOW",
+    "AGO",
+    "YEAR",
+    "MONTH",
+    "DAY",
+    "HOUR",
+    "UPPER",
+    "LOWER",
+    "CONCAT",
+    "SUBSTR",
+    "LENGTH",
+    "REPLACE",
+    "COALESCE",
+    "ABS",
+    "CEIL",
+    "FLOOR",
+    "ROUND",
+    "JSONEXTRACTSCALAR",
+    "REGEXP_LIKE",
 ];
 const SYSTEM: &[&str] = &["system.partitions", "system.segments", "system.quarantine"];
 
@@ -50,9 +116,9 @@ impl Words {
     /// What `line`, up to `at`, may go on with: where the word begins, and the whole words with what they are.
     pub(super) fn complete(&self, line: &str, at: usize) -> (usize, Vec<(String, &'static str)>) {
         let before = line.get(..at).unwrap_or(line);
-        let start = before.rfind(|c: char| !(c.is_alphanumeric() || "_$.".contains(c))).map_or(0, |end| {
-            end + before[end..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start = before
+            .rfind(|c: char| !(c.is_alphanumeric() || "_$.".contains(c)))
+            .map_or(0, |end| end + before[end..].chars().next().map_or(1, char::len_utf8));
         let begun = before[start..].to_lowercase();
         let tables = self.0.read();
         let mentioned = |table: &&TableWords| contains_word(line, &table.name);

@@ -1,0 +1,194 @@
+//! Text to one query: SET statements, a trailing OPTION(..) and EXPLAIN PLAN FOR are taken off by token, not by pattern.
+
+use super::Outcome;
+use crate::{answer::QueryException, error::Code};
+use datafusion::sql::sqlparser::{
+    ast::{Expr, Query, Set, Statement, Value},
+    dialect::GenericDialect,
+    parser::Parser,
+    tokenizer::{Token, Tokenizer},
+};
+
+/// A query and what came with it.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    /// The query.
+    pub(crate) query: Box<Query>,
+    /// Its plan is asked for, not its rows.
+    pub(crate) explain: bool,
+    /// Options of the text, in order.
+    pub(crate) options: Vec<(String, String)>,
+    /// The text.
+    pub(crate) sql: String,
+}
+
+fn refused(what: impl std::fmt::Display) -> QueryException {
+    QueryException::new(Code::SqlParsing, what)
+}
+
+/// Parses a text with exactly one query.
+pub(crate) fn parse(sql: &str) -> Outcome<Parsed> {
+    let dialect = GenericDialect {};
+    let mut tokens = Tokenizer::new(&dialect, sql).tokenize().map_err(|error| refused(error.to_string()))?;
+    tokens.retain(|token| !matches!(token, Token::Whitespace(_)));
+    let mut options = cut_options(&mut tokens)?;
+    let explain = cut_explain(&mut tokens);
+    let statements =
+        Parser::new(&dialect).with_tokens(tokens).parse_statements().map_err(|error| refused(error.to_string()))?;
+    let mut set = vec![];
+    let mut queries = vec![];
+    for statement in statements {
+        match statement {
+            Statement::Set(assignment) => set.push(option(assignment)?),
+            Statement::Query(query) => queries.push(query),
+            other => {
+                let text = other.to_string();
+                let word = text.split_whitespace().next().unwrap_or_default();
+                return Err(refused(format!("{word} statements are not answered here: SELECT and SET are")));
+            }
+        }
+    }
+    // What stands in OPTION(..) wins over SET of the same key, as it is nearer to the query.
+    set.append(&mut options);
+    let mut queries = queries.into_iter();
+    match (queries.next(), queries.next()) {
+        (Some(query), None) => Ok(Parsed { query, explain, options: set, sql: sql.to_owned() }),
+        (None, _) => Err(refused("there is no query in the text")),
+        (Some(_), Some(_)) => Err(refused("there are several queries in the text: one at a time is answered")),
+    }
+}
+
+fn word<'a>(token: Option<&'a Token>) -> Option<&'a str> {
+    match token {
+        Some(Token::Word(word)) if word.quote_style.is_none() => Some(&word.value),
+        _ => None,
+    }
+}
+
+fn is_word(token: Option<&Token>, text: &str) -> bool {
+    word(token).is_some_and(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// Takes `OPTION(k = v, ..)` clauses out: those at the end of a statement.
+fn cut_options(tokens: &mut Vec<Token>) -> Outcome<Vec<(String, String)>> {
+    let mut options = vec![];
+    let mut at = 0;
+    while at < tokens.len() {
+        let opens = is_word(tokens.get(at), "OPTION") && tokens.get(at + 1) == Some(&Token::LParen);
+        let length = tokens[at..].iter().position(|token| *token == Token::RParen);
+        let Some(length) = length.filter(|_| opens) else {
+            at += 1;
+            continue;
+        };
+        let after = tokens.get(at + length + 1);
+        let ends = matches!(after, None | Some(Token::EOF | Token::SemiColon)) || is_word(after, "OPTION");
+        if !ends {
+            at += 1;
+            continue;
+        }
+        let clause: Vec<Token> = tokens.drain(at..=at + length).collect();
+        for pair in clause[2..clause.len() - 1].split(|token| *token == Token::Comma) {
+            let text = |tokens: &[Token]| tokens.iter().map(plain).collect::<String>();
+            match pair.iter().position(|token| *token == Token::Eq) {
+                Some(equals) => options.push((text(&pair[..equals]), text(&pair[equals + 1..]))),
+                None if pair.is_empty() => {}
+                None => return Err(refused(format!("OPTION({}) has no value: OPTION(key = value) has", text(pair)))),
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// A token without its quotes.
+fn plain(token: &Token) -> String {
+    match token {
+        Token::SingleQuotedString(text) | Token::DoubleQuotedString(text) => text.clone(),
+        Token::Word(word) => word.value.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Takes `EXPLAIN [IMPLEMENTATION] PLAN .. FOR` out where a statement begins.
+fn cut_explain(tokens: &mut Vec<Token>) -> bool {
+    let mut explain = false;
+    let mut at = 0;
+    while at < tokens.len() {
+        let begins = at == 0 || tokens[at - 1] == Token::SemiColon;
+        if begins && is_word(tokens.get(at), "EXPLAIN") {
+            let planned = is_word(tokens.get(at + 1), "PLAN") || is_word(tokens.get(at + 1), "IMPLEMENTATION");
+            // Words only stand between PLAN and FOR: INCLUDING ALL ATTRIBUTES and the like.
+            let until = tokens[at..].iter().position(|token| is_word(Some(token), "FOR"));
+            let length = until.filter(|until| planned && tokens[at..at + until].iter().all(|token| word(Some(token)).is_some()));
+            explain = true;
+            tokens.drain(at..=at + length.unwrap_or(0));
+        }
+        at += 1;
+    }
+    explain
+}
+
+fn option(assignment: Set) -> Outcome<(String, String)> {
+    let Set::SingleAssignment { variable, values, .. } = assignment else {
+        return Err(refused(format!("'{assignment}' sets no option: SET key = value does")));
+    };
+    let value = match values.as_slice() {
+        [Expr::Value(value)] => match &value.value {
+            Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) | Value::Number(text, _) => text.clone(),
+            other => other.to_string(),
+        },
+        [Expr::Identifier(name)] => name.value.clone(),
+        [other] => other.to_string(),
+        _ => return Err(refused(format!("option {variable} has several values"))),
+    };
+    Ok((variable.to_string(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(options: &[(String, String)]) -> Vec<(&str, &str)> {
+        options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    }
+
+    #[test]
+    fn options_are_taken_off_wherever_they_stand() {
+        let sql = "SET timeoutMs = 5; set useMultistageEngine=true;\nSELECT 'OPTION(a=b)' FROM t LIMIT 3 option(preserveType='true', x = 7); SET y = 'z'";
+        let parsed = parse(sql).unwrap();
+        let expected =
+            [("timeoutMs", "5"), ("useMultistageEngine", "true"), ("y", "z"), ("preserveType", "true"), ("x", "7")];
+        assert_eq!(pairs(&parsed.options), expected);
+        assert_eq!(parsed.query.to_string(), "SELECT 'OPTION(a=b)' FROM t LIMIT 3");
+        assert!(!parsed.explain);
+    }
+
+    #[test]
+    fn explain_forms_are_taken_off() {
+        for sql in [
+            "EXPLAIN PLAN FOR SELECT a FROM t",
+            "SET a = 1; explain plan including all attributes for SELECT a FROM t",
+            "EXPLAIN IMPLEMENTATION PLAN FOR SELECT a FROM t",
+            "EXPLAIN SELECT a FROM t",
+        ] {
+            let parsed = parse(sql).unwrap();
+            assert!(parsed.explain, "{sql}");
+            assert_eq!(parsed.query.to_string(), "SELECT a FROM t", "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_query_is_refused() {
+        for (sql, part) in [
+            ("", "no query"),
+            ("SET a = 1", "no query"),
+            ("SELECT 1; SELECT 2", "several"),
+            ("DROP TABLE t", "DROP"),
+            ("SELECT FROM WHERE", "Expected"),
+            ("SELECT 'a", "string"),
+        ] {
+            let exception = parse(sql).unwrap_err();
+            assert_eq!(exception.code, 150, "{sql}");
+            assert!(exception.message.contains(part), "{}", exception.message);
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Runs queries: on threads of their own, in a bounded pool of memory, under a deadline. Whatever goes wrong is an
+//! exception of the answer.
+
+use crate::{
+    answer::{QueryException, QueryRequest, QueryResponse, QueryStats, ResultColumn},
+    dialect::{self, Profile, Rewritten, Tables as _},
+    error::{Code, EngineError, Stage, exception},
+    explain, functions,
+    options::Settings,
+    planner,
+    provider::pinot_type_of,
+    source::TableSource,
+    stats,
+    tables::Taken,
+};
+use arrow::record_batch::RecordBatch;
+use datafusion::{
+    common::Result as PlanResult,
+    execution::{
+        SessionState, SessionStateBuilder,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::{GreedyMemoryPool, MemoryConsumer},
+        runtime_env::RuntimeEnvBuilder,
+    },
+    logical_expr::LogicalPlan,
+    physical_plan::{ExecutionPlan, execute_stream},
+    prelude::SessionConfig,
+};
+use futures::StreamExt;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Semaphore,
+    task::JoinHandle,
+};
+use weir_base::{SharedClock, SystemClock};
+
+/// Queries per thread that run at once; more wait for their turn. A query waits for memory and for others' threads only,
+/// so a few per thread keep the threads busy, and each holds a snapshot and some memory.
+const QUERIES_PER_THREAD: usize = 16;
+
+/// How an engine runs queries.
+#[derive(Debug, Clone)]
+pub struct QueryOptions {
+    /// Threads that queries may use; at least one.
+    pub threads: usize,
+    /// Memory that all queries together may hold, in bytes.
+    pub memory_bytes: u64,
+    /// How long a query may take that does not say so itself.
+    pub default_timeout: Duration,
+    /// Rows that a query without LIMIT gets (single-stage typing).
+    pub default_limit: u64,
+    /// Answers `$hostName`.
+    pub host_name: Arc<str>,
+    /// What this node calls itself in answers.
+    pub broker_id: Arc<str>,
+}
+
+struct Engine {
+    options: QueryOptions,
+    tables: Arc<dyn TableSource>,
+    state: SessionState,
+    turns: Semaphore,
+    clock: SharedClock,
+}
+
+/// Answers queries over the snapshots of a node. Dropping it ends what is running.
+pub struct QueryEngine {
+    engine: Arc<Engine>,
+    runtime: Option<Runtime>,
+}
+
+impl std::fmt::Debug for QueryEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryEngine").field("options", &self.engine.options).finish_non_exhaustive()
+    }
+}
+
+impl Drop for QueryEngine {
+    fn drop(&mut self) {
+        // Waiting for running queries would block whoever drops us, perhaps inside another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Ends a task when nobody waits for it any more.
+struct Abandoned<T>(JoinHandle<T>);
+
+impl<T> Drop for Abandoned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl QueryEngine {
+    /// An engine on threads of its own.
+    ///
+    /// # Errors
+    /// If the threads cannot be started.
+    pub fn new(options: QueryOptions, tables: Arc<dyn TableSource>) -> Result<Self, EngineError> {
+        Self::with_clock(options, tables, SystemClock::shared())
+    }
+
+    /// An engine that takes `now()` from a clock.
+    ///
+    /// # Errors
+    /// If the threads cannot be started.
+    pub fn with_clock(
+        options: QueryOptions,
+        tables: Arc<dyn TableSource>,
+        clock: SharedClock,
+    ) -> Result<Self, EngineError> {
+        let threads = options.threads.max(1);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("query")
+            .enable_all()
+            .build()
+            .map_err(EngineError::Threads)?;
+        let state = session(&options, threads).map_err(|error| EngineError::SetUp(error.to_string()))?;
+        let turns = Semaphore::new(threads * QUERIES_PER_THREAD);
+        let engine = Arc::new(Engine { options, tables, state, turns, clock });
+        Ok(Self { engine, runtime: Some(runtime) })
+    }
+
+    /// Answers a query. Never fails: errors are exceptions of the answer.
+    pub async fn execute(&self, request: QueryRequest) -> QueryResponse {
+        let started = self.engine.clock.monotonic();
+        let engine = self.engine.clone();
+        let Some(runtime) = &self.runtime else { return QueryResponse::default() };
+        let mut task = Abandoned(runtime.spawn(async move { engine.answer(request).await }));
+        let mut response = match (&mut task.0).await {
+            Ok(response) => response,
+            Err(error) => failed(QueryException::new(Code::Internal, crash(error))),
+        };
+        let took = self.engine.clock.monotonic().saturating_sub(started);
+        response.stats.time_used_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        response
+    }
+}
+
+/// What a task that did not end said.
+fn crash(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(panic = %text, "a query panicked");
+            format!("the query met a fault of ours: {text}")
+        }
+        Err(_) => "the query was ended because the engine stops".to_owned(),
+    }
+}
+
+fn session(options: &QueryOptions, threads: usize) -> PlanResult<SessionState> {
+    let pool = GreedyMemoryPool::new(usize::try_from(options.memory_bytes).unwrap_or(usize::MAX));
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .build_arc()?;
+    let config = SessionConfig::new()
+        .with_target_partitions(threads)
+        .with_information_schema(false)
+        .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
+        .set_bool("datafusion.execution.skip_physical_aggregate_schema_check", true);
+    let mut state = SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build();
+    for function in functions::scalars() {
+        datafusion::execution::FunctionRegistry::register_udf(&mut state, Arc::new(function))?;
+    }
+    for function in functions::aggregates() {
+        datafusion::execution::FunctionRegistry::register_udaf(&mut state, Arc::new(function))?;
+    }
+    Ok(state)
+}
+
+fn failed(exception: QueryException) -> QueryResponse {
+    QueryResponse {
+        exceptions: vec![exception],
+        partial: true,
+        stats: stats::of_snapshots(std::iter::empty()),
+        ..QueryResponse::default()
+    }
+}
+
+/// Everything that a query needs to run.
+struct Ready {
+    plan: LogicalPlan,
+    columns: Vec<ResultColumn>,
+    explain: bool,
+    sql: String,
+    settings: Settings,
+}
+
+type Outcome<T> = Result<T, QueryException>;
+
+impl Engine {
+    async fn answer(&self, request: QueryRequest) -> QueryResponse {
+        let parsed = match dialect::parse(&request.sql) {
+            Ok(parsed) => parsed,
+            Err(exception) => return failed(exception),
+        };
+        let settings = match Settings::read(parsed.options.iter().chain(&request.options)) {
+            Ok(settings) => settings,
+            Err(what) => return failed(QueryException::new(Code::QueryValidation, what)),
+        };
+        let timeout = settings.timeout.unwrap_or(self.options.default_timeout);
+        let late = |code| {
+            let ms = timeout.as_millis();
+            let what = format!("the query did not end within {ms} ms; narrow it, or set timeoutMs higher");
+            QueryException::new(code, what)
+        };
+        let deadline = tokio::time::Instant::now() + timeout;
+        let Ok(turn) = tokio::time::timeout_at(deadline, self.turns.acquire()).await else {
+            return failed(late(Code::SchedulingTimeout));
+        };
+        let mut taken = Taken::new(&*self.tables, request.database.clone(), settings.nulls, self.options.host_name.clone());
+        let outcome = tokio::time::timeout_at(deadline, self.run(parsed, settings, &mut taken)).await;
+        drop(turn);
+        let mut response = match outcome {
+            Ok(Ok(response)) => response,
+            Ok(Err(exception)) => failed(exception),
+            Err(_) => failed(late(Code::ExecutionTimeout)),
+        };
+        response.tables = taken.names();
+        if response.exceptions.is_empty() {
+            for lack in taken.lacks() {
+                response.exceptions.push(QueryException::new(Code::SegmentUnavailable, lack));
+                response.partial = true;
+            }
+        }
+        response
+    }
+
+    async fn run(&self, parsed: dialect::Parsed, settings: Settings, taken: &mut Taken<'_>) -> Outcome<QueryResponse> {
+        let ready = self.ready(parsed, settings, taken)?;
+        let mut stats = stats::of_snapshots(taken.snapshots());
+        let physical =
+            self.state.create_physical_plan(&ready.plan).await.map_err(|error| exception(&error, Stage::Planning))?;
+        if ready.explain {
+            let (columns, batch) = if ready.settings.multistage {
+                explain::text(&ready.sql, &ready.plan)
+            } else {
+                explain::operators(&physical)
+            }
+            .map_err(|error| exception(&error, Stage::Planning))?;
+            return Ok(QueryResponse { columns, rows: vec![batch], stats, ..QueryResponse::default() });
+        }
+        let rows = self.collect(&physical, &mut stats).await?;
+        let rows = if ready.settings.drop_results { vec![] } else { rows };
+        Ok(QueryResponse { columns: ready.columns, rows, stats, ..QueryResponse::default() })
+    }
+
+    /// Rewrites and plans. Snapshots are taken here, one of each table.
+    fn ready(&self, parsed: dialect::Parsed, settings: Settings, taken: &mut Taken<'_>) -> Outcome<Ready> {
+        let profile = Profile {
+            multistage: settings.multistage,
+            nulls: settings.nulls,
+            default_limit: self.options.default_limit,
+            now_ms: self.clock.wall_ms(),
+            functions: dialect::Known { state: &self.state },
+        };
+        let Rewritten { statement, names } = dialect::rewrite(parsed.query, &profile, taken)?;
+        tracing::debug!(sql = %statement, "rewritten");
+        let plan = planner::plan(&self.state, taken.providers(), statement)
+            .map_err(|error| exception(&error, Stage::Planning))?;
+        let fields = plan.schema().fields();
+        let columns = fields
+            .iter()
+            .enumerate()
+            .map(|(at, field)| ResultColumn {
+                name: names.get(at).cloned().flatten().unwrap_or_else(|| field.name().clone()),
+                pinot_type: pinot_type_of(field),
+            })
+            .collect();
+        Ok(Ready { plan, columns, explain: parsed.explain, sql: parsed.sql, settings })
+    }
+
+    /// Runs a plan to its end; the rows are held in the pool of queries until they are handed over.
+    async fn collect(&self, plan: &Arc<dyn ExecutionPlan>, stats: &mut QueryStats) -> Outcome<Vec<RecordBatch>> {
+        let running = |error| exception(&error, Stage::Running);
+        let context = self.state.task_ctx();
+        let held = MemoryConsumer::new("result").register(context.memory_pool());
+        let mut stream = execute_stream(plan.clone(), context).map_err(running)?;
+        let mut rows = vec![];
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(running)?;
+            held.try_grow(batch.get_array_memory_size()).map_err(running)?;
+            if batch.num_rows() > 0 {
+                rows.push(batch);
+            }
+        }
+        stats::add_plan(stats, plan);
+        Ok(rows)
+    }
+}

@@ -1,0 +1,50 @@
+//! The functions that DataFusion lacks or knows by other rules, one room per family.
+//!
+//! Users never see these names: the dialect maps what Pinot calls a function to one of these or one of DataFusion's.
+
+mod aggregate;
+mod cast;
+mod convert;
+mod fun;
+mod json;
+mod math;
+mod mv;
+mod text;
+mod time;
+
+pub(crate) use cast::{cast_to, type_of};
+pub(crate) use convert::hex;
+pub(crate) use mv::{MV_TESTS, MvTest};
+pub(crate) use time::{ago, timestamp_of};
+
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+/// What the names of our functions begin with.
+pub(crate) const PREFIX: &str = "w_";
+
+/// All scalar functions.
+pub(crate) fn scalars() -> Vec<ScalarUDF> {
+    let families =
+        [&cast::FUNS[..], &json::FUNS, &math::FUNS, &mv::FUNS, &text::FUNS, &time::FUNS];
+    families.into_iter().flatten().map(|fun| fun::udf(*fun)).collect()
+}
+
+/// All aggregates.
+pub(crate) fn aggregates() -> Vec<AggregateUDF> {
+    aggregate::udafs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_distinct_and_ours() {
+        let functions = scalars();
+        let names: HashSet<&str> = functions.iter().map(|function| function.name()).collect();
+        assert_eq!(names.len(), functions.len());
+        assert!(names.iter().all(|name| name.starts_with(PREFIX)));
+        assert!(MV_TESTS.iter().all(|test| names.contains(test.name())));
+    }
+}

@@ -1,0 +1,154 @@
+//! Text functions whose rules differ from DataFusion's: positions from 0, lengths in UTF-16 units, padding that never cuts.
+
+use super::{
+    convert::shared,
+    fun::{Args, Fun, Gives},
+};
+use arrow::array::{ArrayRef, Int32Array, ListBuilder, StringViewArray, StringViewBuilder};
+use datafusion::common::Result;
+use weir_types::DataType;
+
+const TEXT: Gives = Gives::One(DataType::String);
+const INT: Gives = Gives::One(DataType::Int);
+
+/// All of the family.
+pub(super) const FUNS: [Fun; 12] = [
+    Fun::new("w_substr", (2, 3), TEXT, |args| {
+        let (texts, starts) = (args.texts(0)?, args.longs(1)?);
+        let ends = if args.len() > 2 { Some(args.longs(2)?) } else { None };
+        let part = |row: usize, text: Option<&str>| {
+            let start = opt(&starts, row)?;
+            let end = match &ends {
+                Some(ends) => opt(ends, row)?,
+                None => -1,
+            };
+            Some(between(text?, start, end))
+        };
+        Ok(shared(StringViewArray::from_iter(texts.iter().enumerate().map(|(row, text)| part(row, text)))))
+    }),
+    Fun::new("w_length", (1, 1), INT, |args| {
+        let length = |text: &str| i32::try_from(text.encode_utf16().count()).unwrap_or(i32::MAX);
+        Ok(shared(args.texts(0)?.iter().map(|text| text.map(length)).collect::<Int32Array>()))
+    }),
+    Fun::new("w_strpos", (2, 3), INT, |args| {
+        let nth = if args.len() > 2 { args.constant_long(2, "the instance")? } else { 1 };
+        two(args, |text, find| position(text, find, nth))
+    }),
+    Fun::new("w_strrpos", (2, 2), INT, |args| two(args, |text, find| text.rfind(find).map_or(-1, |at| units(&text[..at])))),
+    Fun::new("w_lpad", (3, 3), TEXT, |args| pad(args, |text, padding| format!("{padding}{text}"))),
+    Fun::new("w_rpad", (3, 3), TEXT, |args| pad(args, |text, padding| format!("{text}{padding}"))),
+    Fun::new("w_trim", (1, 1), TEXT, |args| map(args, |text| text.trim_matches(blank).to_owned())),
+    Fun::new("w_ltrim", (1, 1), TEXT, |args| map(args, |text| text.trim_start_matches(blank).to_owned())),
+    Fun::new("w_rtrim", (1, 1), TEXT, |args| map(args, |text| text.trim_end_matches(blank).to_owned())),
+    Fun::new("w_split_part", (3, 3), TEXT, |args| {
+        let (texts, delimiters, indexes) = (args.texts(0)?, args.texts(1)?, args.longs(2)?);
+        let parts = texts.iter().zip(&delimiters).zip(&indexes).map(|((text, delimiter), index)| {
+            let index = usize::try_from(index?).ok();
+            let part = parts(text?, delimiter?).nth(index.unwrap_or(usize::MAX));
+            // The text "null" is what an absent part is.
+            Some(part.unwrap_or("null").to_owned())
+        });
+        Ok(shared(StringViewArray::from_iter(parts)))
+    }),
+    Fun::new("w_split", (2, 2), Gives::Many(DataType::String), |args| {
+        let (texts, delimiters) = (args.texts(0)?, args.texts(1)?);
+        let mut lists = ListBuilder::new(StringViewBuilder::new());
+        for (text, delimiter) in texts.iter().zip(&delimiters) {
+            if let (Some(text), Some(delimiter)) = (text, delimiter) {
+                parts(text, delimiter).for_each(|part| lists.values().append_value(part));
+                lists.append(true);
+            } else {
+                lists.append(false);
+            }
+        }
+        Ok(shared(lists.finish()))
+    }),
+    Fun::new("w_initcap", (1, 1), TEXT, |args| {
+        map(args, |text| {
+            let mut start = true;
+            let mut change = |letter: char| {
+                let changed = if start { letter.to_uppercase().to_string() } else { letter.to_lowercase().to_string() };
+                start = letter.is_whitespace();
+                changed
+            };
+            text.chars().map(&mut change).collect()
+        })
+    }),
+];
+
+fn opt(numbers: &arrow::array::Int64Array, row: usize) -> Option<i64> {
+    use arrow::array::Array;
+    numbers.is_valid(row).then(|| numbers.value(row))
+}
+
+fn blank(letter: char) -> bool {
+    letter <= '\u{20}'
+}
+
+fn units(text: &str) -> i32 {
+    i32::try_from(text.encode_utf16().count()).unwrap_or(i32::MAX)
+}
+
+/// From position `start` (0 is the first) up to but without `end`; -1 is the end of the text.
+fn between(text: &str, start: i64, end: i64) -> String {
+    let start = usize::try_from(start).unwrap_or(0);
+    if text.is_ascii() {
+        let end = usize::try_from(end).map_or(text.len(), |end| end.min(text.len()));
+        return text.get(start..end).unwrap_or_default().to_owned();
+    }
+    let all: Vec<u16> = text.encode_utf16().collect();
+    let end = usize::try_from(end).map_or(all.len(), |end| end.min(all.len()));
+    String::from_utf16_lossy(all.get(start..end).unwrap_or_default())
+}
+
+/// Where the nth occurrence starts, from 0; -1 where there is none.
+fn position(text: &str, find: &str, nth: i64) -> i32 {
+    let nth = usize::try_from(nth - 1).unwrap_or(0);
+    text.match_indices(find).nth(nth).map_or(-1, |(at, _)| units(&text[..at]))
+}
+
+fn parts<'a>(text: &'a str, delimiter: &'a str) -> impl Iterator<Item = &'a str> {
+    let whole = delimiter.is_empty();
+    let cut = if whole { None } else { Some(text.split(delimiter).filter(|part| !part.is_empty())) };
+    cut.into_iter().flatten().chain(whole.then_some(text))
+}
+
+fn map(args: &Args, change: fn(&str) -> String) -> Result<ArrayRef> {
+    Ok(shared(StringViewArray::from_iter(args.texts(0)?.iter().map(|text| text.map(change)))))
+}
+
+fn two(args: &Args, call: impl Fn(&str, &str) -> i32) -> Result<ArrayRef> {
+    let (left, right) = (args.texts(0)?, args.texts(1)?);
+    Ok(shared(left.iter().zip(&right).map(|(left, right)| Some(call(left?, right?))).collect::<Int32Array>()))
+}
+
+fn pad(args: &Args, join: fn(&str, &str) -> String) -> Result<ArrayRef> {
+    let (texts, lengths, fillers) = (args.texts(0)?, args.longs(1)?, args.texts(2)?);
+    let padded = texts.iter().zip(&lengths).zip(&fillers).map(|((text, length), filler)| {
+        let (text, filler) = (text?, filler?);
+        // Longer than a megabyte is a mistake, not a padding.
+        let wanted = usize::try_from(length?).unwrap_or(0).min(1 << 20);
+        let missing = wanted.saturating_sub(text.chars().count());
+        Some(join(text, &filler.chars().cycle().take(missing).collect::<String>()))
+    });
+    Ok(shared(StringViewArray::from_iter(padded)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_utf16_units_from_zero() {
+        assert_eq!(between("hello", 1, 3), "el");
+        assert_eq!(between("hello", 1, -1), "ello");
+        assert_eq!(between("hello", 9, -1), "");
+        assert_eq!(between("a\u{1F600}b", 3, -1), "b");
+        assert_eq!((position("banana", "an", 1), position("banana", "an", 2), position("banana", "x", 1)), (1, 3, -1));
+    }
+
+    #[test]
+    fn splitting_skips_empty_parts() {
+        assert_eq!(parts("--a-b--c", "-").collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+}

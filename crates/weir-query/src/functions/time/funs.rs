@@ -1,0 +1,196 @@
+//! The date functions.
+
+use super::{
+    format::{Format, granularity_ms},
+    parts::{self, Part, Unit, zone},
+    pattern::Pattern,
+};
+use crate::functions::{
+    convert::shared,
+    fun::{Args, Fun, Gives},
+};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, StringViewArray};
+use chrono_tz::Tz;
+use datafusion::common::{Result, exec_datafusion_err};
+use weir_types::DataType;
+
+const LONG: Gives = Gives::One(DataType::Long);
+const TEXT: Gives = Gives::One(DataType::String);
+
+/// All of the family.
+pub(in crate::functions) const FUNS: [Fun; 13] = [
+    Fun::new("w_date_trunc", (2, 5), LONG, date_trunc),
+    Fun::new("w_date_part", (2, 3), Gives::One(DataType::Int), date_part),
+    Fun::new("w_time_convert", (3, 3), LONG, time_convert),
+    Fun::new("w_convert_to_long", (4, 5), LONG, |args| {
+        let conversion = Conversion::new(args)?;
+        let numbers = conversion.times(args)?.map(|ms| ms?.map(|ms| conversion.to.number(ms)).transpose());
+        Ok(shared(numbers.collect::<Result<Int64Array>>()?))
+    }),
+    Fun::new("w_convert_to_text", (4, 5), TEXT, |args| {
+        let conversion = Conversion::new(args)?;
+        let texts = conversion.times(args)?.map(|ms| ms?.map(|ms| conversion.to.text(ms)).transpose());
+        Ok(shared(StringViewArray::from_iter(texts.collect::<Result<Vec<Option<String>>>>()?)))
+    }),
+    Fun::new("w_to_date_time", (2, 3), TEXT, |args| {
+        let (pattern, zone) = pattern_and_zone(args)?;
+        let text = |ms: i64| pattern.write(ms, zone);
+        Ok(shared(StringViewArray::from_iter(args.longs(0)?.iter().map(|ms| ms.and_then(text)))))
+    }),
+    Fun::new("w_from_date_time", (2, 4), LONG, from_date_time),
+    Fun::new("w_bucket", (2, 2), LONG, |args| each(args, 0, 1, |number, size| Some(number - number.checked_rem_euclid(size)?))),
+    Fun::new("w_to_epoch", (3, 3), LONG, |args| {
+        // Milliseconds, milliseconds of the unit, buckets: how many buckets.
+        let (unit, size) = (args.constant_long(1, "the unit")?, args.constant_long(2, "the bucket")?);
+        let of = |ms: i64| ms.checked_div_euclid(unit)?.checked_div_euclid(size);
+        Ok(shared(args.longs(0)?.iter().map(|ms| ms.and_then(of)).collect::<Int64Array>()))
+    }),
+    Fun::new("w_timestamp_add", (3, 3), LONG, |args| {
+        let unit = Unit::parse(&args.constant_text(0, "the unit")?)?;
+        let (counts, times) = (args.longs(1)?, args.longs(2)?);
+        let sums = times.iter().zip(&counts).map(|(ms, count)| parts::add(ms?, unit, count?));
+        Ok(shared(sums.collect::<Int64Array>()))
+    }),
+    Fun::new("w_timestamp_diff", (3, 3), LONG, |args| {
+        let unit = Unit::parse(&args.constant_text(0, "the unit")?)?;
+        let (from, to) = (args.longs(1)?, args.longs(2)?);
+        let differences = from.iter().zip(&to).map(|(from, to)| parts::difference(from?, to?, unit));
+        Ok(shared(differences.collect::<Int64Array>()))
+    }),
+    Fun::new("w_to_iso8601", (1, 1), TEXT, |args| {
+        let pattern = Pattern::parse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")?;
+        let text = |ms: i64| pattern.write(ms, Tz::UTC);
+        Ok(shared(StringViewArray::from_iter(args.longs(0)?.iter().map(|ms| ms.and_then(text)))))
+    }),
+    Fun::new("w_from_iso8601", (1, 1), LONG, |args| {
+        Ok(shared(crate::functions::convert::timestamps(args.array(0))?.reinterpret_cast::<arrow::datatypes::Int64Type>()))
+    }),
+];
+
+fn each(args: &Args, a: usize, b: usize, call: fn(i64, i64) -> Option<i64>) -> Result<ArrayRef> {
+    let (left, right) = (args.longs(a)?, args.longs(b)?);
+    Ok(shared(left.iter().zip(&right).map(|(left, right)| call(left?, right?)).collect::<Int64Array>()))
+}
+
+fn optional_zone(args: &Args, at: usize) -> Result<Tz> {
+    if args.len() > at { zone(&args.constant_text(at, "the time zone")?) } else { Ok(Tz::UTC) }
+}
+
+fn date_trunc(args: &Args) -> Result<ArrayRef> {
+    let unit = Unit::parse(&args.constant_text(0, "the unit")?)?;
+    let from = if args.len() > 2 { Unit::parse(&args.constant_text(2, "the input's unit")?)? } else { Unit::Millisecond };
+    let zone = optional_zone(args, 3)?;
+    let to = if args.len() > 4 { Unit::parse(&args.constant_text(4, "the output's unit")?)? } else { from };
+    let start = |count: Option<i64>| -> Result<Option<i64>> {
+        let Some(count) = count else { return Ok(None) };
+        parts::truncate(from.to_ms(count)?, unit, zone).map(|ms| to.of_ms(ms)).transpose()
+    };
+    Ok(shared(args.longs(1)?.iter().map(start).collect::<Result<Int64Array>>()?))
+}
+
+fn date_part(args: &Args) -> Result<ArrayRef> {
+    let part = Part::parse(&args.constant_text(0, "the part")?)?;
+    let zone = optional_zone(args, 2)?;
+    Ok(shared(args.longs(1)?.iter().map(|ms| part.of(ms?, zone)).collect::<Int32Array>()))
+}
+
+fn time_convert(args: &Args) -> Result<ArrayRef> {
+    let from = Unit::parse(&args.constant_text(1, "the input's unit")?)?;
+    let to = Unit::parse(&args.constant_text(2, "the output's unit")?)?;
+    let convert = |count: Option<i64>| count.map(|count| to.of_ms(from.to_ms(count)?)).transpose();
+    Ok(shared(args.longs(0)?.iter().map(convert).collect::<Result<Int64Array>>()?))
+}
+
+fn pattern_and_zone(args: &Args) -> Result<(Pattern, Tz)> {
+    Ok((Pattern::parse(&args.constant_text(1, "the pattern")?)?, optional_zone(args, 2)?))
+}
+
+fn from_date_time(args: &Args) -> Result<ArrayRef> {
+    let (pattern, zone) = pattern_and_zone(args)?;
+    let fallback = if args.len() > 3 { Some(args.constant_long(3, "the default")?) } else { None };
+    let read = |text: Option<&str>| -> Result<Option<i64>> {
+        let Some(text) = text else { return Ok(None) };
+        match pattern.read(text, zone).or(fallback) {
+            Some(ms) => Ok(Some(ms)),
+            None => Err(exec_datafusion_err!("'{text}' is not written in the given date pattern")),
+        }
+    };
+    Ok(shared(args.texts(0)?.iter().map(read).collect::<Result<Int64Array>>()?))
+}
+
+/// `dateTimeConvert`: from one format to another, in buckets.
+struct Conversion {
+    from: Format,
+    to: Format,
+    bucket_ms: i64,
+}
+
+impl Conversion {
+    fn new(args: &Args) -> Result<Self> {
+        let from = Format::parse(&args.constant_text(1, "the input's format")?)?;
+        let mut to = Format::parse(&args.constant_text(2, "the output's format")?)?;
+        if args.len() > 4 {
+            to = to.in_zone(optional_zone(args, 4)?);
+        }
+        Ok(Self { from, to, bucket_ms: granularity_ms(&args.constant_text(3, "the granularity")?)? })
+    }
+
+    fn times(&self, args: &Args) -> Result<impl Iterator<Item = Result<Option<i64>>>> {
+        let times: Vec<Result<Option<i64>>> = if self.from.is_text() {
+            args.texts(0)?.iter().map(|text| text.map(|text| self.from.read(text)).transpose()).collect()
+        } else {
+            let ms = |count: i64| match &self.from {
+                Format::Epoch(size, unit) => unit.to_ms(count.saturating_mul(*size)),
+                Format::Pattern(..) | Format::Timestamp => Ok(count),
+            };
+            args.longs(0)?.iter().map(|count| count.map(ms).transpose()).collect()
+        };
+        let bucket_ms = self.bucket_ms;
+        Ok(times.into_iter().map(move |ms| ms.map(|ms| ms.map(|ms| ms - ms.rem_euclid(bucket_ms)))))
+    }
+}
+
+/// The time that lies an ISO 8601 period (`P1DT2H`) before `now_ms`.
+pub(crate) fn ago(now_ms: i64, period: &str) -> Option<i64> {
+    let upper = period.trim().to_ascii_uppercase();
+    let (sign, rest) = match upper.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, upper.as_str()),
+    };
+    let (days, times) = rest.strip_prefix('P')?.split_once('T').unwrap_or((rest.strip_prefix('P')?, ""));
+    if days.is_empty() && times.is_empty() {
+        return None;
+    }
+    let day = sum(days, &[('W', 604_800_000.0), ('D', 86_400_000.0)])?;
+    let time = sum(times, &[('H', 3_600_000.0), ('M', 60_000.0), ('S', 1_000.0)])?;
+    now_ms.checked_sub(sign * (day + time))
+}
+
+fn sum(text: &str, units: &[(char, f64)]) -> Option<i64> {
+    let (mut total, mut number) = (0.0, String::new());
+    for letter in text.chars() {
+        match units.iter().find(|(unit, _)| *unit == letter) {
+            Some((_, ms)) => {
+                total += number.parse::<f64>().ok()? * ms;
+                number.clear();
+            }
+            None => number.push(letter),
+        }
+    }
+    number.is_empty().then_some(total as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_are_iso_8601() {
+        for (period, ms) in [("P1D", 86_400_000), ("PT1H30M", 5_400_000), ("PT0.5S", 500), ("P1DT1S", 86_401_000), ("-PT1S", -1000)] {
+            assert_eq!(ago(0, period), Some(-ms), "{period}");
+        }
+        for bad in ["", "P", "1D", "PT5", "P5H"] {
+            assert_eq!(ago(0, bad), None, "{bad}");
+        }
+    }
+}

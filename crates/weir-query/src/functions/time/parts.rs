@@ -1,0 +1,264 @@
+//! Units and parts of a date, in a zone: truncation, fields, addition, differences.
+
+use chrono::{DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveDateTime, TimeZone, Timelike};
+use chrono_tz::Tz;
+use datafusion::common::{Result, exec_datafusion_err};
+
+/// A unit of time, from the shortest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Nanosecond,
+    Microsecond,
+    Millisecond,
+    Second,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Quarter,
+    Year,
+}
+
+impl Unit {
+    /// Reads a unit, singular or plural, in any case.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let lower = text.trim().to_ascii_lowercase();
+        Ok(match lower.strip_suffix('s').unwrap_or(&lower) {
+            "nanosecond" => Self::Nanosecond,
+            "microsecond" => Self::Microsecond,
+            "millisecond" => Self::Millisecond,
+            "second" => Self::Second,
+            "minute" => Self::Minute,
+            "hour" => Self::Hour,
+            "day" => Self::Day,
+            "week" => Self::Week,
+            "month" => Self::Month,
+            "quarter" => Self::Quarter,
+            "year" => Self::Year,
+            _ => {
+                return Err(exec_datafusion_err!(
+                    "'{text}' is not a unit of time: MILLISECOND, SECOND, MINUTE, HOUR, DAY, WEEK, MONTH, QUARTER, YEAR are"
+                ));
+            }
+        })
+    }
+
+    /// Its length in milliseconds where that is always the same.
+    fn fixed_ms(self) -> Option<i64> {
+        Some(match self {
+            Self::Millisecond => 1,
+            Self::Second => 1_000,
+            Self::Minute => 60_000,
+            Self::Hour => 3_600_000,
+            Self::Day => 86_400_000,
+            Self::Week => 604_800_000,
+            _ => return None,
+        })
+    }
+
+    /// A count of this unit since the epoch in milliseconds; units without a fixed length have none.
+    pub(super) fn to_ms(self, count: i64) -> Result<i64> {
+        match self {
+            Self::Nanosecond => Ok(count.div_euclid(1_000_000)),
+            Self::Microsecond => Ok(count.div_euclid(1_000)),
+            unit => Ok(count.saturating_mul(unit.needs_fixed()?)),
+        }
+    }
+
+    /// Milliseconds since the epoch as a count of this unit, rounded down.
+    pub(super) fn of_ms(self, ms: i64) -> Result<i64> {
+        match self {
+            Self::Nanosecond => Ok(ms.saturating_mul(1_000_000)),
+            Self::Microsecond => Ok(ms.saturating_mul(1_000)),
+            unit => Ok(ms.div_euclid(unit.needs_fixed()?)),
+        }
+    }
+
+    fn needs_fixed(self) -> Result<i64> {
+        self.fixed_ms().ok_or_else(|| exec_datafusion_err!("{self:?} has no fixed length and cannot count time"))
+    }
+}
+
+/// A zone by its IANA name, or an offset such as `+02:00`.
+pub(super) fn zone(name: &str) -> Result<Tz> {
+    let known = name.trim();
+    known
+        .parse()
+        .or_else(|_| if known == "Z" { Ok(Tz::UTC) } else { Err(()) })
+        .map_err(|()| exec_datafusion_err!("'{name}' is not a time zone: names such as 'UTC' and 'Europe/Berlin' are"))
+}
+
+fn at(ms: i64, zone: Tz) -> Option<DateTime<Tz>> {
+    zone.timestamp_millis_opt(ms).single()
+}
+
+/// A local time in milliseconds; the earlier of two, and the first after a gap.
+pub(super) fn ms_of(local: NaiveDateTime, zone: Tz) -> Option<i64> {
+    match zone.from_local_datetime(&local) {
+        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.timestamp_millis()),
+        LocalResult::None => {
+            let later = zone.from_local_datetime(&(local + chrono::TimeDelta::hours(1))).earliest()?;
+            Some(later.timestamp_millis())
+        }
+    }
+}
+
+/// The start of the unit in which a time lies.
+pub(super) fn truncate(ms: i64, unit: Unit, zone: Tz) -> Option<i64> {
+    if zone == Tz::UTC && let Some(length) = unit.fixed_ms().filter(|_| unit != Unit::Week) {
+        return Some(ms - ms.rem_euclid(length));
+    }
+    let local = at(ms, zone)?.naive_local();
+    let date = local.date();
+    let midnight = |date: NaiveDate| date.and_hms_opt(0, 0, 0);
+    let start = match unit {
+        Unit::Nanosecond | Unit::Microsecond | Unit::Millisecond => return Some(ms),
+        Unit::Second => return Some(ms - ms.rem_euclid(1000)),
+        Unit::Minute => local.with_second(0)?.with_nanosecond(0)?,
+        Unit::Hour => local.with_minute(0)?.with_second(0)?.with_nanosecond(0)?,
+        Unit::Day => midnight(date)?,
+        Unit::Week => midnight(date - Days::new(u64::from(date.weekday().num_days_from_monday())))?,
+        Unit::Month => midnight(date.with_day(1)?)?,
+        Unit::Quarter => midnight(date.with_day(1)?.with_month((date.month0() / 3) * 3 + 1)?)?,
+        Unit::Year => midnight(NaiveDate::from_ymd_opt(date.year(), 1, 1)?)?,
+    };
+    ms_of(start, zone)
+}
+
+/// A field of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Millisecond,
+    Second,
+    Minute,
+    Hour,
+    Day,
+    DayOfWeek,
+    DayOfYear,
+    Week,
+    Month,
+    Quarter,
+    Year,
+    YearOfWeek,
+}
+
+impl Part {
+    /// Reads a part's name, in any case, with or without underscores.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let plain = text.trim().to_ascii_lowercase().replace('_', "");
+        Ok(match plain.as_str() {
+            "millisecond" => Self::Millisecond,
+            "second" => Self::Second,
+            "minute" => Self::Minute,
+            "hour" => Self::Hour,
+            "day" | "dayofmonth" => Self::Day,
+            "dayofweek" | "dow" => Self::DayOfWeek,
+            "dayofyear" | "doy" => Self::DayOfYear,
+            "week" | "weekofyear" => Self::Week,
+            "month" | "monthofyear" => Self::Month,
+            "quarter" => Self::Quarter,
+            "year" => Self::Year,
+            "yearofweek" | "yow" => Self::YearOfWeek,
+            _ => return Err(exec_datafusion_err!("'{text}' is not a part of a date: YEAR, MONTH, DAY, HOUR, .. are")),
+        })
+    }
+
+    /// The part of a time in a zone.
+    pub(super) fn of(self, ms: i64, zone: Tz) -> Option<i32> {
+        let time = at(ms, zone)?;
+        let small = |number: u32| i32::try_from(number).ok();
+        match self {
+            Self::Millisecond => small(time.nanosecond() / 1_000_000),
+            Self::Second => small(time.second()),
+            Self::Minute => small(time.minute()),
+            Self::Hour => small(time.hour()),
+            Self::Day => small(time.day()),
+            Self::DayOfWeek => small(time.weekday().number_from_monday()),
+            Self::DayOfYear => small(time.ordinal()),
+            Self::Week => small(time.iso_week().week()),
+            Self::Month => small(time.month()),
+            Self::Quarter => small(time.month0() / 3 + 1),
+            Self::Year => Some(time.year()),
+            Self::YearOfWeek => Some(time.iso_week().year()),
+        }
+    }
+}
+
+/// A time plus a count of units.
+pub(super) fn add(ms: i64, unit: Unit, count: i64) -> Option<i64> {
+    let months = match unit {
+        Unit::Month => count,
+        Unit::Quarter => count.checked_mul(3)?,
+        Unit::Year => count.checked_mul(12)?,
+        unit => return ms.checked_add(unit.to_ms(count).ok()?),
+    };
+    let time = super::utc(ms)?;
+    let by = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
+    let moved = if months < 0 { time.checked_sub_months(by)? } else { time.checked_add_months(by)? };
+    Some(moved.timestamp_millis())
+}
+
+/// Whole units from one time to another.
+pub(super) fn difference(from: i64, to: i64, unit: Unit) -> Option<i64> {
+    let per = match unit {
+        Unit::Month => 1,
+        Unit::Quarter => 3,
+        Unit::Year => 12,
+        Unit::Nanosecond => return to.checked_sub(from)?.checked_mul(1_000_000),
+        Unit::Microsecond => return to.checked_sub(from)?.checked_mul(1_000),
+        unit => return Some(to.checked_sub(from)? / unit.fixed_ms()?),
+    };
+    let (start, end) = (super::utc(from)?, super::utc(to)?);
+    let months = |time: DateTime<chrono::Utc>| i64::from(time.year()) * 12 + i64::from(time.month0());
+    let mut whole = months(end) - months(start);
+    // A month that is not over does not count.
+    let reached = add(from, Unit::Month, whole)?;
+    if whole > 0 && reached > to {
+        whole -= 1;
+    } else if whole < 0 && reached < to {
+        whole += 1;
+    }
+    Some(whole / per)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: i64 = 1_771_934_401_234; // 2026-02-24T12:00:01.234Z, a Tuesday
+
+    #[test]
+    fn truncation_knows_weeks_quarters_and_zones() {
+        let text = |unit, zone| super::super::timestamp_text(truncate(NOON, unit, zone).unwrap());
+        let utc: Vec<String> =
+            [Unit::Second, Unit::Day, Unit::Week, Unit::Month, Unit::Quarter, Unit::Year].map(|unit| text(unit, Tz::UTC)).into();
+        let expected = [
+            "2026-02-24 12:00:01.0",
+            "2026-02-24 00:00:00.0",
+            "2026-02-23 00:00:00.0",
+            "2026-02-01 00:00:00.0",
+            "2026-01-01 00:00:00.0",
+            "2026-01-01 00:00:00.0",
+        ];
+        assert_eq!(utc, expected);
+        assert_eq!(text(Unit::Day, zone("America/New_York").unwrap()), "2026-02-24 05:00:00.0");
+        assert_eq!(text(Unit::Day, zone("Asia/Kolkata").unwrap()), "2026-02-23 18:30:00.0");
+    }
+
+    #[test]
+    fn months_are_calendar_months() {
+        let end_of_january = super::super::timestamp_of("2026-01-31").unwrap();
+        let moved = add(end_of_january, Unit::Month, 1).unwrap();
+        assert_eq!(super::super::timestamp_text(moved), "2026-02-28 00:00:00.0");
+        let march = super::super::timestamp_of("2026-03-30").unwrap();
+        assert_eq!(difference(end_of_january, march, Unit::Month), Some(1));
+        assert_eq!(difference(march, end_of_january, Unit::Day), Some(-58));
+    }
+
+    #[test]
+    fn parts_count_as_pinot_counts() {
+        let parts = [Part::Year, Part::Quarter, Part::Month, Part::Week, Part::Day, Part::DayOfWeek, Part::Hour, Part::Millisecond];
+        assert_eq!(parts.map(|part| part.of(NOON, Tz::UTC).unwrap()), [2026, 1, 2, 9, 24, 2, 12, 234]);
+    }
+}

@@ -1,0 +1,23 @@
+//! What the engine sees of the node: snapshots of tables, and the tables of the database `system`.
+
+use weir_table::TableSnapshot;
+use weir_types::{Column, DataType};
+
+/// A small table that is made when it is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct SystemTable {
+    /// Names and types of its columns.
+    pub fields: Vec<(String, DataType)>,
+    /// Column `i` belongs to field `i`; all have the same number of rows, nulls are listed in them.
+    pub columns: Vec<Column>,
+}
+
+/// Where tables come from. Called on the threads of the query runtime; may take some milliseconds.
+pub trait TableSource: Send + Sync {
+    /// What is visible of a table now, by raw name or with its kind's suffix, in any case.
+    fn table(&self, name: &str) -> Option<TableSnapshot>;
+    /// Raw names of all tables.
+    fn names(&self) -> Vec<String>;
+    /// A table of the database `system`, by name in any case.
+    fn system(&self, table: &str) -> Option<SystemTable>;
+}

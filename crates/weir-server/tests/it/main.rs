@@ -1,0 +1,14 @@
+//! A node in this process, asked over HTTP as clients ask it; and the binary, started as people start it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod command_line;
+mod configs;
+mod discovery;
+mod first_record;
+mod queries;
+mod rejects;
+mod restart;
+mod routes;
+mod support;
+mod topics;
+mod views;

@@ -1,0 +1,144 @@
+//! One client of a broker, and what it was last told was wrong.
+//!
+//! A synchronous call never says why it failed; the cause comes through the client's error callback, which runs while the
+//! client is polled. So the cause is kept here and asked for after a failure.
+
+use crate::contract::StreamError;
+use parking_lot::Mutex;
+use rdkafka::{
+    ClientConfig, ClientContext,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use std::time::{Duration, Instant};
+
+/// How long the cause of a failure is waited for: errors of a connection come within a second or two.
+const CAUSE_WAIT: Duration = Duration::from_millis(1500);
+
+#[derive(Debug, Default)]
+struct Trouble {
+    /// The first error that says more than that all brokers are down.
+    cause: Option<(RDKafkaErrorCode, String)>,
+    all_down: bool,
+}
+
+/// Keeps what the client says of itself.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    trouble: Mutex<Trouble>,
+}
+
+impl Context {
+    /// Drops what is known to be over.
+    pub(super) fn forget(&self) {
+        *self.trouble.lock() = Trouble::default();
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL" {
+            let mut trouble = self.trouble.lock();
+            trouble.cause.get_or_insert((RDKafkaErrorCode::BrokerTransportFailure, message.to_owned()));
+        }
+        tracing::debug!(facility, message, "kafka client");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let mut trouble = self.trouble.lock();
+        if code == RDKafkaErrorCode::AllBrokersDown {
+            trouble.all_down = true;
+        } else {
+            trouble.cause = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ConsumerContext for Context {}
+
+/// A consumer that keeps the causes of its failures.
+pub(super) type Client = BaseConsumer<Context>;
+
+pub(super) fn connect(config: &ClientConfig, topic: &str) -> Result<Client, StreamError> {
+    config.create_with_context(Context::default()).map_err(|error| StreamError::Setting {
+        topic: topic.to_owned(),
+        key: "stream.kafka".into(),
+        reason: error.to_string(),
+    })
+}
+
+/// What is wrong with the connection, where something is; polls, so that callbacks run.
+pub(super) fn trouble(client: &Client, topic: &str) -> Option<StreamError> {
+    // Nothing is fetched through this queue: partitions have their own.
+    if let Some(Err(error)) = client.poll(Duration::ZERO) {
+        eprintln!("POLL {error:?}");
+        tracing::debug!(%error, "kafka client");
+    }
+    let trouble = client.context().trouble.lock();
+    match &trouble.cause {
+        Some((code, reason)) if fatal(*code) => Some(said(topic, *code, reason)),
+        Some((code, reason)) if trouble.all_down => Some(said(topic, *code, reason)),
+        None if trouble.all_down => {
+            Some(StreamError::Unreachable { topic: topic.into(), reason: "no broker answers".into() })
+        }
+        _ => None,
+    }
+}
+
+/// Waiting does not help a client that is told this. A broker whose name is not known is not among them: others may be.
+fn fatal(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)
+}
+
+fn said(topic: &str, code: RDKafkaErrorCode, reason: &str) -> StreamError {
+    let (topic, reason) = (topic.to_owned(), reason.to_owned());
+    match code {
+        RDKafkaErrorCode::Authentication
+        | RDKafkaErrorCode::TopicAuthorizationFailed
+        | RDKafkaErrorCode::GroupAuthorizationFailed
+        | RDKafkaErrorCode::ClusterAuthorizationFailed => StreamError::Denied { topic, reason },
+        _ => StreamError::Unreachable { topic, reason },
+    }
+}
+
+/// Why a call failed, with the cause that the client was told, if it is told one soon.
+pub(super) fn failed(client: &Client, topic: &str, error: &KafkaError) -> StreamError {
+    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+    match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            return missing(topic);
+        }
+        RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut => {}
+        _ => return said(topic, code, &error.to_string()),
+    }
+    let until = Instant::now() + CAUSE_WAIT;
+    while Instant::now() < until {
+        if let Some(trouble) = trouble(client, topic) {
+            return trouble;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let cause = client.context().trouble.lock().cause.clone();
+    match cause {
+        Some((code, reason)) => said(topic, code, &reason),
+        None => StreamError::Unreachable { topic: topic.into(), reason: error.to_string() },
+    }
+}
+
+/// An error of librdkafka in a message of a partition.
+pub(super) fn of_code(topic: &str, partition: u32, code: RDKafkaErrorCode) -> StreamError {
+    match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => missing(topic),
+        RDKafkaErrorCode::UnknownPartition => StreamError::PartitionMissing { topic: topic.into(), partition },
+        code => said(topic, code, &code.to_string()),
+    }
+}
+
+pub(super) fn missing(topic: &str) -> StreamError {
+    StreamError::TopicMissing {
+        topic: topic.to_owned(),
+        hint: " on the brokers: create it, or correct stream.kafka.topic.name".into(),
+    }
+}

@@ -1,0 +1,80 @@
+//! Stream types by the name that a table's `streamType` gives them.
+
+use crate::{
+    contract::{SharedSource, StreamError},
+    local::LocalLogs,
+    memory::MemoryStreams,
+};
+use std::sync::Arc;
+use weir_types::StreamSpec;
+
+/// The streams of a process.
+pub struct Streams {
+    local: Arc<LocalLogs>,
+    memory: Arc<MemoryStreams>,
+}
+
+impl Streams {
+    /// The streams over the process's own logs.
+    #[must_use]
+    pub fn new(local: Arc<LocalLogs>, memory: Arc<MemoryStreams>) -> Self {
+        Self { local, memory }
+    }
+
+    /// The names of all types, those of absent features included.
+    #[must_use]
+    pub fn types() -> &'static [&'static str] {
+        &["kafka", "local", "memory"]
+    }
+
+    /// The process's own logs.
+    #[must_use]
+    pub fn local(&self) -> &Arc<LocalLogs> {
+        &self.local
+    }
+
+    /// The stream that a table's settings describe. Settings are checked; the stream is not asked yet.
+    pub fn source(&self, spec: &StreamSpec) -> Result<SharedSource, StreamError> {
+        match &*spec.stream_type {
+            "kafka" => kafka(spec),
+            "local" => Ok(self.local.source(spec.topic.clone(), spec.fetch_timeout)),
+            "memory" => Ok(self.memory.source(spec.topic.clone(), spec.fetch_timeout)),
+            other => Err(StreamError::Setting {
+                topic: spec.topic.to_string(),
+                key: "streamType".into(),
+                reason: format!("'{other}' is not known; {} are", Self::types().join(", ")),
+            }),
+        }
+    }
+
+    /// Makes the topic of a stream that lives in this process, with its `partitions`; others are as they are. True where
+    /// it was made now.
+    pub async fn ensure_topic(&self, spec: &StreamSpec) -> Result<bool, StreamError> {
+        let partitions = spec.settings.get("partitions").and_then(|count| count.parse().ok()).unwrap_or(1);
+        match &*spec.stream_type {
+            "local" => self.local.create_topic(&spec.topic, partitions).map_err(|error| StreamError::Full {
+                topic: spec.topic.to_string(),
+                reason: error.to_string(),
+            }),
+            "memory" => {
+                self.memory.create(&spec.topic, partitions);
+                Ok(false)
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+#[cfg(feature = "kafka")]
+fn kafka(spec: &StreamSpec) -> Result<SharedSource, StreamError> {
+    crate::kafka::source(spec)
+}
+
+#[cfg(not(feature = "kafka"))]
+fn kafka(spec: &StreamSpec) -> Result<SharedSource, StreamError> {
+    Err(StreamError::Setting {
+        topic: spec.topic.to_string(),
+        key: "streamType".into(),
+        reason: "this binary was built without feature `kafka`".into(),
+    })
+}

@@ -1,0 +1,115 @@
+//! A catalog and a deep store that take their time: the node yields around each call, so that a crash can fall between what
+//! was done and its answer. The catalog can lose answers too.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::sync::{Arc, Mutex};
+use weir_base::Chance;
+use weir_control::{
+    Catalog, CatalogError, RedbCatalog,
+    catalog::{CatalogWatch, Check, Entry, Op, TxnOutcome},
+};
+use weir_files::{FileError, FileSystem, ObjectInfo, Put, SharedFileSystem};
+
+/// Yields at most so often around a call: the crash at a life's end has a few steps to fall into each.
+const YIELDS: u64 = 6;
+
+async fn dawdle(chance: &Mutex<Chance>) {
+    let times = chance.lock().unwrap().below(YIELDS);
+    for _ in 0..times {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The catalog's faults: they outlive the node.
+pub struct CatalogFaults {
+    chance: Mutex<Chance>,
+    lost_answers: Mutex<f64>,
+}
+
+impl CatalogFaults {
+    pub fn new(chance: Chance) -> Arc<Self> {
+        Arc::new(Self { chance: Mutex::new(chance), lost_answers: Mutex::new(0.0) })
+    }
+
+    /// How many of the transactions that happened are told as failed, in [0, 1].
+    pub fn set_lost_answers(&self, rate: f64) {
+        *self.lost_answers.lock().unwrap() = rate;
+    }
+}
+
+pub struct SlowCatalog {
+    inner: RedbCatalog,
+    faults: Arc<CatalogFaults>,
+}
+
+impl SlowCatalog {
+    pub fn new(inner: RedbCatalog, faults: Arc<CatalogFaults>) -> Self {
+        Self { inner, faults }
+    }
+}
+
+#[async_trait]
+impl Catalog for SlowCatalog {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, CatalogError> {
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, Entry)>, CatalogError> {
+        self.inner.list(prefix).await
+    }
+
+    async fn txn(&self, checks: Vec<Check>, ops: Vec<Op>) -> Result<TxnOutcome, CatalogError> {
+        dawdle(&self.faults.chance).await;
+        let outcome = self.inner.txn(checks, ops).await?;
+        dawdle(&self.faults.chance).await;
+        let rate = *self.faults.lost_answers.lock().unwrap();
+        if self.faults.chance.lock().unwrap().hit(rate) {
+            let source = Arc::new(std::io::Error::other("the answer was lost"));
+            return Err(CatalogError::Io { action: "commit to the catalog".into(), source });
+        }
+        Ok(outcome)
+    }
+
+    fn watch(&self, prefix: &str) -> CatalogWatch {
+        self.inner.watch(prefix)
+    }
+}
+
+pub struct SlowFiles {
+    inner: SharedFileSystem,
+    chance: Mutex<Chance>,
+}
+
+impl SlowFiles {
+    pub fn new(inner: SharedFileSystem, chance: Chance) -> Self {
+        Self { inner, chance: Mutex::new(chance) }
+    }
+}
+
+#[async_trait]
+impl FileSystem for SlowFiles {
+    fn uri(&self, key: &str) -> String {
+        self.inner.uri(key)
+    }
+
+    async fn put_if_absent(&self, key: &str, content: Bytes) -> Result<Put, FileError> {
+        dawdle(&self.chance).await;
+        let put = self.inner.put_if_absent(key, content).await;
+        dawdle(&self.chance).await;
+        put
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, FileError> {
+        dawdle(&self.chance).await;
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, FileError> {
+        self.inner.list(prefix).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), FileError> {
+        self.inner.delete(key).await
+    }
+}
