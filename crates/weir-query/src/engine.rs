@@ -3,7 +3,7 @@
 
 use crate::{
     answer::{QueryException, QueryRequest, QueryResponse, QueryStats, ResultColumn},
-    dialect::{self, Profile, Rewritten, Tables as _},
+    dialect::{self, Profile, Rewritten},
     error::{Code, EngineError, Stage, exception},
     explain, functions,
     options::Settings,

@@ -118,7 +118,10 @@ pub async fn run(subject: &dyn Subject) {
     // Beyond the end is out of range, and a partition that is not there is missing.
     let beyond = NextOffset::new(marks.high.number() + 5);
     let error = error_of(&source, 0, beyond).await;
-    assert!(matches!(error, StreamError::OutOfRange { asked, held, .. } if asked == beyond && held == marks), "{error:?}");
+    assert!(
+        matches!(error, StreamError::OutOfRange { asked, held, .. } if asked == beyond && held == marks),
+        "{error:?}"
+    );
     let error = error_of(&source, 9, NextOffset::ZERO).await;
     assert!(matches!(error, StreamError::PartitionMissing { partition: 9, .. }), "{error:?}");
     let error = source.watermarks(9).await;

@@ -52,10 +52,10 @@ impl Streams {
     pub async fn ensure_topic(&self, spec: &StreamSpec) -> Result<bool, StreamError> {
         let partitions = spec.settings.get("partitions").and_then(|count| count.parse().ok()).unwrap_or(1);
         match &*spec.stream_type {
-            "local" => self.local.create_topic(&spec.topic, partitions).map_err(|error| StreamError::Full {
-                topic: spec.topic.to_string(),
-                reason: error.to_string(),
-            }),
+            "local" => self
+                .local
+                .create_topic(&spec.topic, partitions)
+                .map_err(|error| StreamError::Full { topic: spec.topic.to_string(), reason: error.to_string() }),
             "memory" => {
                 self.memory.create(&spec.topic, partitions);
                 Ok(false)

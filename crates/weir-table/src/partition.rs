@@ -188,12 +188,12 @@ impl PartitionView {
 mod tests {
     use super::*;
     use weir_segment::{ConsumingSegment, ConsumingSpec};
-    use weir_types::{Schema, TopicName};
+    use weir_types::{Schema, SchemaVersion, TopicName};
 
     fn loaded(name: &str) -> LoadedSegment {
         let spec = ConsumingSpec {
             name: name.into(),
-            schema: Arc::new(Schema::default()),
+            schema: Arc::new(Schema::new("t", SchemaVersion(0), vec![])),
             no_dictionary: Default::default(),
             keep_offsets: false,
             created_ms: 0,

@@ -3,7 +3,6 @@
 
 mod aggregates;
 mod build;
-mod columns;
 mod literal;
 mod lower;
 mod names;

@@ -27,8 +27,6 @@ pub(crate) enum Gives {
     Many(DataType),
     /// What the argument at this position is.
     Same(usize),
-    /// An element of the array argument at this position.
-    Element(usize),
 }
 
 /// A scalar function.
@@ -162,11 +160,6 @@ impl Udf {
             Gives::Many(data_type) => Ok(pinot_field(self.name(), data_type, false, true)),
             Gives::Same(at) => match args.get(at) {
                 Some(field) => Ok(field.as_ref().clone().with_name(self.name()).with_nullable(true)),
-                None => missing(),
-            },
-            Gives::Element(at) => match args.get(at).map(|field| field.data_type()) {
-                Some(ArrowType::List(item)) => Ok(Field::new(self.name(), item.data_type().clone(), true)),
-                Some(other) => plan_err!("function {} takes a multi-value column, not {other}", self.name()),
                 None => missing(),
             },
         }

@@ -5,7 +5,7 @@ use super::{
     fun::{Args, Fun, Gives},
 };
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Float64Builder, Int64Array, Int64Builder, ListBuilder, StringViewArray,
+    BooleanArray, Float64Array, Float64Builder, Int64Array, Int64Builder, ListBuilder, StringViewArray,
     StringViewBuilder,
 };
 use datafusion::common::{Result, exec_datafusion_err};
@@ -57,7 +57,8 @@ pub(super) const FUNS: [Fun; 9] = [
         Ok(shared(lists.finish()))
     }),
     Fun::new("w_json_exists", (2, 2), Gives::One(DataType::Boolean), |args| {
-        let exists = Found::new(args)?.rows().map(|row| Ok(Some(!row?.is_empty())));
+        let found = Found::new(args)?;
+        let exists = found.rows().map(|row| Ok(Some(!row?.is_empty())));
         Ok(shared(exists.collect::<Result<BooleanArray>>()?))
     }),
     Fun::new("w_json_format", (1, 1), Gives::One(DataType::String), |args| {

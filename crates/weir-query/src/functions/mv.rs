@@ -7,7 +7,7 @@ use super::{
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, Float64Array, Int32Array, ListArray},
     buffer::OffsetBuffer,
-    compute::{filter, kernels::cmp, like},
+    compute::{filter, kernels::cmp},
     datatypes::DataType as ArrowType,
 };
 use datafusion::common::{Result, ScalarValue};
@@ -89,7 +89,7 @@ pub(super) const FUNS: [Fun; 18] = [
     MvTest::fun("w_mv_like", (2, 2), |args| {
         any(args, |values, args| {
             let pattern = arrow::array::StringViewArray::new_scalar(args.constant_text(1, "the pattern")?);
-            Ok(like::ilike(&convert::texts(values)?, &pattern)?)
+            Ok(arrow::compute::kernels::comparison::ilike(&convert::texts(values)?, &pattern)?)
         })
     }),
     MvTest::fun("w_mv_regexp_like", (2, 3), |args| {

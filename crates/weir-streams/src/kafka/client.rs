@@ -73,7 +73,6 @@ pub(super) fn connect(config: &ClientConfig, topic: &str) -> Result<Client, Stre
 pub(super) fn trouble(client: &Client, topic: &str) -> Option<StreamError> {
     // Nothing is fetched through this queue: partitions have their own.
     if let Some(Err(error)) = client.poll(Duration::ZERO) {
-        eprintln!("POLL {error:?}");
         tracing::debug!(%error, "kafka client");
     }
     let trouble = client.context().trouble.lock();
@@ -134,6 +133,20 @@ pub(super) fn of_code(topic: &str, partition: u32, code: RDKafkaErrorCode) -> St
         RDKafkaErrorCode::UnknownPartition => StreamError::PartitionMissing { topic: topic.into(), partition },
         code => said(topic, code, &code.to_string()),
     }
+}
+
+/// The topic's partitions, ascending, asked of the broker; waits for the answer.
+pub(super) fn partitions(client: &Client, topic: &str, timeout: Duration) -> Result<Vec<u32>, StreamError> {
+    let metadata = client.fetch_metadata(Some(topic), timeout).map_err(|error| failed(client, topic, &error))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let Some(found) = found else { return Err(missing(topic)) };
+    if let Some(code) = found.error() {
+        return Err(of_code(topic, 0, RDKafkaErrorCode::from(code)));
+    }
+    let mut numbers: Vec<u32> =
+        found.partitions().iter().filter_map(|partition| u32::try_from(partition.id()).ok()).collect();
+    numbers.sort_unstable();
+    if numbers.is_empty() { Err(missing(topic)) } else { Ok(numbers) }
 }
 
 pub(super) fn missing(topic: &str) -> StreamError {

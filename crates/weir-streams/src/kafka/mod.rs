@@ -13,7 +13,7 @@ use crate::contract::{PartitionReader, SharedSource, StreamError, StreamSource, 
 use async_trait::async_trait;
 use client::Client;
 use parking_lot::Mutex;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList, consumer::Consumer, error::RDKafkaErrorCode};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList, consumer::Consumer};
 use reader::{KafkaReader, blocking};
 use std::{sync::Arc, time::Duration};
 use weir_types::{NextOffset, StartAt, StreamSpec};
@@ -107,23 +107,7 @@ impl KafkaSource {
 #[async_trait]
 impl StreamSource for KafkaSource {
     async fn partitions(&self) -> Result<Vec<u32>, StreamError> {
-        self.ask(|client, topic| {
-            let metadata =
-                client.fetch_metadata(Some(topic), ASK).map_err(|error| client::failed(client, topic, &error))?;
-            let found = metadata.topics().iter().find(|found| found.name() == topic);
-            let Some(found) = found else { return Err(client::missing(topic)) };
-            if let Some(code) = found.error() {
-                return Err(client::of_code(topic, 0, RDKafkaErrorCode::from(code)));
-            }
-            let mut numbers: Vec<u32> =
-                found.partitions().iter().filter_map(|partition| u32::try_from(partition.id()).ok()).collect();
-            numbers.sort_unstable();
-            if numbers.is_empty() {
-                return Err(client::missing(topic));
-            }
-            Ok(numbers)
-        })
-        .await
+        self.ask(|client, topic| client::partitions(client, topic, ASK)).await
     }
 
     async fn watermarks(&self, partition: u32) -> Result<Watermarks, StreamError> {

@@ -26,11 +26,14 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use weir_types::{NextOffset, OffsetRange};
 
 /// While nothing comes, the client's callbacks (lost connections) are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The client says nothing of a topic that was deleted, and little of a broker that hangs: after so much silence the
+/// broker is asked whether the partition is still there.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Watermarks are asked for this long when an offset is out of range.
 const ASK: Duration = Duration::from_secs(5);
 
@@ -54,8 +57,7 @@ impl Queue {
     fn new(client: Arc<Client>, topic: &CString, partition: i32) -> Option<Self> {
         let notify = Arc::new(Notify::new());
         // SAFETY: the client is alive and `topic` ends with a zero byte.
-        let queue =
-            unsafe { rd_kafka_queue_get_partition(client.client().native_ptr(), topic.as_ptr(), partition) };
+        let queue = unsafe { rd_kafka_queue_get_partition(client.client().native_ptr(), topic.as_ptr(), partition) };
         let queue = NonNull::new(queue)?;
         // SAFETY: the queue is alive; the notify is kept by `Self` until the callback is switched off in `drop`.
         unsafe {
@@ -69,8 +71,7 @@ impl Queue {
     fn drain(&self, most: usize) -> Vec<OwnedMessage> {
         let mut slots = vec![ptr::null_mut(); most];
         // SAFETY: the queue is alive and `slots` has room for `most` pointers.
-        let count =
-            unsafe { rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, slots.as_mut_ptr(), slots.len()) };
+        let count = unsafe { rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, slots.as_mut_ptr(), slots.len()) };
         slots.truncate(usize::try_from(count).unwrap_or(0));
         // SAFETY: each of the first `count` slots is a message that is ours to destroy.
         slots.into_iter().filter_map(|message| unsafe { OwnedMessage::new(message) }).collect()
@@ -100,6 +101,8 @@ pub(super) struct KafkaReader {
     end: Option<NextOffset>,
     /// An error that came behind messages of the last batch.
     pending: Option<(rd_kafka_resp_err_t, String)>,
+    /// When the partition was last known to be there.
+    heard: Instant,
 }
 
 impl KafkaReader {
@@ -131,6 +134,7 @@ impl KafkaReader {
             read_committed,
             end: None,
             pending: None,
+            heard: Instant::now(),
         })
     }
 
@@ -178,6 +182,7 @@ impl KafkaReader {
         if drained.is_empty() {
             return Ok(None);
         }
+        self.heard = Instant::now();
         let mut messages = Vec::with_capacity(drained.len());
         let mut end = self.next;
         let number = |offset: i64| u64::try_from(offset).ok().map(NextOffset::new);
@@ -210,6 +215,18 @@ impl KafkaReader {
         Ok(Some(batch))
     }
 
+    /// Asks whether the partition is still there.
+    async fn ask(&mut self) -> Result<(), StreamError> {
+        let (client, topic) = (self.queue.client.clone(), self.topic.clone());
+        let partitions = blocking(move || client::partitions(&client, &topic, ASK)).await?;
+        let partition = u32::try_from(self.partition).unwrap_or(0);
+        if !partitions.contains(&partition) {
+            return Err(StreamError::PartitionMissing { topic: self.topic.clone(), partition });
+        }
+        self.heard = Instant::now();
+        Ok(())
+    }
+
     /// The error that is pending. It stays pending until it was told: the fetch that asks the broker what it holds may
     /// be given up, and the client says each error once.
     async fn pending_error(&mut self) -> StreamError {
@@ -220,7 +237,9 @@ impl KafkaReader {
         let error = if out_of_range {
             let (client, topic, partition) = (self.queue.client.clone(), self.topic.clone(), self.partition);
             match blocking(move || watermarks(&client, &topic, partition, ASK)).await {
-                Ok(held) => StreamError::OutOfRange { topic: self.topic.clone(), partition: number, asked: self.next, held },
+                Ok(held) => {
+                    StreamError::OutOfRange { topic: self.topic.clone(), partition: number, asked: self.next, held }
+                }
                 Err(error) => error,
             }
         } else {
@@ -239,15 +258,14 @@ pub(super) fn watermarks(
     partition: i32,
     timeout: Duration,
 ) -> Result<Watermarks, StreamError> {
-    let (low, high) = client.fetch_watermarks(topic, partition, timeout).map_err(|error| {
-        match error.rdkafka_error_code() {
+    let (low, high) =
+        client.fetch_watermarks(topic, partition, timeout).map_err(|error| match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::UnknownPartition) => StreamError::PartitionMissing {
                 topic: topic.to_owned(),
                 partition: u32::try_from(partition).unwrap_or(0),
             },
             _ => client::failed(client, topic, &error),
-        }
-    })?;
+        })?;
     let offset = |number: i64| NextOffset::new(u64::try_from(number).unwrap_or(0));
     Ok(Watermarks { low: offset(low), high: offset(high) })
 }
@@ -265,7 +283,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 #[async_trait]
 impl PartitionReader for KafkaReader {
     async fn next_batch(&mut self, limit: FetchLimit) -> Result<MessageBatch, StreamError> {
-        let deadline = tokio::time::Instant::now() + self.fetch_timeout;
+        let deadline = Instant::now() + self.fetch_timeout;
         loop {
             if let Some(batch) = self.take(limit).await? {
                 return Ok(batch);
@@ -273,8 +291,11 @@ impl PartitionReader for KafkaReader {
             if let Some(trouble) = client::trouble(&self.queue.client, &self.topic) {
                 return Err(trouble);
             }
-            let now = tokio::time::Instant::now();
+            let now = Instant::now();
             if now >= deadline {
+                if self.heard.elapsed() >= SILENCE {
+                    self.ask().await?;
+                }
                 return Ok(self.batch(vec![], self.next));
             }
             let wait = (deadline - now).min(LOOK_EVERY);

@@ -5,7 +5,7 @@ use rdkafka::ClientConfig;
 use weir_types::StreamSpec;
 
 /// What every consumer is told, before the table's own settings.
-const DEFAULTS: [(&str, &str); 17] = [
+const DEFAULTS: [(&str, &str); 16] = [
     // Partitions are assigned and offsets stand in the catalog: the group is a name and nothing is committed to it.
     ("group.id", "weir"),
     ("client.id", "weir"),
@@ -26,8 +26,6 @@ const DEFAULTS: [(&str, &str); 17] = [
     ("queued.max.messages.kbytes", "32768"),
     ("max.partition.fetch.bytes", "4194304"),
     ("reconnect.backoff.max.ms", "1000"),
-    // A topic that is gone is told after this: it was there when its reader was opened.
-    ("topic.metadata.propagation.max.ms", "5000"),
 ];
 
 /// Settings of the Java client that have no counterpart here and change neither rows nor answers.

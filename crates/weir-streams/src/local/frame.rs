@@ -169,12 +169,7 @@ mod tests {
 
     #[test]
     fn a_frame_reads_as_it_was_written_and_no_other_way() {
-        let head = FrameHead {
-            base: NextOffset::new(7),
-            appended_ms: 5,
-            count: 2,
-            idempotency_key: Some("k".into()),
-        };
+        let head = FrameHead { base: NextOffset::new(7), appended_ms: 5, count: 2, idempotency_key: Some("k".into()) };
         let record = |position, key: Option<&'static [u8]>, value: Option<&'static [u8]>| Record {
             position,
             timestamp_ms: 9,

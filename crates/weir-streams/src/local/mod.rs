@@ -162,9 +162,9 @@ impl LocalLogs {
 
     /// Deletes a topic with its records; false where it is not there.
     pub fn delete_topic(&self, name: &TopicName) -> io::Result<bool> {
-        let there = self.topics.write().remove(name).is_some();
-        self.disk.remove_dir_all(&self.dir.join(name.as_str()))?;
-        Ok(there)
+        let mut topics = self.topics.write();
+        Topic::remove(&self.disk, &self.dir.join(name.as_str()))?;
+        Ok(topics.remove(name).is_some())
     }
 
     /// Topics and how many partitions each has.

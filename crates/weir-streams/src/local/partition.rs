@@ -128,25 +128,22 @@ impl Partition {
         self.end.subscribe()
     }
 
-    /// Appends frames without making them durable or visible; on an error the file is as it was.
-    pub(super) fn append(&self, additions: &[Addition], roll_at: u64) -> io::Result<u64> {
+    /// Appends frames without making them durable or visible; on an error nothing of them is left, or it is taken back
+    /// before anything else is appended.
+    pub(super) fn append(&self, additions: &[Addition], roll_at: u64) -> io::Result<()> {
         let mut inner = self.inner.lock();
+        inner.take_back()?;
         let full = inner.files.last().is_some_and(|file| file.byte_count >= roll_at);
         if full {
             self.roll(&mut inner)?;
         }
-        let before = inner.open.byte_count();
         let bytes: Vec<u8> = additions.iter().flat_map(|addition| &addition.bytes).copied().collect();
-        if let Err(error) = inner.open.append(&bytes) {
-            inner.open.truncate(before)?;
-            return Err(error);
-        }
-        Ok(before)
+        inner.open.append(&bytes)
     }
 
-    /// Takes back what was appended behind `byte_count`.
-    pub(super) fn take_back(&self, byte_count: u64) -> io::Result<()> {
-        self.inner.lock().open.truncate(byte_count)
+    /// Takes back what was appended and not published.
+    pub(super) fn take_back(&self) -> io::Result<()> {
+        self.inner.lock().take_back()
     }
 
     /// Makes what was appended durable.
@@ -193,10 +190,12 @@ impl Partition {
                 break;
             }
             self.disk.remove_file(&file.path)?;
+            // One after the other, so that a crash leaves no gap.
+            self.disk.sync_dir(&self.dir)?;
             total -= file.byte_count;
             inner.files.remove(0);
         }
-        self.disk.sync_dir(&self.dir)
+        Ok(())
     }
 
     /// Where the frame that holds `offset`, or one shortly before it, lies.
@@ -217,8 +216,9 @@ impl Partition {
             let mark = file.landmarks.iter().take_while(|mark| mark.timestamp_ms < from_ms).last();
             mark.map_or(file.base, |mark| mark.base)
         };
+        let mut place = None;
         while start < self.end() {
-            let Some((head, records, _)) = self.read(start, None)? else { break };
+            let Some((head, records, behind)) = self.read(start, place.take())? else { break };
             for (at, record) in (0..).zip(&records) {
                 let offset = NextOffset::new(head.base.number() + at);
                 if offset >= start && record.timestamp_ms >= from_ms {
@@ -226,6 +226,7 @@ impl Partition {
                 }
             }
             start = head.end();
+            place = Some(behind);
         }
         Ok(self.end())
     }
@@ -244,9 +245,13 @@ impl Partition {
             },
         };
         loop {
-            let head = self.disk.read_at(&place.path, place.position, HEAD_BYTES)?;
+            let head = match self.disk.read_at(&place.path, place.position, HEAD_BYTES) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => vec![],
+                head => head?,
+            };
             if head.is_empty() {
-                // The end of a file that was rolled: the next one begins with this offset.
+                // The end of a file that was rolled, and that retention may have deleted since: the next one begins with
+                // this offset.
                 match self.place(offset) {
                     Some(next) if next.path != place.path => place = next,
                     _ => return Ok(None),
@@ -267,6 +272,18 @@ impl Partition {
 
     pub(super) fn topic(&self) -> &str {
         &self.topic
+    }
+}
+
+impl Inner {
+    /// Cuts off what stands behind the last published frame, durably: it was answered with an error.
+    fn take_back(&mut self) -> io::Result<()> {
+        let published = self.files.last().map_or(0, |file| file.byte_count);
+        if self.open.byte_count() > published {
+            self.open.truncate(published)?;
+            self.open.sync()?;
+        }
+        Ok(())
     }
 }
 

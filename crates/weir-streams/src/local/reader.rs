@@ -131,10 +131,8 @@ impl LocalReader {
         let held = marks(&self.partition);
         // A topic that was deleted, or made anew under the same name, is not the one that was opened.
         let now = self.logs.topic(&self.topic)?.partition(self.number);
-        let now = now.ok_or_else(|| StreamError::PartitionMissing {
-            topic: self.topic.to_string(),
-            partition: self.number,
-        })?;
+        let now =
+            now.ok_or_else(|| StreamError::PartitionMissing { topic: self.topic.to_string(), partition: self.number })?;
         let held = if Arc::ptr_eq(&now, &self.partition) { held } else { marks(&now) };
         if self.next < held.low || self.next > held.high {
             let (topic, partition) = (self.topic.to_string(), self.number);

@@ -1,8 +1,18 @@
 //! The local log against the suite of all streams, crashes, full disks and damage.
 
+mod power;
+
 use super::*;
-use crate::conformance::{self, Sent, Subject};
-use weir_base::{MemDisk, RealDisk, SystemClock};
+use crate::{
+    conformance::{self, Sent, Subject},
+    contract::FetchLimit,
+};
+use power::Failing;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+};
+use weir_base::{Chance, Clock, Disk, MemDisk, RealDisk, SystemClock};
 
 const TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -56,4 +66,264 @@ async fn it_is_a_stream_on_a_real_disk() {
 async fn it_is_a_stream_in_memory() {
     conforms(Path::new("log"), MemDisk::new(None), 64 << 20).await;
     conforms(Path::new("log"), MemDisk::new(None), 300).await;
+}
+
+const LIMIT: FetchLimit = FetchLimit { max_messages: 64, max_bytes: 1 << 20 };
+const DIR: &str = "log";
+
+/// A clock that is set by hand.
+struct SetClock(AtomicI64);
+
+impl Clock for SetClock {
+    fn wall_ms(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, duration: Duration) -> futures::future::BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+fn record(partition: u32, value: String) -> ProduceRecord {
+    ProduceRecord {
+        partition: Some(partition),
+        key: None,
+        value: Some(value.into()),
+        headers: vec![],
+        timestamp_ms: None,
+    }
+}
+
+fn open_small(disk: SharedDisk) -> io::Result<Arc<LocalLogs>> {
+    let options = LocalLogOptions { file_bytes: 400, ..LocalLogOptions::default() };
+    LocalLogs::open(Path::new(DIR), disk, SystemClock::shared(), options)
+}
+
+/// All values of a partition from its low end on, by offset.
+async fn content(logs: &Arc<LocalLogs>, partition: u32) -> Vec<(NextOffset, String)> {
+    let source = logs.source(topic("t"), TIMEOUT);
+    let marks = source.watermarks(partition).await.expect("watermarks");
+    let mut reader = source.open(partition, marks.low).await.expect("it opens");
+    let mut found = vec![];
+    let mut next = marks.low;
+    while next < marks.high {
+        let batch = reader.next_batch(LIMIT).await.expect("a batch comes");
+        for at in 0..batch.messages.len() {
+            let value = batch.messages.value(at).expect("all have values");
+            found.push((batch.messages.offset(at), String::from_utf8_lossy(value).into_owned()));
+        }
+        assert!(batch.range.end() > next, "it goes on");
+        next = batch.range.end();
+    }
+    found
+}
+
+/// A request as it was made, and its answer.
+#[derive(Clone)]
+struct Asked {
+    key: Option<String>,
+    records: Vec<ProduceRecord>,
+    placed: Option<Vec<ProducedAt>>,
+}
+
+impl Asked {
+    fn new(number: usize, chance: &mut Chance) -> Self {
+        let key = chance.hit(0.6).then(|| format!("key-{number}"));
+        let make =
+            |at| record(u32::from(chance.hit(0.5)), format!("{number}-{at}-{}", "x".repeat(chance.below(60) as usize)));
+        let records = (0..6).take(1 + number % 6).map(make).collect();
+        Self { key, records, placed: None }
+    }
+
+    async fn ask(&mut self, logs: &LocalLogs) {
+        let placed = logs.produce(&topic("t"), self.records.clone(), self.key.as_deref()).await.ok();
+        if let (Some(before), Some(now)) = (&self.placed, &placed) {
+            assert_eq!(before, now, "a repeated request is answered as at first");
+        }
+        self.placed = placed.or(self.placed.take());
+    }
+}
+
+/// Whatever was acknowledged is there, once, where it was said to be; nothing is there that nobody sent.
+async fn check(logs: &Arc<LocalLogs>, asked: &[Asked], seed: u64) {
+    let mut found = HashMap::new();
+    for partition in [0, 1] {
+        for (expected, (offset, value)) in content(logs, partition).await.into_iter().enumerate() {
+            assert_eq!(offset, NextOffset::new(expected as u64), "seed {seed}: offsets are dense");
+            let twice = found.insert(value, ProducedAt { partition, offset });
+            assert!(twice.is_none(), "seed {seed}: a record is there twice");
+        }
+    }
+    for request in asked {
+        for (at, record) in request.records.iter().enumerate() {
+            let value = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
+            let place = found.remove(&value);
+            if let Some(placed) = &request.placed {
+                assert_eq!(place, Some(placed[at]), "seed {seed}: an acknowledged record is where it was said to be");
+            }
+        }
+    }
+    assert!(found.is_empty(), "seed {seed}: {found:?} was sent by nobody");
+}
+
+async fn crash_again_and_again(seed: u64) {
+    let mut chance = Chance::seeded(seed);
+    let disk = MemDisk::new(None);
+    let mut asked: Vec<Asked> = vec![];
+    open_small(disk.clone()).and_then(|logs| logs.create_topic(&topic("t"), 2)).expect("it is made");
+    for _ in 0..6 {
+        // Opening may be cut short as well.
+        let left = Arc::new(AtomicU64::new(chance.below(60)));
+        if let Ok(logs) = open_small(Arc::new(Failing { disk: disk.clone(), left })) {
+            for _ in 0..12 {
+                let mut group: Vec<Asked> =
+                    (0..1 + chance.below(3) as usize).map(|n| Asked::new(asked.len() + n, &mut chance)).collect();
+                futures::future::join_all(group.iter_mut().map(|request| request.ask(&logs))).await;
+                asked.append(&mut group);
+            }
+        }
+        disk.crash(&mut chance);
+        let logs = open_small(disk.clone()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        check(&logs, &asked, seed).await;
+        // Repeating every request with a key adds what was not acknowledged, and nothing else.
+        for request in asked.iter_mut().filter(|request| request.key.is_some()) {
+            request.ask(&logs).await;
+            assert!(request.placed.is_some());
+        }
+        check(&logs, &asked, seed).await;
+        disk.crash(&mut chance);
+    }
+    assert!(asked.iter().any(|request| request.placed.is_some()), "seed {seed}: something was acknowledged");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_crashes_and_repeating_adds_nothing() {
+    for seed in 0..60 {
+        crash_again_and_again(seed).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_nothing_of_a_request_and_the_next_fits_when_there_is_room() {
+    let disk = MemDisk::new(None);
+    let logs = open_small(disk.clone()).expect("it opens");
+    logs.create_topic(&topic("t"), 2).expect("it is made");
+    let small = || record(0, "small".into());
+    logs.produce(&topic("t"), vec![small()], None).await.expect("there is room");
+    disk.set_capacity(Some(disk.used_bytes() + 200));
+    // The first partition's share fits, the second's does not.
+    let both = vec![small(), record(1, "y".repeat(500))];
+    for _ in 0..3 {
+        let error = logs.produce(&topic("t"), both.clone(), Some("both")).await.expect_err("there is no room");
+        assert!(matches!(error, ProduceError::Disk { full: true, .. }), "{error}");
+        assert_eq!((content(&logs, 0).await.len(), content(&logs, 1).await.len()), (1, 0));
+    }
+    logs.produce(&topic("t"), vec![small()], None).await.expect("a small one still fits");
+    disk.set_capacity(None);
+    let placed = logs.produce(&topic("t"), both.clone(), Some("both")).await.expect("there is room again");
+    assert_eq!(placed[0], ProducedAt { partition: 0, offset: NextOffset::new(2) });
+    assert_eq!(placed[1], ProducedAt { partition: 1, offset: NextOffset::ZERO });
+    drop(logs);
+    let logs = open_small(disk).expect("it opens again");
+    assert_eq!((content(&logs, 0).await.len(), content(&logs, 1).await.len()), (3, 1));
+    assert_eq!(logs.produce(&topic("t"), both, Some("both")).await.expect("it is known"), placed);
+}
+
+#[tokio::test]
+async fn damage_in_a_closed_file_is_named_with_its_place() {
+    let disk = MemDisk::new(None);
+    let logs = open_small(disk.clone()).expect("it opens");
+    logs.create_topic(&topic("t"), 1).expect("it is made");
+    for n in 0..30 {
+        logs.produce(&topic("t"), vec![record(0, format!("value {n}"))], None).await.expect("it is appended");
+    }
+    let first = Path::new(DIR).join("t/0/00000000000000000000.log");
+    let mut bytes = disk.read(&first).expect("the first file is there");
+    let frame = bytes.len() / 2;
+    bytes[frame] ^= 1;
+    disk.write_whole(&first, &bytes).expect("it is written");
+    // Who reads it is told,
+    let source = logs.source(topic("t"), TIMEOUT);
+    let mut reader = source.open(0, NextOffset::ZERO).await.expect("it opens");
+    let error = loop {
+        if let Err(error) = reader.next_batch(FetchLimit { max_messages: 1, ..LIMIT }).await {
+            break error;
+        }
+    };
+    assert!(matches!(&error, StreamError::Corrupt { reason, .. } if reason.contains("0000.log at byte ")), "{error}");
+    // and who opens it.
+    let error = open_small(disk.clone()).err().expect("it does not open").to_string();
+    assert!(error.contains("0000.log at byte "), "{error}");
+    // A file that is missing in between is found too.
+    bytes[frame] ^= 1;
+    disk.write_whole(&first, &bytes).expect("it is written");
+    let files = disk.list(&Path::new(DIR).join("t/0")).expect("it is listed");
+    assert!(files.len() > 3);
+    disk.remove_file(&Path::new(DIR).join("t/0").join(&files[1].name)).expect("it is removed");
+    let error = open_small(disk).err().expect("it does not open").to_string();
+    assert!(error.contains(&files[2].name) && error.contains("was expected"), "{error}");
+}
+
+#[tokio::test]
+async fn retention_deletes_old_files_that_nobody_holds() {
+    let disk = MemDisk::new(None);
+    let clock = Arc::new(SetClock(AtomicI64::new(0)));
+    let options = LocalLogOptions {
+        file_bytes: 200,
+        retention: Duration::from_millis(1000),
+        retain_every: Duration::ZERO,
+        ..LocalLogOptions::default()
+    };
+    let open = || LocalLogs::open(Path::new(DIR), disk.clone(), clock.clone(), options.clone());
+    let logs = open().expect("it opens");
+    logs.create_topic(&topic("t"), 1).expect("it is made");
+    let source = logs.source(topic("t"), TIMEOUT);
+    source.hold("table", 0, NextOffset::new(10));
+    let mut reader = source.open(0, NextOffset::ZERO).await.expect("it opens");
+    let mut one_by_one = source.open(0, NextOffset::ZERO).await.expect("it opens");
+    let one = FetchLimit { max_messages: 1, ..LIMIT };
+    for n in 0..40 {
+        logs.produce(&topic("t"), vec![record(0, n.to_string())], None).await.expect("it is appended");
+        // One who keeps up is never cut off, though files are deleted right behind it.
+        assert_eq!(one_by_one.next_batch(one).await.expect("it goes on").messages.len(), 1);
+        clock.0.fetch_add(400, Ordering::Relaxed);
+    }
+    let low = source.watermarks(0).await.expect("watermarks").low;
+    assert!(low > NextOffset::ZERO && low <= NextOffset::new(10), "{low}: what is held is kept");
+    assert!(matches!(reader.next_batch(LIMIT).await, Err(StreamError::OutOfRange { held, .. }) if held.low == low));
+    source.hold("table", 0, NextOffset::new(40));
+    logs.produce(&topic("t"), vec![record(0, "last".into())], None).await.expect("it is appended");
+    let low = source.watermarks(0).await.expect("watermarks").low;
+    assert!(low > NextOffset::new(30), "{low}: what nobody holds is deleted");
+    let kept = content(&logs, 0).await;
+    disk.crash(&mut Chance::seeded(1));
+    assert_eq!(content(&open().expect("it opens again"), 0).await, kept);
+}
+
+#[tokio::test]
+async fn a_deleted_topic_is_gone_and_one_made_anew_is_empty() {
+    for seed in 0..20 {
+        let disk = MemDisk::new(None);
+        let logs = open_small(disk.clone()).expect("it opens");
+        logs.create_topic(&topic("t"), 2).expect("it is made");
+        for n in 0..20 {
+            logs.produce(&topic("t"), vec![record(n % 2, n.to_string())], None).await.expect("it is appended");
+        }
+        let source = logs.source(topic("t"), TIMEOUT);
+        let mut reader = source.open(0, NextOffset::new(10)).await.expect("it opens");
+        assert!(logs.delete_topic(&topic("t")).expect("it is deleted"));
+        assert!(!logs.delete_topic(&topic("t")).expect("it is gone"));
+        assert!(matches!(reader.next_batch(LIMIT).await, Err(StreamError::TopicMissing { .. })));
+        let error = logs.produce(&topic("t"), vec![record(0, "lost".into())], None).await;
+        assert!(matches!(error, Err(ProduceError::NoTopic(_))));
+        disk.crash(&mut Chance::seeded(seed));
+        let logs = open_small(disk).expect("it opens again");
+        assert_eq!(logs.topics(), []);
+        assert!(logs.create_topic(&topic("t"), 2).expect("it is made anew"));
+        assert_eq!((content(&logs, 0).await.len(), content(&logs, 1).await.len()), (0, 0));
+    }
 }

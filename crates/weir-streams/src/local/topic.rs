@@ -57,6 +57,8 @@ impl Topic {
         clock: SharedClock,
         options: LocalLogOptions,
     ) -> io::Result<Arc<Self>> {
+        // What a deletion that was cut short has left must not come back.
+        disk.remove_dir_all(&dir)?;
         disk.create_dir_all(&dir)?;
         write_meta(&disk, &dir, partitions)?;
         let topic = Self::open(name, dir, disk, clock, options)?;
@@ -72,16 +74,18 @@ impl Topic {
         options: LocalLogOptions,
     ) -> io::Result<Option<Arc<Self>>> {
         let Some(count) = read_meta(&disk, &dir)? else { return Ok(None) };
-        let mut remembered = Remembered::default();
+        let mut remembered = vec![];
         let mut partitions = vec![];
         for number in 0..count {
+            let mut of_partition = Remembered::loading();
             let mut seen = |head: &FrameHead, records: &[Record]| {
                 if let Some(key) = &head.idempotency_key {
-                    remembered.add(key, head.appended_ms, placed(number, head, records));
+                    of_partition.add(key, head.appended_ms, placed(number, head, records));
                 }
             };
             let folder = dir.join(number.to_string());
             partitions.push(Arc::new(Partition::open(disk.clone(), folder, name.as_str(), &mut seen)?));
+            remembered.push(of_partition);
         }
         Ok(Some(Arc::new(Self {
             name: name.clone(),
@@ -90,7 +94,7 @@ impl Topic {
             clock,
             options,
             partitions: RwLock::new(partitions),
-            remembered: Mutex::new(remembered),
+            remembered: Mutex::new(Remembered::merge(remembered)),
             pending: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             next_in_turn: AtomicU64::new(0),
@@ -104,6 +108,15 @@ impl Topic {
 
     pub(super) fn partition(&self, number: u32) -> Option<Arc<Partition>> {
         self.partitions.read().get(number as usize).cloned()
+    }
+
+    /// Removes the topic in `dir` from the disk. Its description goes first: what a crash leaves is no topic.
+    pub(super) fn remove(disk: &SharedDisk, dir: &std::path::Path) -> io::Result<()> {
+        if disk.byte_count(&dir.join(META))?.is_some() {
+            disk.remove_file(&dir.join(META))?;
+            disk.sync_dir(dir)?;
+        }
+        disk.remove_dir_all(dir)
     }
 
     /// Adds partitions until there are `count`.
@@ -255,25 +268,19 @@ impl Topic {
 
     /// Appends to every touched partition, then syncs, then shows; on an error all of it is taken back.
     fn write(&self, partitions: &[Arc<Partition>], additions: &BTreeMap<u32, Vec<Addition>>) -> io::Result<()> {
-        let mut appended: Vec<(&Arc<Partition>, u64)> = vec![];
-        let written = (|| {
-            for (number, of) in additions {
-                let partition = &partitions[*number as usize];
-                appended.push((partition, partition.append(of, self.options.file_bytes)?));
-            }
-            appended.iter().try_for_each(|(partition, _)| partition.sync())
-        })();
+        let touched = || additions.iter().map(|(number, of)| (&partitions[*number as usize], of));
+        let written = touched()
+            .try_for_each(|(partition, of)| partition.append(of, self.options.file_bytes))
+            .and_then(|()| touched().try_for_each(|(partition, _)| partition.sync()));
         if let Err(error) = written {
-            for (partition, before) in appended {
-                if let Err(stuck) = partition.take_back(before) {
-                    tracing::error!(topic = %self.name, error = %stuck, "an append could not be taken back");
+            for (partition, _) in touched() {
+                if let Err(stuck) = partition.take_back() {
+                    tracing::error!(topic = %self.name, error = %stuck, "an append is taken back with the next one");
                 }
             }
             return Err(error);
         }
-        for (number, of) in additions {
-            partitions[*number as usize].publish(of);
-        }
+        touched().for_each(|(partition, of)| partition.publish(of));
         Ok(())
     }
 
@@ -350,7 +357,9 @@ mod tests {
 
     #[test]
     fn keys_hash_as_in_kafka() {
-        for (key, hash) in [("21", -973_932_308_i32), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)] {
+        for (key, hash) in
+            [("21", -973_932_308_i32), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)]
+        {
             assert_eq!(murmur2(&Bytes::from(key)) as i32, hash, "{key}");
         }
     }

@@ -1,0 +1,285 @@
+//! Literals adapt to the column that they are compared with: `'5'` is a number beside a number, 5 is text beside text,
+//! a fraction beside whole numbers is rounded to the same rows, what cannot be is true or false for all rows.
+
+use super::{
+    Outcome,
+    build::{binary, boolean, call, column, double, long, text},
+    invalid,
+};
+use crate::functions::{hex, timestamp_of};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
+use weir_types::DataType;
+
+/// A literal of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Literal {
+    Number(String),
+    Text(String),
+    Boolean(bool),
+}
+
+/// Reads a literal; a sign belongs to it.
+pub(super) fn literal_of(expr: &Expr) -> Option<Literal> {
+    match expr {
+        Expr::Nested(inner) => literal_of(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match literal_of(expr)? {
+            Literal::Number(text) => Some(Literal::Number(match text.strip_prefix('-') {
+                Some(positive) => positive.to_owned(),
+                None => format!("-{text}"),
+            })),
+            _ => None,
+        },
+        Expr::Value(value) => match &value.value {
+            Value::Number(text, _) => Some(Literal::Number(text.clone())),
+            Value::SingleQuotedString(text) => Some(Literal::Text(text.clone())),
+            Value::Boolean(truth) => Some(Literal::Boolean(*truth)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl Literal {
+    /// Its text.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Number(text) | Self::Text(text) => text.clone(),
+            Self::Boolean(truth) => truth.to_string(),
+        }
+    }
+
+    /// The number that it is or spells.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(text) | Self::Text(text) => {
+                let text = text.trim();
+                // Rust reads names that Java does not write.
+                let word = text.trim_start_matches(['-', '+']);
+                let named = word.starts_with(|letter: char| letter.is_ascii_alphabetic());
+                if named && !["Infinity", "NaN"].contains(&word) { None } else { text.parse().ok() }
+            }
+            Self::Boolean(truth) => Some(f64::from(u8::from(*truth))),
+        }
+    }
+
+    fn whole(&self) -> Option<i64> {
+        match self {
+            Self::Number(text) | Self::Text(text) => text.trim().parse().ok(),
+            Self::Boolean(truth) => Some(i64::from(*truth)),
+        }
+    }
+
+    fn truth(&self) -> Option<bool> {
+        match self {
+            Self::Boolean(truth) => Some(*truth),
+            Self::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            Self::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            other => other.number().map(|number| number != 0.0),
+        }
+    }
+}
+
+/// Where a literal lies among the values of a type.
+enum Fit {
+    /// It is one of them.
+    Is(Expr),
+    /// It lies between two whole numbers: this one and the next.
+    After(i64),
+    /// It is less than all of them.
+    Below,
+    /// It is greater than all of them.
+    Above,
+}
+
+fn fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit> {
+    let wrong = |expected: &str| {
+        invalid(format!("{what} is {data_type}, it cannot be compared with '{}': {expected}", literal.text()))
+    };
+    Ok(Fit::Is(match data_type {
+        DataType::Int | DataType::Long => return whole_fit(literal, data_type, what),
+        DataType::Float => match literal.number() {
+            Some(number) => call("w_float", vec![double(number)]),
+            None => return wrong("a number can"),
+        },
+        DataType::Double | DataType::BigDecimal => match literal.number() {
+            Some(number) => double(number),
+            None => return wrong("a number can"),
+        },
+        DataType::Boolean => match literal.truth() {
+            Some(truth) => boolean(truth),
+            None => return wrong("true or false can"),
+        },
+        DataType::Timestamp => {
+            let ms = timestamp_of(&literal.text()).or_else(|| literal.number().map(|number| number as i64));
+            match ms {
+                Some(ms) => call("w_timestamp", vec![long(ms)]),
+                None => return wrong("milliseconds, 'yyyy-MM-dd HH:mm:ss' or ISO 8601 can"),
+            }
+        }
+        DataType::String | DataType::Json | DataType::Map => text(&literal.text()),
+        DataType::Bytes | DataType::Uuid => {
+            let digits = literal.text().replace('-', "");
+            match hex(&digits) {
+                Some(_) => call("w_bytes", vec![text(&digits)]),
+                None => return wrong("hex digits can"),
+            }
+        }
+    }))
+}
+
+fn whole_fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit> {
+    let (least, most) = match data_type {
+        DataType::Int => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        _ => (i64::MIN, i64::MAX),
+    };
+    if let Some(whole) = literal.whole() {
+        return Ok(if whole < least {
+            Fit::Below
+        } else if whole > most {
+            Fit::Above
+        } else {
+            Fit::Is(long(whole))
+        });
+    }
+    let Some(number) = literal.number().filter(|number| !number.is_nan()) else {
+        let text = literal.text();
+        return invalid(format!("{what} is {data_type}, it cannot be compared with '{text}': a number can"));
+    };
+    let floor = number.floor();
+    Ok(if floor < least as f64 {
+        Fit::Below
+    } else if floor >= most as f64 && floor > 0.0 {
+        Fit::Above
+    } else if floor == number {
+        Fit::Is(long(floor as i64))
+    } else {
+        Fit::After(floor as i64)
+    })
+}
+
+/// A literal as a value of a type; `None` where the type has no such value.
+pub(super) fn typed(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Option<Expr>> {
+    Ok(match fit(literal, data_type, what)? {
+        Fit::Is(expr) => Some(expr),
+        Fit::After(_) | Fit::Below | Fit::Above => None,
+    })
+}
+
+/// The bounds of BETWEEN as values of a type: the least not below, or the greatest not above; `None` where no value is
+/// inside.
+pub(super) fn typed_bound(literal: &Literal, data_type: DataType, upper: bool, what: &str) -> Outcome<Option<Expr>> {
+    let most = if data_type == DataType::Int { i64::from(i32::MAX) } else { i64::MAX };
+    let least = if data_type == DataType::Int { i64::from(i32::MIN) } else { i64::MIN };
+    Ok(match (fit(literal, data_type, what)?, upper) {
+        (Fit::Is(expr), _) => Some(expr),
+        (Fit::After(floor), true) => Some(long(floor)),
+        (Fit::After(floor), false) => Some(long(floor + 1)),
+        (Fit::Below, false) => Some(long(least)),
+        (Fit::Above, true) => Some(long(most)),
+        (Fit::Below, true) | (Fit::Above, false) => None,
+    })
+}
+
+/// `value op literal`, for a value of a known type.
+pub(super) fn compare(value: Expr, data_type: DataType, op: &BinaryOperator, literal: &Literal) -> Outcome<Expr> {
+    let what = format!("'{value}'");
+    // True for the rows that are not null: a comparison of a null is neither true nor false.
+    let known = |value: Expr, truth: bool| {
+        let is_known = Expr::IsNotNull(Box::new(value));
+        if truth { is_known } else { binary(is_known.clone(), BinaryOperator::And, boolean(false)) }
+    };
+    let value = if data_type == DataType::BigDecimal { call("w_double", vec![value]) } else { value };
+    Ok(match fit(literal, data_type, &what)? {
+        Fit::Is(expr) => binary(value, op.clone(), expr),
+        Fit::After(floor) => match op {
+            BinaryOperator::Eq => boolean(false),
+            BinaryOperator::NotEq => known(value, true),
+            BinaryOperator::Gt | BinaryOperator::GtEq => binary(value, BinaryOperator::Gt, long(floor)),
+            _ => binary(value, BinaryOperator::LtEq, long(floor)),
+        },
+        Fit::Below => match op {
+            BinaryOperator::NotEq | BinaryOperator::Gt | BinaryOperator::GtEq => known(value, true),
+            _ => boolean(false),
+        },
+        Fit::Above => match op {
+            BinaryOperator::NotEq | BinaryOperator::Lt | BinaryOperator::LtEq => known(value, true),
+            _ => boolean(false),
+        },
+    })
+}
+
+/// The operator with its sides swapped.
+pub(super) fn swapped(op: &BinaryOperator) -> BinaryOperator {
+    match op {
+        BinaryOperator::Lt => BinaryOperator::Gt,
+        BinaryOperator::LtEq => BinaryOperator::GtEq,
+        BinaryOperator::Gt => BinaryOperator::Lt,
+        BinaryOperator::GtEq => BinaryOperator::LtEq,
+        same => same.clone(),
+    }
+}
+
+/// Whether an operator compares.
+pub(super) fn compares(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq
+    )
+}
+
+/// A hidden flag column as an expression.
+pub(super) fn null_flag(qualifier: Option<&str>, name: &str) -> Expr {
+    let flag = format!("{}{name}", crate::provider::NULL_FLAG);
+    match qualifier {
+        None => column(&flag),
+        Some(qualifier) => Expr::CompoundIdentifier(vec![super::build::quoted(qualifier), super::build::quoted(&flag)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(data_type: DataType, op: BinaryOperator, literal: Literal) -> String {
+        compare(column("c"), data_type, &op, &literal).unwrap().to_string()
+    }
+
+    #[test]
+    fn fractions_and_overflows_beside_whole_numbers() {
+        let number = |text: &str| Literal::Number(text.to_owned());
+        for (op, literal, expected) in [
+            (BinaryOperator::Eq, number("5.0"), r#"("c" = 5)"#),
+            (BinaryOperator::Eq, number("5.5"), "false"),
+            (BinaryOperator::GtEq, number("5.5"), r#"("c" > 5)"#),
+            (BinaryOperator::Lt, number("-5.5"), r#"("c" <= (-6))"#),
+            (BinaryOperator::Lt, number("3000000000"), r#""c" IS NOT NULL"#),
+            (BinaryOperator::Gt, number("3000000000"), "false"),
+            (BinaryOperator::Eq, Literal::Text(" 7 ".to_owned()), r#"("c" = 7)"#),
+            (BinaryOperator::Eq, Literal::Boolean(true), r#"("c" = 1)"#),
+        ] {
+            assert_eq!(compared(DataType::Int, op, literal), expected);
+        }
+    }
+
+    #[test]
+    fn each_type_reads_its_literals() {
+        let text = |text: &str| Literal::Text(text.to_owned());
+        for (data_type, literal, expected) in [
+            (DataType::String, Literal::Number("5".to_owned()), r#"("c" = '5')"#),
+            (DataType::Boolean, text("TRUE"), r#"("c" = true)"#),
+            (DataType::Timestamp, text("1970-01-01 00:00:01"), r#"("c" = w_timestamp(1000))"#),
+            (DataType::Double, text("1e3"), r#"("c" = 1000.0)"#),
+            (DataType::BigDecimal, text("1.5"), r#"(w_double("c") = 1.5)"#),
+            (DataType::Bytes, text("0aff"), r#"("c" = w_bytes('0aff'))"#),
+        ] {
+            assert_eq!(compared(data_type, BinaryOperator::Eq, literal), expected);
+        }
+        let error = compare(column("c"), DataType::Long, &BinaryOperator::Eq, &text("abc")).unwrap_err();
+        assert!(error.code == 700 && error.message.contains("'abc'"), "{}", error.message);
+    }
+}

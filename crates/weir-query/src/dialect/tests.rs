@@ -1,0 +1,1 @@
+//! Queries as the dialect rewrites them.
