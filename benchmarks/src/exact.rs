@@ -75,9 +75,8 @@ impl Exact {
         let broken = if self.broken_one_in == 0 { 0 } else { self.events / self.broken_one_in };
         let (events, partitions, one_in) = (self.events, self.partitions, self.broken_one_in);
         let (to, name) = (broker.to_owned(), topic.clone());
-        let filling = std::thread::spawn(move || {
-            fill(&to, &name, partitions, events, one_in).map_err(|error| error.to_string())
-        });
+        let filling =
+            std::thread::spawn(move || fill(&to, &name, partitions, events, one_in).map_err(|error| error.to_string()));
         let expected = Expected::of(self.events);
         let mut chance = SmallRng::seed_from_u64(self.seed);
         let mut node = launch.start()?;
@@ -131,7 +130,9 @@ impl Exact {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("not there in time; last answer {answer:?}, partitions {}", partitions(node)).into());
+                return Err(
+                    format!("not there in time; last answer {answer:?}, partitions {}", partitions(node)).into()
+                );
             }
         }
     }

@@ -138,9 +138,7 @@ impl Freshness {
             }
             let (low, high) = (waiting.iter().map(|w| w.0).min(), waiting.iter().map(|w| w.0).max());
             let (low, high) = (low.unwrap_or(0), high.unwrap_or(0));
-            let sql = format!(
-                "SELECT user_id FROM {TABLE} WHERE user_id BETWEEN {low} AND {high} LIMIT 10000"
-            );
+            let sql = format!("SELECT user_id FROM {TABLE} WHERE user_id BETWEEN {low} AND {high} LIMIT 10000");
             let answer = node.query(&sql)?;
             let now = Instant::now();
             let seen: std::collections::HashSet<u64> =
@@ -214,7 +212,8 @@ fn committed(node: &Node) -> Result<u64, Failure> {
 fn scan(node: &Node, stop: &AtomicBool) -> u64 {
     let mut scans = 0;
     while !stop.load(Ordering::Relaxed) {
-        let sql = format!("SELECT country, COUNT(*), SUM(latency) FROM {TABLE} GROUP BY country ORDER BY 2 DESC LIMIT 10");
+        let sql =
+            format!("SELECT country, COUNT(*), SUM(latency) FROM {TABLE} GROUP BY country ORDER BY 2 DESC LIMIT 10");
         if node.query(&sql).is_err() {
             break;
         }

@@ -57,12 +57,8 @@ fn machine() -> String {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     println!("{}", machine());
-    let launch = node::Launch {
-        binary: arguments.binary,
-        data_dir: arguments.data_dir,
-        port: arguments.port,
-        cores: None,
-    };
+    let launch =
+        node::Launch { binary: arguments.binary, data_dir: arguments.data_dir, port: arguments.port, cores: None };
     if launch.data_dir.exists()
         && let Err(error) = std::fs::remove_dir_all(&launch.data_dir)
     {

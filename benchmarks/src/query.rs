@@ -75,7 +75,8 @@ impl Query {
             }
         }
         node.post(&format!("/tables/{TABLE}/forceCommit"))?;
-        let committing = format!("SELECT COUNT(*) FROM system.segments WHERE \"table\" = '{TABLE}' AND state = 'COMMITTING'");
+        let committing =
+            format!("SELECT COUNT(*) FROM system.segments WHERE \"table\" = '{TABLE}' AND state = 'COMMITTING'");
         while node.query(&committing)?.number(0) > 0.0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(100));
         }

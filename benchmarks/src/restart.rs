@@ -1,10 +1,6 @@
 //! After kill -9 with rows open: time to ready, to a first answer, to a right one.
 
-use crate::{
-    event::table_configs,
-    kafka,
-    node::Launch,
-};
+use crate::{event::table_configs, kafka, node::Launch};
 use std::time::{Duration, Instant};
 
 type Failure = Box<dyn std::error::Error>;

@@ -298,12 +298,8 @@ async fn learn(job: &SealJob, copy: &LocalCopy, byte_count: u64) {
     let SegmentState::Committing { seal, .. } = &job.record.state else { return };
     let record = job.table.record.load_full();
     let store = &job.table.deps.store;
-    let last = LastSegment {
-        rows: u64::from(copy.rows),
-        byte_count,
-        rows_limit: job.record.rows_limit,
-        reason: seal.reason,
-    };
+    let last =
+        LastSegment { rows: u64::from(copy.rows), byte_count, rows_limit: job.record.rows_limit, reason: seal.reason };
     let learnt = async {
         let memory = store.flush_memory(&record, &job.record.partition.topic).await?;
         let memory = flush::learn(&record.spec.flush, &memory, &last);
@@ -331,16 +327,12 @@ pub(crate) async fn release(job: &SealJob) {
 }
 
 /// Where the oldest range of a partition that is not `Done` starts.
-pub(crate) fn oldest_needed(
-    segments: &[SegmentRecord],
-    partition: &weir_types::StreamPartition,
-) -> Option<NextOffset> {
-    let starts = segments.iter().filter(|segment| segment.partition == *partition).filter_map(|segment| {
-        match &segment.state {
+pub(crate) fn oldest_needed(segments: &[SegmentRecord], partition: &weir_types::StreamPartition) -> Option<NextOffset> {
+    let starts =
+        segments.iter().filter(|segment| segment.partition == *partition).filter_map(|segment| match &segment.state {
             SegmentState::Consuming { start } => Some(*start),
             SegmentState::Committing { range, .. } => Some(range.start()),
             SegmentState::Done { .. } => None,
-        }
-    });
+        });
     starts.min()
 }

@@ -60,8 +60,9 @@ impl TableRuntime {
     ) -> Result<Arc<Self>, IngestError> {
         let dir = deps.options.dir.join(format!("{}-{}", record.spec.name, record.uid));
         let quarantine =
-            Quarantine::open(deps.disk.clone(), dir.join("quarantine.log"), QuarantineBounds::default())
-                .map_err(|source| IngestError::Disk { action: format!("open the quarantine of {}", record.spec.name), source })?;
+            Quarantine::open(deps.disk.clone(), dir.join("quarantine.log"), QuarantineBounds::default()).map_err(
+                |source| IngestError::Disk { action: format!("open the quarantine of {}", record.spec.name), source },
+            )?;
         let feeds = feeds(&deps, &record)?;
         let context = Arc::new(TableContext {
             on_node: TableOnNode::new(record.schema.clone(), record.spec.clone()),
@@ -144,10 +145,11 @@ impl TableRuntime {
             _ => None,
         });
         let next = open_start.unwrap_or(past.start);
-        let (mark, last) = self.context.marks.open(partition).map_err(|source| IngestError::Disk {
-            action: format!("open the visible mark of {partition}"),
-            source,
-        })?;
+        let (mark, last) = self
+            .context
+            .marks
+            .open(partition)
+            .map_err(|source| IngestError::Disk { action: format!("open the visible mark of {partition}"), source })?;
         let target = match last {
             Some(last) => Target::At(last.max(next)),
             None if fresh => Target::At(next),

@@ -165,7 +165,8 @@ fn session(options: &QueryOptions, threads: usize) -> PlanResult<SessionState> {
         .with_information_schema(false)
         .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
         .set_bool("datafusion.execution.skip_physical_aggregate_schema_check", true);
-    let mut state = SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build();
+    let mut state =
+        SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build();
     for function in functions::scalars() {
         datafusion::execution::FunctionRegistry::register_udf(&mut state, Arc::new(function))?;
     }
@@ -215,7 +216,8 @@ impl Engine {
         let Ok(turn) = tokio::time::timeout_at(deadline, self.turns.acquire()).await else {
             return failed(late(Code::SchedulingTimeout));
         };
-        let mut taken = Taken::new(&*self.tables, request.database.clone(), settings.nulls, self.options.host_name.clone());
+        let mut taken =
+            Taken::new(&*self.tables, request.database.clone(), settings.nulls, self.options.host_name.clone());
         let outcome = tokio::time::timeout_at(deadline, self.run(parsed, settings, &mut taken)).await;
         drop(turn);
         let mut response = match outcome {

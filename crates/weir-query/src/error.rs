@@ -1,10 +1,7 @@
 //! Errors of queries as Pinot codes them, and the one error of starting an engine.
 
 use crate::answer::QueryException;
-use datafusion::{
-    common::SchemaError,
-    error::DataFusionError,
-};
+use datafusion::{common::SchemaError, error::DataFusionError};
 use weir_types::{Classify, ErrorKind, Retry};
 
 /// Pinot's error codes, those that a query here can end with.
@@ -82,7 +79,9 @@ pub(crate) fn exception(error: &DataFusionError, stage: Stage) -> QueryException
         DataFusionError::Internal(_) => Code::Internal,
         DataFusionError::SQL(..) => Code::SqlParsing,
         _ if stage == Stage::Running => Code::QueryExecution,
-        DataFusionError::Plan(_) | DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => Code::QueryValidation,
+        DataFusionError::Plan(_) | DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => {
+            Code::QueryValidation
+        }
         _ => Code::QueryPlanning,
     };
     QueryException::new(code, error.strip_backtrace())

@@ -32,7 +32,8 @@ impl Settings {
             match key.trim().to_ascii_lowercase().as_str() {
                 "timeoutms" => {
                     let ms = value.parse::<u64>().ok().filter(|ms| *ms > 0);
-                    let expected = || format!("option {key} is '{value}': a number of milliseconds above 0 is expected");
+                    let expected =
+                        || format!("option {key} is '{value}': a number of milliseconds above 0 is expected");
                     settings.timeout = Some(Duration::from_millis(ms.ok_or_else(expected)?));
                 }
                 "usemultistageengine" => settings.multistage = flag()?,
@@ -57,8 +58,7 @@ mod tests {
     #[test]
     fn later_options_win_and_unknown_ones_are_ignored() {
         let settings = read(&[("TIMEOUTMS", "10"), ("timeoutMs", "'20'"), ("useMultistageEngine", "true"), ("x", "y")]);
-        let expected =
-            Settings { timeout: Some(Duration::from_millis(20)), multistage: true, ..Settings::default() };
+        let expected = Settings { timeout: Some(Duration::from_millis(20)), multistage: true, ..Settings::default() };
         assert_eq!(settings, Ok(expected));
     }
 

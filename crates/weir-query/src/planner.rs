@@ -2,10 +2,10 @@
 
 use arrow::datatypes::DataType;
 use datafusion::{
+    catalog::TableProvider,
     common::{Result, TableReference, plan_datafusion_err},
     config::ConfigOptions,
     datasource::provider_as_source,
-    catalog::TableProvider,
     execution::SessionState,
     logical_expr::{
         AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,

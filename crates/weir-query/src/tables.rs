@@ -3,7 +3,7 @@
 use crate::{
     answer::QueryException,
     dialect::{ScopeColumn, Table, Tables},
-    error::{Code, did_you_mean, exception, near, Stage},
+    error::{Code, Stage, did_you_mean, exception, near},
     planner::QueryTables,
     provider::{SnapshotTable, system_table},
     source::TableSource,

@@ -65,9 +65,7 @@ impl VisibleMarks {
             && file.read_at(0, &mut head).is_ok()
             && head[..8] == MAGIC[..]
             && head[8..24] == self.boot[..];
-        let last = u64::from_le_bytes([
-            head[24], head[25], head[26], head[27], head[28], head[29], head[30], head[31],
-        ]);
+        let last = u64::from_le_bytes([head[24], head[25], head[26], head[27], head[28], head[29], head[30], head[31]]);
         if !known {
             file.set_byte_count(0)?;
             let mut fresh = [0; 32];

@@ -40,8 +40,12 @@ fn table(heading: &str) -> Vec<Vec<String>> {
     let cells = |line: &str| -> Vec<String> {
         line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
     };
-    let mut rows: Vec<Vec<String>> =
-        text.lines().skip_while(|line| !line.starts_with(&format!("| {heading}"))).take_while(|line| line.starts_with('|')).map(cells).collect();
+    let mut rows: Vec<Vec<String>> = text
+        .lines()
+        .skip_while(|line| !line.starts_with(&format!("| {heading}")))
+        .take_while(|line| line.starts_with('|'))
+        .map(cells)
+        .collect();
     assert!(rows.len() > 2, "ARCHITECTURE.md has a table that begins with '{heading}'");
     rows.drain(..2);
     rows
@@ -49,7 +53,10 @@ fn table(heading: &str) -> Vec<Vec<String>> {
 
 /// Names between back-ticks or commas of a cell.
 fn names(cell: &str) -> BTreeSet<String> {
-    cell.split(',').map(|name| name.trim().trim_matches('`').to_owned()).filter(|name| !name.is_empty() && name != "-").collect()
+    cell.split(',')
+        .map(|name| name.trim().trim_matches('`').to_owned())
+        .filter(|name| !name.is_empty() && name != "-")
+        .collect()
 }
 
 struct Crate {
@@ -84,10 +91,14 @@ fn floors_are_as_drawn() {
         if name == "weir-tests" {
             continue;
         }
-        let row = rows.iter().find(|row| row[1] == *name).unwrap_or_else(|| panic!("{name} has a row in ARCHITECTURE.md"));
+        let row =
+            rows.iter().find(|row| row[1] == *name).unwrap_or_else(|| panic!("{name} has a row in ARCHITECTURE.md"));
         let allowed: BTreeSet<String> = names(&row[3]).into_iter().map(|short| format!("weir-{short}")).collect();
         for import in &found.ours {
-            assert!(allowed.contains(import), "{name} may not import {import}: its row in ARCHITECTURE.md does not list it");
+            assert!(
+                allowed.contains(import),
+                "{name} may not import {import}: its row in ARCHITECTURE.md does not list it"
+            );
             assert!(floor[import] < floor[name], "{name} imports {import}, which is not below it");
         }
         for import in &allowed {
@@ -144,7 +155,13 @@ fn the_house_speaks_of_the_product_alone() {
     places.extend(files(&root, ".md"));
     places.extend(files(&root.join("scripts"), ".sh"));
     // Spelled in parts, so that this file does not find itself.
-    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("/work", "/"), concat!("this ", "session"), concat!("help", "er agent")];
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("/work", "/"),
+        concat!("this ", "session"),
+        concat!("help", "er agent"),
+    ];
     for path in places {
         let text = read(&path);
         for word in words {

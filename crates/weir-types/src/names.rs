@@ -253,9 +253,7 @@ mod tests {
 
     #[test]
     fn minute_stamps_know_leap_years() {
-        for (ms, text) in
-            [(0, "19700101T0000Z"), (951_782_400_000, "20000229T0000Z"), (-60_000, "19691231T2359Z")]
-        {
+        for (ms, text) in [(0, "19700101T0000Z"), (951_782_400_000, "20000229T0000Z"), (-60_000, "19691231T2359Z")] {
             assert_eq!(minute_stamp(ms), text);
         }
     }

@@ -10,8 +10,8 @@ use super::{
     scope::Kind,
 };
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
-    OrderByExpr, OrderByOptions,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArgumentList,
+    FunctionArguments, OrderByExpr, OrderByOptions,
 };
 use weir_types::DataType;
 
@@ -73,12 +73,50 @@ impl Call<'_> {
 
 /// Pinot's aggregates, by which near names are told.
 pub(super) const NAMES: [&str; 45] = [
-    "count", "sum", "min", "max", "avg", "mode", "minMaxRange", "distinctCount", "distinctCountBitmap", "distinctCountHLL",
-    "distinctCountHLLPlus", "distinctCountULL", "distinctCountCPCSketch", "distinctCountThetaSketch",
-    "distinctCountSmartHLL", "distinctSum", "distinctAvg", "segmentPartitionedDistinctCount", "percentile",
-    "percentileEst", "percentileTDigest", "percentileKLL", "percentileSmartTDigest", "firstWithTime", "lastWithTime",
-    "anyValue", "boolAnd", "boolOr", "minLong", "maxLong", "sumLong", "sumInt", "minString", "maxString", "varPop",
-    "varSamp", "stdDevPop", "stdDevSamp", "covarPop", "covarSamp", "arrayAgg", "listAgg", "countMV", "sumMV",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "mode",
+    "minMaxRange",
+    "distinctCount",
+    "distinctCountBitmap",
+    "distinctCountHLL",
+    "distinctCountHLLPlus",
+    "distinctCountULL",
+    "distinctCountCPCSketch",
+    "distinctCountThetaSketch",
+    "distinctCountSmartHLL",
+    "distinctSum",
+    "distinctAvg",
+    "segmentPartitionedDistinctCount",
+    "percentile",
+    "percentileEst",
+    "percentileTDigest",
+    "percentileKLL",
+    "percentileSmartTDigest",
+    "firstWithTime",
+    "lastWithTime",
+    "anyValue",
+    "boolAnd",
+    "boolOr",
+    "minLong",
+    "maxLong",
+    "sumLong",
+    "sumInt",
+    "minString",
+    "maxString",
+    "varPop",
+    "varSamp",
+    "stdDevPop",
+    "stdDevSamp",
+    "covarPop",
+    "covarSamp",
+    "arrayAgg",
+    "listAgg",
+    "countMV",
+    "sumMV",
     "distinctCountMV",
 ];
 
@@ -88,8 +126,16 @@ pub(super) fn is_aggregate(function: &Function) -> bool {
     function.over.is_none()
         && (NAMES.iter().any(|known| known.eq_ignore_ascii_case(&name))
             || name.starts_with("percentile")
-            || ["minmv", "maxmv", "avgmv", "minmaxrangemv", "distinctcounthllmv", "distinctcountbitmapmv", "distinctcountoffheap"]
-                .contains(&name.as_str()))
+            || [
+                "minmv",
+                "maxmv",
+                "avgmv",
+                "minmaxrangemv",
+                "distinctcounthllmv",
+                "distinctcountbitmapmv",
+                "distinctcountoffheap",
+            ]
+            .contains(&name.as_str()))
 }
 
 /// `percentile95` is `percentile` of 95.
@@ -196,11 +242,19 @@ impl Lower<'_> {
             }
             "arrayagg" => {
                 let unique = call_.distinct || call_.args.get(2).is_some_and(|arg| arg.to_string().contains("true"));
-                if unique { call_.distinct_of("array_agg", vec![call_.first()?]) } else { call_.of("array_agg", call_.first()?) }
+                if unique {
+                    call_.distinct_of("array_agg", vec![call_.first()?])
+                } else {
+                    call_.of("array_agg", call_.first()?)
+                }
             }
             "listagg" => {
                 let args = vec![call("w_string", vec![call_.first()?]), call_.second()?];
-                if call_.distinct { call_.distinct_of("string_agg", args) } else { call_.same("string_agg", arguments(args)) }
+                if call_.distinct {
+                    call_.distinct_of("string_agg", args)
+                } else {
+                    call_.same("string_agg", arguments(args))
+                }
             }
             _ => return Ok(None),
         }))
@@ -237,7 +291,12 @@ impl Lower<'_> {
             Some(wanted) => match crate::functions::type_of(&wanted) {
                 Some(data_type) if self.kind(&value) == Some((data_type, true)) => value,
                 Some(data_type) => call(crate::functions::cast_to(data_type), vec![value]),
-                None => return invalid(format!("'{wanted}' in {} is not a type: 'LONG', 'STRING', .. are", call_.function.name)),
+                None => {
+                    return invalid(format!(
+                        "'{wanted}' in {} is not a type: 'LONG', 'STRING', .. are",
+                        call_.function.name
+                    ));
+                }
             },
         };
         Ok(call_.ordered(name, value, call_.second()?))
@@ -255,8 +314,12 @@ impl Lower<'_> {
             (name, _) => name,
         };
         Ok(Some(match name {
-            "distinctcount" | "distinctcountoffheap" | "distinctcountbitmap" | "distinctcountsmarthll"
-            | "distinctcountsmarthllplus" | "distinctcountsmartull" => {
+            "distinctcount"
+            | "distinctcountoffheap"
+            | "distinctcountbitmap"
+            | "distinctcountsmarthll"
+            | "distinctcountsmarthllplus"
+            | "distinctcountsmartull" => {
                 if call_.distinct && call_.args.len() > 1 && self.single() {
                     return invalid("COUNT(DISTINCT ..) of several columns needs SET useMultistageEngine = true");
                 }
@@ -265,11 +328,17 @@ impl Lower<'_> {
                 if self.single() { call("w_int", vec![count]) } else { count }
             }
             "segmentpartitioneddistinctcount" => call_.distinct_of("count", vec![call_.first()?]),
-            "distinctcounthll" | "distinctcounthllplus" | "distinctcountull" | "distinctcountcpcsketch"
+            "distinctcounthll"
+            | "distinctcounthllplus"
+            | "distinctcountull"
+            | "distinctcountcpcsketch"
             | "distinctcountthetasketch" => {
                 let arg = call_.first()?;
                 // What the sketch cannot hash is hashed as its text.
-                let hashed = matches!(self.kind(&arg), Some((DataType::Int | DataType::Long | DataType::String | DataType::Json, true)));
+                let hashed = matches!(
+                    self.kind(&arg),
+                    Some((DataType::Int | DataType::Long | DataType::String | DataType::Json, true))
+                );
                 let arg = if hashed { arg } else { call("w_string", vec![arg]) };
                 call("w_long", vec![call_.of("approx_distinct", arg)])
             }
@@ -287,7 +356,12 @@ impl Lower<'_> {
             let given = call_.second()?;
             match literal_of(&given).and_then(|literal| literal.number()) {
                 Some(percent) => percent,
-                None => return invalid(format!("'{given}' in {} is not a percent: a number from 0 to 100 is", call_.function.name)),
+                None => {
+                    return invalid(format!(
+                        "'{given}' in {} is not a percent: a number from 0 to 100 is",
+                        call_.function.name
+                    ));
+                }
             }
         } else {
             percent.parse().unwrap_or(f64::NAN)
@@ -297,7 +371,11 @@ impl Lower<'_> {
         }
         let number = self.as_double(call_.first()?);
         Ok(match kind {
-            "" => self.or_default(call_, call_.same("w_percentile", arguments(vec![number, double(percent)])), f64::NEG_INFINITY),
+            "" => self.or_default(
+                call_,
+                call_.same("w_percentile", arguments(vec![number, double(percent)])),
+                f64::NEG_INFINITY,
+            ),
             "est" => {
                 let estimate = call_.same("approx_percentile_cont", arguments(vec![number, double(percent / 100.0)]));
                 call("w_long", vec![self.or_default(call_, estimate, i64::MIN as f64)])
@@ -306,7 +384,11 @@ impl Lower<'_> {
                 let estimate = call_.same("approx_percentile_cont", arguments(vec![number, double(percent / 100.0)]));
                 self.or_default(call_, estimate, f64::NEG_INFINITY)
             }
-            other => return invalid(format!("percentile{other} is not an aggregate: percentile, percentileEst and percentileTDigest are")),
+            other => {
+                return invalid(format!(
+                    "percentile{other} is not an aggregate: percentile, percentileEst and percentileTDigest are"
+                ));
+            }
         })
     }
 
@@ -329,8 +411,12 @@ impl Lower<'_> {
                 let average = binary(sum(), BinaryOperator::Divide, call("w_double", vec![length()]));
                 self.or_default(call_, average, neg)
             }
-            "distinctcount" | "distinctcountbitmap" | "distinctcounthll" | "distinctcounthllplus" => self.distinct_values(call_, list),
-            _ if forced => return invalid(format!("function {} is not one that can be answered yet", call_.function.name)),
+            "distinctcount" | "distinctcountbitmap" | "distinctcounthll" | "distinctcounthllplus" => {
+                self.distinct_values(call_, list)
+            }
+            _ if forced => {
+                return invalid(format!("function {} is not one that can be answered yet", call_.function.name));
+            }
             _ => return Ok(None),
         }))
     }

@@ -42,7 +42,16 @@ pub(super) fn double(value: f64) -> Expr {
     if value.is_finite() {
         number(&format!("{value:?}"))
     } else {
-        call("w_double", vec![text(if value.is_nan() { "NaN" } else if value > 0.0 { "Infinity" } else { "-Infinity" })])
+        call(
+            "w_double",
+            vec![text(if value.is_nan() {
+                "NaN"
+            } else if value > 0.0 {
+                "Infinity"
+            } else {
+                "-Infinity"
+            })],
+        )
     }
 }
 

@@ -42,12 +42,12 @@ fn alias(name: &str) -> TableAlias {
 /// The join's condition.
 fn constraint(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     use JoinOperator::{
-        Anti, AsOf, CrossJoin, FullOuter, Inner, Join, Left, LeftAnti, LeftOuter, LeftSemi, Right, RightAnti, RightOuter,
-        RightSemi, Semi, StraightJoin,
+        Anti, AsOf, CrossJoin, FullOuter, Inner, Join, Left, LeftAnti, LeftOuter, LeftSemi, Right, RightAnti,
+        RightOuter, RightSemi, Semi, StraightJoin,
     };
     match operator {
-        Join(c) | Inner(c) | Left(c) | LeftOuter(c) | Right(c) | RightOuter(c) | FullOuter(c) | CrossJoin(c) | Semi(c)
-        | LeftSemi(c) | RightSemi(c) | Anti(c) | LeftAnti(c) | RightAnti(c) | StraightJoin(c) => Some(c),
+        Join(c) | Inner(c) | Left(c) | LeftOuter(c) | Right(c) | RightOuter(c) | FullOuter(c) | CrossJoin(c)
+        | Semi(c) | LeftSemi(c) | RightSemi(c) | Anti(c) | LeftAnti(c) | RightAnti(c) | StraightJoin(c) => Some(c),
         AsOf { constraint, .. } => Some(constraint),
         _ => None,
     }
@@ -127,7 +127,9 @@ impl<'a> Lower<'a> {
                 let called = given.as_ref().map_or("", |given| &given.name.value);
                 vec![Relation::derived(called, columns, open)]
             }
-            TableFactor::NestedJoin { table_with_joins, .. } => self.from(std::slice::from_mut(&mut **table_with_joins))?,
+            TableFactor::NestedJoin { table_with_joins, .. } => {
+                self.from(std::slice::from_mut(&mut **table_with_joins))?
+            }
             _ => vec![Relation::derived("", vec![], true)],
         })
     }
@@ -270,7 +272,9 @@ impl<'a> Lower<'a> {
         for (at, item) in items.iter_mut().enumerate() {
             let name = match &*item {
                 SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
-                SelectItem::UnnamedExpr(expr) => self.plain_column(expr)?.map_or(format!("EXPR${at}"), |column| column.name),
+                SelectItem::UnnamedExpr(expr) => {
+                    self.plain_column(expr)?.map_or(format!("EXPR${at}"), |column| column.name)
+                }
                 _ => continue,
             };
             let unique = if taken.contains(&name) { format!("{name}${at}") } else { name };
@@ -310,7 +314,10 @@ impl<'a> Lower<'a> {
             }),
             Expr::UnaryOp { op: UnaryOperator::Minus, expr } => self.kind(expr),
             Expr::BinaryOp { left, op, right } => match op {
-                BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Modulo
+                BinaryOperator::Plus
+                | BinaryOperator::Minus
+                | BinaryOperator::Multiply
+                | BinaryOperator::Modulo
                 | BinaryOperator::Divide => {
                     let both = (self.kind(left)?, self.kind(right)?);
                     let double = (DataType::Double, true);
@@ -372,9 +379,15 @@ impl<'a> Lower<'a> {
                 let args = std::iter::once(*expr).chain(substring_from.map(|e| *e)).chain(substring_for.map(|e| *e));
                 Ok(call(name, args.collect()))
             }
-            Expr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => Ok(call("w_trim", vec![*expr])),
-            Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(_) } => Ok(call("ceil", vec![call("w_double", vec![*expr])])),
-            Expr::Floor { expr, field: CeilFloorKind::DateTimeField(_) } => Ok(call("floor", vec![call("w_double", vec![*expr])])),
+            Expr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => {
+                Ok(call("w_trim", vec![*expr]))
+            }
+            Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(_) } => {
+                Ok(call("ceil", vec![call("w_double", vec![*expr])]))
+            }
+            Expr::Floor { expr, field: CeilFloorKind::DateTimeField(_) } => {
+                Ok(call("floor", vec![call("w_double", vec![*expr])]))
+            }
             Expr::Function(function) => self.function(function),
             other => Ok(other),
         }
@@ -439,7 +452,11 @@ impl<'a> Lower<'a> {
                 | BinaryOperator::Divide
                 | BinaryOperator::Modulo
         );
-        if arithmetic { self.arithmetic(left, op, right) } else { Ok(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }) }
+        if arithmetic {
+            self.arithmetic(left, op, right)
+        } else {
+            Ok(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) })
+        }
     }
 
     /// Arithmetic is on real numbers in the single-stage engine; the multi-stage engine keeps whole ones, and takes times
@@ -490,13 +507,20 @@ impl<'a> Lower<'a> {
             if literal_of(&left).is_some() {
                 return Ok(binary(left, op, right));
             }
-            return if single { literal::compare(left, data_type, &op, &literal) } else { any_value(left, data_type, &op, &literal) };
+            return if single {
+                literal::compare(left, data_type, &op, &literal)
+            } else {
+                any_value(left, data_type, &op, &literal)
+            };
         }
-        let (Some((one, true)), Some((other, true))) = (left_kind, right_kind) else { return Ok(binary(left, op, right)) };
+        let (Some((one, true)), Some((other, true))) = (left_kind, right_kind) else {
+            return Ok(binary(left, op, right));
+        };
         if one == other && one != DataType::BigDecimal {
             return Ok(binary(left, op, right));
         }
-        let number = |data_type| matches!(data_type, DataType::Int | DataType::Long | DataType::Float | DataType::Double);
+        let number =
+            |data_type| matches!(data_type, DataType::Int | DataType::Long | DataType::Float | DataType::Double);
         let as_number = [one, other].map(|data_type| match data_type {
             DataType::Timestamp => Some("w_long"),
             DataType::BigDecimal => Some("w_double"),

@@ -64,7 +64,9 @@ pub(crate) struct Known<'a> {
 impl Known<'_> {
     /// DataFusion's function of a name without underscores, under its own name.
     pub(crate) fn find(&self, canonical: &str) -> Option<&str> {
-        self.names().find(|name| *name == canonical).or_else(|| self.names().find(|name| name.replace('_', "") == canonical))
+        self.names()
+            .find(|name| *name == canonical)
+            .or_else(|| self.names().find(|name| name.replace('_', "") == canonical))
     }
 
     /// The names of all functions that users may write.
@@ -72,7 +74,11 @@ impl Known<'_> {
         let scalars = self.state.scalar_functions().keys();
         let aggregates = self.state.aggregate_functions().keys();
         let windows = self.state.window_functions().keys();
-        scalars.chain(aggregates).chain(windows).map(String::as_str).filter(|name| !name.starts_with(crate::functions::PREFIX))
+        scalars
+            .chain(aggregates)
+            .chain(windows)
+            .map(String::as_str)
+            .filter(|name| !name.starts_with(crate::functions::PREFIX))
     }
 }
 

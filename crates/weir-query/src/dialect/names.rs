@@ -58,8 +58,12 @@ impl Names<'_> {
                 None => expr.to_string(),
             },
             Expr::Function(function) => self.function(function),
-            Expr::Cast { expr, data_type, .. } => format!("cast({},'{}')", self.print(expr), data_type.to_string().to_uppercase()),
-            Expr::Extract { field, expr, .. } => format!("extract('{}',{})", field.to_string().to_uppercase(), self.print(expr)),
+            Expr::Cast { expr, data_type, .. } => {
+                format!("cast({},'{}')", self.print(expr), data_type.to_string().to_uppercase())
+            }
+            Expr::Extract { field, expr, .. } => {
+                format!("extract('{}',{})", field.to_string().to_uppercase(), self.print(expr))
+            }
             Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
                 let args: Vec<&Expr> =
                     std::iter::once(&**expr).chain(substring_from.as_deref()).chain(substring_for.as_deref()).collect();

@@ -118,7 +118,8 @@ fn cut_explain(tokens: &mut Vec<Token>) -> bool {
             let planned = is_word(tokens.get(at + 1), "PLAN") || is_word(tokens.get(at + 1), "IMPLEMENTATION");
             // Words only stand between PLAN and FOR: INCLUDING ALL ATTRIBUTES and the like.
             let until = tokens[at..].iter().position(|token| is_word(Some(token), "FOR"));
-            let length = until.filter(|until| planned && tokens[at..at + until].iter().all(|token| word(Some(token)).is_some()));
+            let length =
+                until.filter(|until| planned && tokens[at..at + until].iter().all(|token| word(Some(token)).is_some()));
             explain = true;
             tokens.drain(at..=at + length.unwrap_or(0));
         }

@@ -12,7 +12,9 @@ use crate::{
     error::{did_you_mean, near},
     functions::{MvTest, PREFIX, ago, cast_to, type_of},
 };
-use datafusion::sql::sqlparser::ast::{BinaryOperator, CaseWhen, Expr, Function, helpers::attached_token::AttachedToken};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, Expr, Function, helpers::attached_token::AttachedToken,
+};
 use weir_types::DataType;
 
 /// How a function is called.
@@ -26,9 +28,9 @@ enum Rule {
 fn rule(name: &str) -> Option<Rule> {
     use Rule::{Named, Real};
     Some(match name {
-        "lower" | "upper" | "reverse" | "replace" | "coalesce" | "nullif" | "greatest" | "least" | "repeat" | "left"
-        | "right" | "chr" | "ascii" | "translate" | "md5" | "contains" | "levenshtein" | "abs" | "gcd" | "lcm" | "factorial"
-        | "unnest" | "grouping" => Named(known(name)),
+        "lower" | "upper" | "reverse" | "replace" | "coalesce" | "nullif" | "greatest" | "least" | "repeat"
+        | "left" | "right" | "chr" | "ascii" | "translate" | "md5" | "contains" | "levenshtein" | "abs" | "gcd"
+        | "lcm" | "factorial" | "unnest" | "grouping" => Named(known(name)),
         "ceil" | "ceiling" => Real("ceil"),
         "floor" => Real("floor"),
         "exp" => Real("exp"),
@@ -123,43 +125,114 @@ fn rule(name: &str) -> Option<Rule> {
 /// A name that is spelled the same everywhere.
 fn known(name: &str) -> &'static str {
     const SAME: [&str; 23] = [
-        "lower", "upper", "reverse", "replace", "coalesce", "nullif", "greatest", "least", "repeat", "left", "right", "chr",
-        "ascii", "translate", "md5", "contains", "levenshtein", "abs", "gcd", "lcm", "factorial", "unnest", "grouping",
+        "lower",
+        "upper",
+        "reverse",
+        "replace",
+        "coalesce",
+        "nullif",
+        "greatest",
+        "least",
+        "repeat",
+        "left",
+        "right",
+        "chr",
+        "ascii",
+        "translate",
+        "md5",
+        "contains",
+        "levenshtein",
+        "abs",
+        "gcd",
+        "lcm",
+        "factorial",
+        "unnest",
+        "grouping",
     ];
     SAME.into_iter().find(|same| *same == name).unwrap_or("coalesce")
 }
 
 /// Pinot's scalar functions with rules of their own, by which near names are told.
 const NAMES: [&str; 28] = [
-    "now", "ago", "dateTrunc", "dateTimeConvert", "timeConvert", "toDateTime", "fromDateTime", "round", "roundDecimal",
-    "substr", "strpos", "concat", "regexpLike", "regexpExtract", "regexpReplace", "jsonExtractScalar", "jsonPathString",
-    "arrayLength", "valueIn", "toEpochSeconds", "toEpochMinutes", "toEpochHours", "toEpochDays", "fromEpochSeconds",
-    "fromEpochMinutes", "fromEpochHours", "fromEpochDays", "length",
+    "now",
+    "ago",
+    "dateTrunc",
+    "dateTimeConvert",
+    "timeConvert",
+    "toDateTime",
+    "fromDateTime",
+    "round",
+    "roundDecimal",
+    "substr",
+    "strpos",
+    "concat",
+    "regexpLike",
+    "regexpExtract",
+    "regexpReplace",
+    "jsonExtractScalar",
+    "jsonPathString",
+    "arrayLength",
+    "valueIn",
+    "toEpochSeconds",
+    "toEpochMinutes",
+    "toEpochHours",
+    "toEpochDays",
+    "fromEpochSeconds",
+    "fromEpochMinutes",
+    "fromEpochHours",
+    "fromEpochDays",
+    "length",
 ];
 
 /// The type of a call of a rewritten function, where it can be told; `first` is its first argument's.
 pub(super) fn kind_of(name: &str, first: impl FnOnce() -> Option<Kind>) -> Option<Kind> {
     let data_type = match name {
-        "w_double" | "w_round_decimal" | "w_sign" | "w_hypot" | "w_json_double" | "w_percentile" | "w_mode" | "w_array_sum"
-        | "w_array_min" | "w_array_max" | "w_array_avg" | "avg" | "ceil" | "floor" | "exp" | "ln" | "log2" | "log10" | "sqrt"
-        | "cbrt" | "power" | "trunc" | "approx_percentile_cont" | "stddev_pop" | "stddev_samp" | "var_pop" | "var_samp" => {
-            DataType::Double
-        }
-        "w_long" | "w_date_trunc" | "w_time_convert" | "w_convert_to_long" | "w_from_date_time" | "w_bucket" | "w_to_epoch"
-        | "w_timestamp_add" | "w_timestamp_diff" | "w_from_iso8601" | "w_json_long" | "w_int_div" | "count" => DataType::Long,
+        "w_double"
+        | "w_round_decimal"
+        | "w_sign"
+        | "w_hypot"
+        | "w_json_double"
+        | "w_percentile"
+        | "w_mode"
+        | "w_array_sum"
+        | "w_array_min"
+        | "w_array_max"
+        | "w_array_avg"
+        | "avg"
+        | "ceil"
+        | "floor"
+        | "exp"
+        | "ln"
+        | "log2"
+        | "log10"
+        | "sqrt"
+        | "cbrt"
+        | "power"
+        | "trunc"
+        | "approx_percentile_cont"
+        | "stddev_pop"
+        | "stddev_samp"
+        | "var_pop"
+        | "var_samp" => DataType::Double,
+        "w_long" | "w_date_trunc" | "w_time_convert" | "w_convert_to_long" | "w_from_date_time" | "w_bucket"
+        | "w_to_epoch" | "w_timestamp_add" | "w_timestamp_diff" | "w_from_iso8601" | "w_json_long" | "w_int_div"
+        | "count" => DataType::Long,
         "w_int" | "w_date_part" | "w_length" | "w_strpos" | "w_strrpos" | "w_array_length" => DataType::Int,
         "w_float" => DataType::Float,
-        "w_boolean" | "starts_with" | "ends_with" | "contains" | "regexp_like" | "w_json_exists" | "w_is_json" => DataType::Boolean,
-        "w_timestamp" => DataType::Timestamp,
-        "w_string" | "w_substr" | "w_lpad" | "w_rpad" | "w_trim" | "w_ltrim" | "w_rtrim" | "w_initcap" | "w_split_part"
-        | "w_json_text" | "w_to_date_time" | "w_convert_to_text" | "w_to_iso8601" | "lower" | "upper" | "concat"
-        | "substring" | "reverse" | "replace" | "left" | "right" | "regexp_replace" | "md5" | "concat_ws" | "repeat" => {
-            DataType::String
+        "w_boolean" | "starts_with" | "ends_with" | "contains" | "regexp_like" | "w_json_exists" | "w_is_json" => {
+            DataType::Boolean
         }
+        "w_timestamp" => DataType::Timestamp,
+        "w_string" | "w_substr" | "w_lpad" | "w_rpad" | "w_trim" | "w_ltrim" | "w_rtrim" | "w_initcap"
+        | "w_split_part" | "w_json_text" | "w_to_date_time" | "w_convert_to_text" | "w_to_iso8601" | "lower"
+        | "upper" | "concat" | "substring" | "reverse" | "replace" | "left" | "right" | "regexp_replace" | "md5"
+        | "concat_ws" | "repeat" => DataType::String,
         "w_json" => DataType::Json,
         "w_bigdecimal" => DataType::BigDecimal,
         "w_bytes" => DataType::Bytes,
-        "coalesce" | "min" | "max" | "first_value" | "last_value" | "abs" | "w_value_in" | "w_array_distinct" => return first(),
+        "coalesce" | "min" | "max" | "first_value" | "last_value" | "abs" | "w_value_in" | "w_array_distinct" => {
+            return first();
+        }
         "sum" => return first().filter(|kind| *kind == (DataType::Double, true)),
         name if name.starts_with("w_mv_") => DataType::Boolean,
         _ => return None,
@@ -191,8 +264,23 @@ fn operator(name: &str) -> Option<BinaryOperator> {
 }
 
 const PARTS: [&str; 17] = [
-    "year", "quarter", "month", "monthofyear", "week", "weekofyear", "dayofyear", "doy", "dayofmonth", "day", "dayofweek",
-    "dow", "hour", "minute", "second", "millisecond", "yearofweek",
+    "year",
+    "quarter",
+    "month",
+    "monthofyear",
+    "week",
+    "weekofyear",
+    "dayofyear",
+    "doy",
+    "dayofmonth",
+    "day",
+    "dayofweek",
+    "dow",
+    "hour",
+    "minute",
+    "second",
+    "millisecond",
+    "yearofweek",
 ];
 
 impl Lower<'_> {
@@ -264,10 +352,13 @@ impl Lower<'_> {
                 call("trunc", vec![self.as_double(value.clone()), call("w_long", vec![digits.clone()])])
             }
             ("negate", [value]) => binary(double(0.0), BinaryOperator::Minus, self.as_double(value.clone())),
-            ("concat", [first, second, separator]) => {
-                call("concat_ws", vec![separator.clone(), call("w_string", vec![first.clone()]), call("w_string", vec![second.clone()])])
+            ("concat", [first, second, separator]) => call(
+                "concat_ws",
+                vec![separator.clone(), call("w_string", vec![first.clone()]), call("w_string", vec![second.clone()])],
+            ),
+            ("concat", parts) => {
+                call("concat", parts.iter().map(|part| call("w_string", vec![part.clone()])).collect())
             }
-            ("concat", parts) => call("concat", parts.iter().map(|part| call("w_string", vec![part.clone()])).collect()),
             ("datetimeconvert", [_, _, to, _] | [_, _, to, _, _]) => {
                 let to = literal_of(to).map(|to| to.text()).unwrap_or_default();
                 let is_text = to.to_ascii_uppercase().contains("SIMPLE_DATE_FORMAT");
@@ -281,9 +372,10 @@ impl Lower<'_> {
                 return json_call(json, path, wanted, default.first()).map(Some);
             }
             ("regexplike", [value, pattern, flags @ ..]) => self.regexp_like(value, pattern, flags),
-            ("regexpreplace", [value, pattern, by]) => {
-                call("regexp_replace", vec![call("w_string", vec![value.clone()]), pattern.clone(), by.clone(), text("g")])
-            }
+            ("regexpreplace", [value, pattern, by]) => call(
+                "regexp_replace",
+                vec![call("w_string", vec![value.clone()]), pattern.clone(), by.clone(), text("g")],
+            ),
             ("regexpextract", [value, pattern, rest @ ..]) => return regexp_extract(value, pattern, rest).map(Some),
             ("isnull", [value]) => Expr::IsNull(Box::new(value.clone())),
             ("isnotnull", [value]) => Expr::IsNotNull(Box::new(value.clone())),
@@ -357,7 +449,11 @@ fn json_call(json: &Expr, path: &Expr, wanted: &Expr, default: Option<&Expr>) ->
         "INT_ARRAY" | "LONG_ARRAY" => call("w_json_longs", args),
         "FLOAT_ARRAY" | "DOUBLE_ARRAY" => call("w_json_doubles", args),
         "STRING_ARRAY" => call("w_json_texts", args),
-        other => return invalid(format!("'{other}' in jsonExtractScalar is not a type: 'LONG', 'STRING', 'STRING_ARRAY', .. are")),
+        other => {
+            return invalid(format!(
+                "'{other}' in jsonExtractScalar is not a type: 'LONG', 'STRING', 'STRING_ARRAY', .. are"
+            ));
+        }
     })
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{answer::QueryException, error::Code};
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Fetch, GroupByExpr, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias,
-    TableFactor, TableWithJoins, Value, VisitMut, Visit, Visitor, VisitorMut,
+    TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -198,7 +198,8 @@ impl VisitorMut for Aliases<'_> {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Identifier(name) = expr {
-            let same = |item: &&Item| item.alias.as_deref().is_some_and(|alias| alias.eq_ignore_ascii_case(&name.value));
+            let same =
+                |item: &&Item| item.alias.as_deref().is_some_and(|alias| alias.eq_ignore_ascii_case(&name.value));
             if let Some(item) = self.0.iter().find(same) {
                 *expr = Expr::Nested(Box::new(item.expr.clone()));
             }

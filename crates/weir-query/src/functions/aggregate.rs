@@ -40,7 +40,9 @@ struct Aggregate {
 pub(super) fn udafs() -> Vec<AggregateUDF> {
     [Kind::Percentile, Kind::Mode, Kind::DistinctMv]
         .into_iter()
-        .map(|kind| AggregateUDF::new_from_impl(Aggregate { kind, signature: Signature::user_defined(Volatility::Immutable) }))
+        .map(|kind| {
+            AggregateUDF::new_from_impl(Aggregate { kind, signature: Signature::user_defined(Volatility::Immutable) })
+        })
         .collect()
 }
 

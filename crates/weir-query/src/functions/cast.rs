@@ -40,10 +40,12 @@ pub(super) const FUNS: [Fun; 10] = [
     Fun::new("w_bigdecimal", (1, 1), Gives::One(DataType::BigDecimal), |args| {
         let texts = args.texts(0)?;
         // Plain notation, without the fraction that a whole number's text has.
-        let plain = |text: &str| text.parse::<f64>().ok().filter(|_| text.contains(['E', 'e'])).map_or_else(
-            || text.strip_suffix(".0").unwrap_or(text).to_owned(),
-            |number| number.to_string(),
-        );
+        let plain = |text: &str| {
+            text.parse::<f64>()
+                .ok()
+                .filter(|_| text.contains(['E', 'e']))
+                .map_or_else(|| text.strip_suffix(".0").unwrap_or(text).to_owned(), |number| number.to_string())
+        };
         Ok(shared(arrow::array::StringViewArray::from_iter(texts.iter().map(|text| text.map(plain)))))
     }),
     Fun::new("w_bytes", (1, 1), Gives::One(DataType::Bytes), |args| Ok(shared(convert::bytes(args.array(0))?))),

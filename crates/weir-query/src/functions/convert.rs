@@ -13,7 +13,9 @@ use datafusion::common::{Result, exec_datafusion_err, exec_err};
 use std::{fmt::Write, sync::Arc};
 
 fn millis(array: &ArrayRef) -> Result<TimestampMillisecondArray> {
-    Ok(cast(array, &DataType::Timestamp(TimeUnit::Millisecond, None))?.as_primitive::<TimestampMillisecondType>().clone())
+    Ok(cast(array, &DataType::Timestamp(TimeUnit::Millisecond, None))?
+        .as_primitive::<TimestampMillisecondType>()
+        .clone())
 }
 
 fn strings(array: &ArrayRef) -> Result<Option<StringViewArray>> {
@@ -59,7 +61,8 @@ fn number_of(text: &str, wanted: &str) -> Result<f64> {
 pub(crate) fn longs(array: &ArrayRef) -> Result<Int64Array> {
     if let Some(texts) = strings(array)? {
         let number = |text: Option<&str>| {
-            text.map(|text| text.trim().parse().or_else(|_| number_of(text, "LONG").map(|number| number as i64))).transpose()
+            text.map(|text| text.trim().parse().or_else(|_| number_of(text, "LONG").map(|number| number as i64)))
+                .transpose()
         };
         return texts.iter().map(number).collect();
     }
@@ -81,7 +84,10 @@ pub(crate) fn longs(array: &ArrayRef) -> Result<Int64Array> {
 /// As truth: numbers that are not 0, the texts `true` and `1`.
 pub(crate) fn booleans(array: &ArrayRef) -> Result<BooleanArray> {
     if let Some(texts) = strings(array)? {
-        return Ok(texts.iter().map(|text| text.map(|text| text.eq_ignore_ascii_case("true") || text == "1")).collect());
+        return Ok(texts
+            .iter()
+            .map(|text| text.map(|text| text.eq_ignore_ascii_case("true") || text == "1"))
+            .collect());
     }
     match array.data_type() {
         DataType::Boolean => Ok(array.as_boolean().clone()),
@@ -200,7 +206,8 @@ mod tests {
 
     #[test]
     fn numbers_print_as_java_prints_them() {
-        let doubles = [(5.0, "5.0"), (1e10, "1.0E10"), (0.001, "0.001"), (1.5e-5, "1.5E-5"), (1e7, "1.0E7"), (-0.0, "-0.0")];
+        let doubles =
+            [(5.0, "5.0"), (1e10, "1.0E10"), (0.001, "0.001"), (1.5e-5, "1.5E-5"), (1e7, "1.0E7"), (-0.0, "-0.0")];
         for (number, text) in doubles {
             assert_eq!(double_text(number), text);
         }

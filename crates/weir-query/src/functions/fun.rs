@@ -3,7 +3,7 @@
 use super::convert;
 use crate::provider::pinot_field;
 use arrow::{
-    array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StringViewArray, AsArray},
+    array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, StringViewArray},
     datatypes::{DataType as ArrowType, Field, FieldRef},
 };
 use datafusion::{
@@ -211,7 +211,11 @@ impl ScalarUDFImpl for Udf {
             .collect();
         let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
         let result = (self.fun.call)(&Args { arrays, constants, rows })?;
-        if one { Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)) } else { Ok(ColumnarValue::Array(result)) }
+        if one {
+            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?))
+        } else {
+            Ok(ColumnarValue::Array(result))
+        }
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) const FUNS: [Fun; 9] = [
     Fun::new("w_json_text", (2, 3), Gives::One(DataType::String), |args| {
         let found = Found::new(args)?;
         let default = if args.len() > 2 { Some(args.texts(2)?) } else { None };
-        let texts = found.one(|json| Some(text_of(json)), |row| default.as_ref().map(|texts| texts.value(row).to_owned()));
+        let texts =
+            found.one(|json| Some(text_of(json)), |row| default.as_ref().map(|texts| texts.value(row).to_owned()));
         Ok(shared(StringViewArray::from_iter(texts?)))
     }),
     Fun::new("w_json_long", (2, 3), Gives::One(DataType::Long), |args| {
@@ -62,7 +63,8 @@ pub(super) const FUNS: [Fun; 9] = [
         Ok(shared(exists.collect::<Result<BooleanArray>>()?))
     }),
     Fun::new("w_json_format", (1, 1), Gives::One(DataType::String), |args| {
-        let format = |text: &str| serde_json::from_str::<Json>(text).map_or_else(|_| Json::from(text), |json| json).to_string();
+        let format =
+            |text: &str| serde_json::from_str::<Json>(text).map_or_else(|_| Json::from(text), |json| json).to_string();
         Ok(shared(StringViewArray::from_iter(args.texts(0)?.iter().map(|text| text.map(format)))))
     }),
     Fun::new("w_is_json", (1, 1), Gives::One(DataType::Boolean), |args| {
@@ -79,7 +81,9 @@ fn long_of(json: &Json) -> Option<i64> {
     match json {
         Json::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|number| number as i64)),
         Json::Bool(truth) => Some(i64::from(*truth)),
-        Json::String(text) => text.trim().parse().ok().or_else(|| text.trim().parse::<f64>().ok().map(|number| number as i64)),
+        Json::String(text) => {
+            text.trim().parse().ok().or_else(|| text.trim().parse::<f64>().ok().map(|number| number as i64))
+        }
         _ => None,
     }
 }
@@ -121,7 +125,8 @@ impl Path {
                 }
                 rest = tail;
             } else {
-                let (inside, tail) = rest.strip_prefix('[').and_then(|after| after.split_once(']')).ok_or_else(wrong)?;
+                let (inside, tail) =
+                    rest.strip_prefix('[').and_then(|after| after.split_once(']')).ok_or_else(wrong)?;
                 let inside = inside.trim();
                 let quoted = |quote: char| inside.strip_prefix(quote)?.strip_suffix(quote);
                 steps.push(match (quoted('\'').or_else(|| quoted('"')), inside) {
@@ -205,7 +210,8 @@ mod tests {
     #[test]
     fn paths_lead_through_objects_and_arrays() {
         let json: Json = serde_json::from_str(r#"{"a":{"b":[{"c":1},{"c":2}]},"x y":3,"n":null}"#).unwrap();
-        let found = |path: &str| Path::parse(path).unwrap().find(&json).into_iter().map(Json::to_string).collect::<Vec<_>>();
+        let found =
+            |path: &str| Path::parse(path).unwrap().find(&json).into_iter().map(Json::to_string).collect::<Vec<_>>();
         assert_eq!(found("$.a.b[1].c"), ["2"]);
         assert_eq!(found("$.a.b[*].c"), ["1", "2"]);
         assert_eq!(found("$['x y']"), ["3"]);

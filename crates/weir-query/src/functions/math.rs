@@ -16,7 +16,12 @@ pub(super) const FUNS: [Fun; 5] = [
     Fun::new("w_round_decimal", (1, 2), DOUBLE, |args| {
         let digits = if args.len() > 1 { args.constant_long(1, "the digits")? } else { 0 };
         let digits = i32::try_from(digits).unwrap_or(0);
-        Ok(shared(args.doubles(0)?.iter().map(|number| number.map(|number| half_up(number, digits))).collect::<Float64Array>()))
+        Ok(shared(
+            args.doubles(0)?
+                .iter()
+                .map(|number| number.map(|number| half_up(number, digits)))
+                .collect::<Float64Array>(),
+        ))
     }),
     Fun::new("w_int_div", (2, 2), LONG, |args| {
         let quotient = |a: f64, b: f64| (a / b).floor() as i64;
@@ -71,9 +76,15 @@ mod tests {
 
     #[test]
     fn halves_round_away_from_zero() {
-        for (number, digits, rounded) in
-            [(1.005, 2, 1.01), (2.5, 0, 3.0), (-2.5, 0, -3.0), (1.234, 2, 1.23), (0.999, 2, 1.0), (1234.0, -2, 1200.0), (7.0, 3, 7.0)]
-        {
+        for (number, digits, rounded) in [
+            (1.005, 2, 1.01),
+            (2.5, 0, 3.0),
+            (-2.5, 0, -3.0),
+            (1.234, 2, 1.23),
+            (0.999, 2, 1.0),
+            (1234.0, -2, 1200.0),
+            (7.0, 3, 7.0),
+        ] {
             assert_eq!(half_up(number, digits), rounded, "{number} {digits}");
         }
     }

@@ -24,8 +24,7 @@ pub(crate) const PREFIX: &str = "w_";
 
 /// All scalar functions.
 pub(crate) fn scalars() -> Vec<ScalarUDF> {
-    let families =
-        [&cast::FUNS[..], &json::FUNS, &math::FUNS, &mv::FUNS, &text::FUNS, &time::FUNS];
+    let families = [&cast::FUNS[..], &json::FUNS, &math::FUNS, &mv::FUNS, &text::FUNS, &time::FUNS];
     families.into_iter().flatten().map(|fun| fun::udf(*fun)).collect()
 }
 

@@ -95,14 +95,17 @@ pub(super) const FUNS: [Fun; 18] = [
     MvTest::fun("w_mv_regexp_like", (2, 3), |args| {
         any(args, |values, args| {
             let pattern = args.constant_text(1, "the pattern")?;
-            let flags = if args.len() > 2 && args.constant_text(2, "the flags")?.contains('i') { Some("i") } else { None };
+            let flags =
+                if args.len() > 2 && args.constant_text(2, "the flags")?.contains('i') { Some("i") } else { None };
             let texts = convert::texts(values)?;
             Ok(arrow::compute::kernels::regexp::regexp_is_match_scalar(&texts, &pattern, flags)?)
         })
     }),
     Fun::new("w_array_length", (1, 1), Gives::One(DataType::Int), |args| {
         let lists = args.lists(0)?;
-        Ok(shared((0..lists.len()).map(|row| lists.is_valid(row).then(|| lists.value_length(row))).collect::<Int32Array>()))
+        Ok(shared(
+            (0..lists.len()).map(|row| lists.is_valid(row).then(|| lists.value_length(row))).collect::<Int32Array>(),
+        ))
     }),
     Fun::new("w_array_sum", (1, 1), Gives::One(DataType::Double), |args| fold(args, |values| values.iter().sum())),
     Fun::new("w_array_min", (1, 1), Gives::One(DataType::Double), |args| {
@@ -118,8 +121,9 @@ pub(super) const FUNS: [Fun; 18] = [
     // Sets are compared by what they hold, whatever the order.
     Fun::new("w_array_distinct", (1, 1), Gives::Same(0), |args| {
         let lists = args.lists(0)?;
-        let values: Vec<ScalarValue> =
-            (0..lists.values().len()).map(|at| ScalarValue::try_from_array(lists.values(), at)).collect::<Result<_>>()?;
+        let values: Vec<ScalarValue> = (0..lists.values().len())
+            .map(|at| ScalarValue::try_from_array(lists.values(), at))
+            .collect::<Result<_>>()?;
         let mut keep = vec![false; values.len()];
         for ends in lists.value_offsets().windows(2) {
             let mut seen = std::collections::HashSet::new();
@@ -165,7 +169,9 @@ fn rows(args: &Args, test: ValueTest, row: fn(&[bool]) -> bool) -> Result<ArrayR
     let lists = args.lists(0)?;
     let passes: Vec<bool> = test(lists.values(), args)?.iter().map(|passes| passes == Some(true)).collect();
     let of_row = |at: usize, ends: &[i32]| lists.is_valid(at).then(|| row(&passes[ends[0] as usize..ends[1] as usize]));
-    Ok(shared(lists.value_offsets().windows(2).enumerate().map(|(at, ends)| of_row(at, ends)).collect::<BooleanArray>()))
+    Ok(shared(
+        lists.value_offsets().windows(2).enumerate().map(|(at, ends)| of_row(at, ends)).collect::<BooleanArray>(),
+    ))
 }
 
 fn fold(args: &Args, row: fn(&[f64]) -> f64) -> Result<ArrayRef> {
@@ -174,7 +180,9 @@ fn fold(args: &Args, row: fn(&[f64]) -> f64) -> Result<ArrayRef> {
     let of_row = |at: usize, ends: &[i32]| {
         lists.is_valid(at).then(|| row(&numbers.values()[ends[0] as usize..ends[1] as usize]))
     };
-    Ok(shared(lists.value_offsets().windows(2).enumerate().map(|(at, ends)| of_row(at, ends)).collect::<Float64Array>()))
+    Ok(shared(
+        lists.value_offsets().windows(2).enumerate().map(|(at, ends)| of_row(at, ends)).collect::<Float64Array>(),
+    ))
 }
 
 fn choose(args: &Args, test: ValueTest) -> Result<ArrayRef> {

@@ -34,7 +34,9 @@ pub(super) const FUNS: [Fun; 12] = [
         let nth = if args.len() > 2 { args.constant_long(2, "the instance")? } else { 1 };
         two(args, |text, find| position(text, find, nth))
     }),
-    Fun::new("w_strrpos", (2, 2), INT, |args| two(args, |text, find| text.rfind(find).map_or(-1, |at| units(&text[..at])))),
+    Fun::new("w_strrpos", (2, 2), INT, |args| {
+        two(args, |text, find| text.rfind(find).map_or(-1, |at| units(&text[..at])))
+    }),
     Fun::new("w_lpad", (3, 3), TEXT, |args| pad(args, |text, padding| format!("{padding}{text}"))),
     Fun::new("w_rpad", (3, 3), TEXT, |args| pad(args, |text, padding| format!("{text}{padding}"))),
     Fun::new("w_trim", (1, 1), TEXT, |args| map(args, |text| text.trim_matches(blank).to_owned())),

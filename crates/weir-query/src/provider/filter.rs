@@ -121,11 +121,8 @@ impl Translation<'_> {
                 let column = self.column(&between.expr)?;
                 let (low, high) = (literal(&between.low)?, literal(&between.high)?);
                 let inside = between.negated == negated;
-                let (from, to) = if inside {
-                    (Comparison::GtEq, Comparison::LtEq)
-                } else {
-                    (Comparison::Lt, Comparison::Gt)
-                };
+                let (from, to) =
+                    if inside { (Comparison::GtEq, Comparison::LtEq) } else { (Comparison::Lt, Comparison::Gt) };
                 let both = vec![self.comparison(column, from, low)?, self.comparison(column, to, high)?];
                 Some(if inside { Filter::And(both) } else { Filter::Or(both) })
             }
@@ -154,7 +151,8 @@ impl Translation<'_> {
         let bare = match expr {
             Expr::Cast(cast) if cast.field.data_type().is_numeric() => {
                 let column = self.column(&cast.expr)?;
-                let widens = matches!(column.data_type, DataType::Int | DataType::Long | DataType::Float | DataType::Double);
+                let widens =
+                    matches!(column.data_type, DataType::Int | DataType::Long | DataType::Float | DataType::Double);
                 let whole = matches!(column.data_type, DataType::Int | DataType::Long);
                 let wide = match cast.field.data_type() {
                     arrow::datatypes::DataType::Float64 => true,

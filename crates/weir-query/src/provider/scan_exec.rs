@@ -137,7 +137,8 @@ impl fmt::Debug for SegmentScanExec {
 
 impl DisplayAs for SegmentScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<String> = self.properties.eq_properties.schema().fields().iter().map(|f| f.name().clone()).collect();
+        let names: Vec<String> =
+            self.properties.eq_properties.schema().fields().iter().map(|f| f.name().clone()).collect();
         write!(
             f,
             "SegmentScan: table={}, segments={}, columns=[{}]",
@@ -273,10 +274,8 @@ impl Puller {
 
     fn rows(&self, ready: &Ready, rows: &Range<u32>) -> Result<Vec<RecordBatch>> {
         let mut stats = ScanStats::default();
-        let batches = ready
-            .scan
-            .read(rows.clone(), &mut stats)
-            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let batches =
+            ready.scan.read(rows.clone(), &mut stats).map_err(|error| DataFusionError::External(Box::new(error)))?;
         self.docs_scanned.add(usize::try_from(stats.docs_scanned).unwrap_or(usize::MAX));
         self.in_filter.add(usize::try_from(stats.entries_in_filter).unwrap_or(usize::MAX));
         self.post_filter.add(usize::try_from(stats.entries_post_filter).unwrap_or(usize::MAX));

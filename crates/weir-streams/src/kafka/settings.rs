@@ -156,7 +156,7 @@ mod tests {
             (&[("bootstrap.servers", "x:1"), ("no.such.setting", "1")], "no.such.setting"),
             (&[("bootstrap.servers", "x:1"), ("sasl.jaas.config", "hunter2")], "sasl.jaas.config"),
         ] {
-            let error = client_config(&spec(settings)).err().expect("it is refused");
+            let error = client_config(&spec(settings)).expect_err("it is refused");
             assert!(matches!(&error, StreamError::Setting { key: found, .. } if found == key), "{error}");
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }

@@ -234,6 +234,31 @@ async fn a_full_disk_takes_nothing_of_a_request_and_the_next_fits_when_there_is_
 }
 
 #[tokio::test]
+async fn what_a_failing_disk_kept_of_a_refused_request_is_taken_back_later() {
+    for works in 0..8 {
+        let disk = MemDisk::new(None);
+        let left = Arc::new(AtomicU64::new(u64::MAX));
+        let logs = open_small(Arc::new(Failing { disk: disk.clone(), left: left.clone() })).expect("it opens");
+        logs.create_topic(&topic("t"), 2).expect("it is made");
+        let both = |name: &str| vec![record(0, format!("{name} 0")), record(1, format!("{name} 1"))];
+        logs.produce(&topic("t"), both("first"), None).await.expect("it is appended");
+        left.store(works, Ordering::Relaxed);
+        let refused = logs.produce(&topic("t"), both("second"), None).await.is_err();
+        assert_eq!(refused, works < 4, "two appends and two syncs make a request of two partitions");
+        left.store(u64::MAX, Ordering::Relaxed);
+        logs.produce(&topic("t"), both("third"), None).await.expect("it is appended");
+        let expected = if refused { 2 } else { 3 };
+        for logs in [logs, open_small(disk).expect("it opens again")] {
+            for partition in [0, 1] {
+                let found = content(&logs, partition).await;
+                assert_eq!(found.len(), expected);
+                assert_eq!(found[expected - 1].1, format!("third {partition}"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn damage_in_a_closed_file_is_named_with_its_place() {
     let disk = MemDisk::new(None);
     let logs = open_small(disk.clone()).expect("it opens");

@@ -208,6 +208,13 @@ async fn deleted_records_are_out_of_range_with_what_is_held() {
     let error = error_of(&source, 0, 2).await;
     let expected = StreamError::OutOfRange { topic: topic.clone(), partition: 0, asked: NextOffset::new(2), held };
     assert_eq!(error, expected);
+    let t = Instant::now();
+    let mut reader = source.open(0, held.low).await.expect("it opens");
+    eprintln!("OPEN {:?}", t.elapsed());
+    read_to(&mut reader, held.high).await;
+    let t = Instant::now();
+    drop(reader);
+    eprintln!("DROP {:?}", t.elapsed());
     let mut reader = source.open(0, held.low).await.expect("it opens");
     assert_eq!(read_to(&mut reader, held.high).await.values, ["6", "7", "8", "9"]);
 }

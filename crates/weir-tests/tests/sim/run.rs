@@ -259,9 +259,10 @@ async fn note_crash(world: &World, alive: &Alive, tally: &mut Tally) {
         let name = segment.name.to_string();
         match &segment.state {
             SegmentState::Consuming { start } => {
-                let partition = alive.tables.get("events").and_then(|table| {
-                    table.partitions().get(&segment.partition).map(|view| view.snapshot())
-                });
+                let partition = alive
+                    .tables
+                    .get("events")
+                    .and_then(|table| table.partitions().get(&segment.partition).map(|view| view.snapshot()));
                 let open = partition.is_some_and(|snapshot| snapshot.next > *start);
                 tally.hit(match open {
                     true => "crash before transaction A, rows open",
@@ -315,8 +316,12 @@ async fn finish(
             break;
         }
         if tokio::time::Instant::now() > deadline {
-            let states: Vec<String> =
-                alive.node.all_partitions().iter().map(|status| format!("{} {:?}", status.state, status.last_error)).collect();
+            let states: Vec<String> = alive
+                .node
+                .all_partitions()
+                .iter()
+                .map(|status| format!("{} {:?}", status.state, status.last_error))
+                .collect();
             return Err(format!(
                 "not right in time: {rows} of {} rows, {committing} committing, lacks {:?}, {states:?}",
                 wanted.len(),

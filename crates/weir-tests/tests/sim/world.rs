@@ -1,10 +1,10 @@
 //! What outlives a node: its disk, the deep store, the streams; and the node that stands on them until it crashes.
 
 use crate::run::Bug;
+use crate::slow::{CatalogFaults, SlowCatalog, SlowFiles};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::{path::Path, sync::Arc, time::Duration};
-use crate::slow::{CatalogFaults, SlowCatalog, SlowFiles};
 use weir_base::{Chance, Disk, MemDisk, SharedDisk, SimClock, metrics::Metrics};
 use weir_control::{NewTable, RedbCatalog, Store, TableRecord, spec};
 use weir_files::{Faulty, FileError, FileSystem, ObjectInfo, Put, SharedFileSystem};

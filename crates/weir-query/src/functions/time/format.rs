@@ -1,6 +1,9 @@
 //! Pinot's format strings of time columns (`1:DAYS:SIMPLE_DATE_FORMAT:yyyyMMdd tz(UTC)`, `EPOCH|SECONDS|1`, `TIMESTAMP`).
 
-use super::{parts::{Unit, zone}, pattern::Pattern};
+use super::{
+    parts::{Unit, zone},
+    pattern::Pattern,
+};
 use chrono_tz::Tz;
 use datafusion::common::{Result, exec_datafusion_err};
 
@@ -41,7 +44,9 @@ impl Format {
         }
         let parts: Vec<&str> = text.splitn(4, ':').collect();
         match parts.as_slice() {
-            [count, unit, kind] if kind.eq_ignore_ascii_case("EPOCH") => Ok(Self::Epoch(size(count)?, Unit::parse(unit)?)),
+            [count, unit, kind] if kind.eq_ignore_ascii_case("EPOCH") => {
+                Ok(Self::Epoch(size(count)?, Unit::parse(unit)?))
+            }
             [_, _, kind] if kind.eq_ignore_ascii_case("TIMESTAMP") => Ok(Self::Timestamp),
             [_, _, kind, pattern] if kind.eq_ignore_ascii_case("SIMPLE_DATE_FORMAT") => {
                 let (pattern, name) = match pattern.split_once("tz(") {
@@ -64,7 +69,11 @@ impl Format {
         let wrong = || exec_datafusion_err!("'{text}' is not written in its time format");
         match self {
             Self::Epoch(size, unit) => {
-                let count: i64 = text.trim().parse().or_else(|_| text.trim().parse::<f64>().map(|count| count as i64)).map_err(|_| wrong())?;
+                let count: i64 = text
+                    .trim()
+                    .parse()
+                    .or_else(|_| text.trim().parse::<f64>().map(|count| count as i64))
+                    .map_err(|_| wrong())?;
                 unit.to_ms(count.saturating_mul(*size))
             }
             Self::Pattern(pattern, zone) => pattern.read(text, *zone).ok_or_else(wrong),
@@ -83,9 +92,9 @@ impl Format {
     /// Milliseconds as they are written where that is text.
     pub(super) fn text(&self, ms: i64) -> Result<String> {
         match self {
-            Self::Pattern(pattern, zone) => {
-                pattern.write(ms, *zone).ok_or_else(|| exec_datafusion_err!("{ms} is beyond the times that can be written"))
-            }
+            Self::Pattern(pattern, zone) => pattern
+                .write(ms, *zone)
+                .ok_or_else(|| exec_datafusion_err!("{ms} is beyond the times that can be written")),
             other => Ok(other.number(ms)?.to_string()),
         }
     }

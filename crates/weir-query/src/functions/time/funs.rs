@@ -38,7 +38,9 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
         Ok(shared(StringViewArray::from_iter(args.longs(0)?.iter().map(|ms| ms.and_then(text)))))
     }),
     Fun::new("w_from_date_time", (2, 4), LONG, from_date_time),
-    Fun::new("w_bucket", (2, 2), LONG, |args| each(args, 0, 1, |number, size| Some(number - number.checked_rem_euclid(size)?))),
+    Fun::new("w_bucket", (2, 2), LONG, |args| {
+        each(args, 0, 1, |number, size| Some(number - number.checked_rem_euclid(size)?))
+    }),
     Fun::new("w_to_epoch", (3, 3), LONG, |args| {
         // Milliseconds, milliseconds of the unit, buckets: how many buckets.
         let (unit, size) = (args.constant_long(1, "the unit")?, args.constant_long(2, "the bucket")?);
@@ -63,7 +65,9 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
         Ok(shared(StringViewArray::from_iter(args.longs(0)?.iter().map(|ms| ms.and_then(text)))))
     }),
     Fun::new("w_from_iso8601", (1, 1), LONG, |args| {
-        Ok(shared(crate::functions::convert::timestamps(args.array(0))?.reinterpret_cast::<arrow::datatypes::Int64Type>()))
+        Ok(shared(
+            crate::functions::convert::timestamps(args.array(0))?.reinterpret_cast::<arrow::datatypes::Int64Type>(),
+        ))
     }),
 ];
 
@@ -78,7 +82,8 @@ fn optional_zone(args: &Args, at: usize) -> Result<Tz> {
 
 fn date_trunc(args: &Args) -> Result<ArrayRef> {
     let unit = Unit::parse(&args.constant_text(0, "the unit")?)?;
-    let from = if args.len() > 2 { Unit::parse(&args.constant_text(2, "the input's unit")?)? } else { Unit::Millisecond };
+    let from =
+        if args.len() > 2 { Unit::parse(&args.constant_text(2, "the input's unit")?)? } else { Unit::Millisecond };
     let zone = optional_zone(args, 3)?;
     let to = if args.len() > 4 { Unit::parse(&args.constant_text(4, "the output's unit")?)? } else { from };
     let start = |count: Option<i64>| -> Result<Option<i64>> {
@@ -186,7 +191,9 @@ mod tests {
 
     #[test]
     fn periods_are_iso_8601() {
-        for (period, ms) in [("P1D", 86_400_000), ("PT1H30M", 5_400_000), ("PT0.5S", 500), ("P1DT1S", 86_401_000), ("-PT1S", -1000)] {
+        for (period, ms) in
+            [("P1D", 86_400_000), ("PT1H30M", 5_400_000), ("PT0.5S", 500), ("P1DT1S", 86_401_000), ("-PT1S", -1000)]
+        {
             assert_eq!(ago(0, period), Some(-ms), "{period}");
         }
         for bad in ["", "P", "1D", "PT5", "P5H"] {

@@ -5,8 +5,8 @@ mod funs;
 mod parts;
 mod pattern;
 
-pub(crate) use funs::ago;
 pub(super) use funs::FUNS;
+pub(crate) use funs::ago;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
@@ -47,7 +47,11 @@ mod tests {
 
     #[test]
     fn timestamps_read_what_they_print() {
-        for (ms, text) in [(0, "1970-01-01 00:00:00.0"), (1_767_225_600_120, "2026-01-01 00:00:00.12"), (-1, "1969-12-31 23:59:59.999")] {
+        for (ms, text) in [
+            (0, "1970-01-01 00:00:00.0"),
+            (1_767_225_600_120, "2026-01-01 00:00:00.12"),
+            (-1, "1969-12-31 23:59:59.999"),
+        ] {
             assert_eq!(timestamp_text(ms), text);
             assert_eq!(timestamp_of(text), Some(ms));
         }

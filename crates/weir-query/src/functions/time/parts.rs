@@ -106,7 +106,9 @@ pub(super) fn ms_of(local: NaiveDateTime, zone: Tz) -> Option<i64> {
 
 /// The start of the unit in which a time lies.
 pub(super) fn truncate(ms: i64, unit: Unit, zone: Tz) -> Option<i64> {
-    if zone == Tz::UTC && let Some(length) = unit.fixed_ms().filter(|_| unit != Unit::Week) {
+    if zone == Tz::UTC
+        && let Some(length) = unit.fixed_ms().filter(|_| unit != Unit::Week)
+    {
         return Some(ms - ms.rem_euclid(length));
     }
     let local = at(ms, zone)?.naive_local();
@@ -231,8 +233,9 @@ mod tests {
     #[test]
     fn truncation_knows_weeks_quarters_and_zones() {
         let text = |unit, zone| super::super::timestamp_text(truncate(NOON, unit, zone).unwrap());
-        let utc: Vec<String> =
-            [Unit::Second, Unit::Day, Unit::Week, Unit::Month, Unit::Quarter, Unit::Year].map(|unit| text(unit, Tz::UTC)).into();
+        let utc: Vec<String> = [Unit::Second, Unit::Day, Unit::Week, Unit::Month, Unit::Quarter, Unit::Year]
+            .map(|unit| text(unit, Tz::UTC))
+            .into();
         let expected = [
             "2026-02-24 12:00:01.0",
             "2026-02-24 00:00:00.0",
@@ -258,7 +261,16 @@ mod tests {
 
     #[test]
     fn parts_count_as_pinot_counts() {
-        let parts = [Part::Year, Part::Quarter, Part::Month, Part::Week, Part::Day, Part::DayOfWeek, Part::Hour, Part::Millisecond];
+        let parts = [
+            Part::Year,
+            Part::Quarter,
+            Part::Month,
+            Part::Week,
+            Part::Day,
+            Part::DayOfWeek,
+            Part::Hour,
+            Part::Millisecond,
+        ];
         assert_eq!(parts.map(|part| part.of(NOON, Tz::UTC).unwrap()), [2026, 1, 2, 9, 24, 2, 12, 234]);
     }
 }

@@ -6,7 +6,17 @@ use datafusion::common::{Result, exec_datafusion_err};
 use std::fmt::Write;
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -45,7 +55,9 @@ impl Pattern {
                 }
             } else if letter.is_ascii_alphabetic() {
                 if !"yYxMdDHhkKmsSaEewzZ".contains(letter) {
-                    return Err(exec_datafusion_err!("date pattern '{pattern}' has the letter '{letter}', which means nothing"));
+                    return Err(exec_datafusion_err!(
+                        "date pattern '{pattern}' has the letter '{letter}', which means nothing"
+                    ));
                 }
                 let mut count = 1;
                 while letters.next_if_eq(&letter).is_some() {
@@ -167,7 +179,13 @@ impl Read<'_> {
                 let short = count == 2;
                 let year = i32::try_from(self.number(count.max(if short { 2 } else { 4 }), tight)?).ok()?;
                 // Two digits lie within fifty years of 2000.
-                self.year = if !short || year > 99 { year } else if year < 50 { 2000 + year } else { 1900 + year };
+                self.year = if !short || year > 99 {
+                    year
+                } else if year < 50 {
+                    2000 + year
+                } else {
+                    1900 + year
+                };
             }
             'M' if count >= 3 => self.month = self.name(&MONTHS)? + 1,
             'M' => self.month = self.number(count, tight)?,
@@ -179,7 +197,8 @@ impl Read<'_> {
             'm' => self.minute = self.number(count, tight)?,
             's' => self.second = self.number(count, tight)?,
             'S' => {
-                let digits = self.rest.bytes().take(if tight { count } else { 9 }).take_while(u8::is_ascii_digit).count();
+                let digits =
+                    self.rest.bytes().take(if tight { count } else { 9 }).take_while(u8::is_ascii_digit).count();
                 let (fraction, rest) = self.rest.split_at(digits);
                 self.rest = rest;
                 self.ms = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
