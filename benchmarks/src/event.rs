@@ -5,8 +5,6 @@ use std::io::Write;
 /// One event, by its number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Event {
-    /// Its number, from 0.
-    pub(crate) number: u64,
     /// Milliseconds since the epoch.
     pub(crate) ts: i64,
     user_id: u64,
@@ -49,7 +47,6 @@ impl Event {
     pub(crate) fn new(number: u64) -> Self {
         let r = |salt: u64| mix(number.wrapping_mul(31).wrapping_add(salt << 56));
         Self {
-            number,
             ts: START_MS + (number / 10) as i64,
             user_id: skewed(r(1), 2_000_000),
             session: u128::from(r(2)) << 64 | u128::from(r(3)),

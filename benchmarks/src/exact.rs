@@ -72,7 +72,7 @@ impl Exact {
         let topic = format!("exact-{}", self.seed);
         kafka::fresh_topic(broker, &topic, self.partitions)?;
         let deadline = Instant::now() + Duration::from_secs(self.deadline_s);
-        let broken = if self.broken_one_in == 0 { 0 } else { self.events / self.broken_one_in };
+        let broken = self.events.checked_div(self.broken_one_in).unwrap_or(0);
         let (events, partitions, one_in) = (self.events, self.partitions, self.broken_one_in);
         let (to, name) = (broker.to_owned(), topic.clone());
         let filling =

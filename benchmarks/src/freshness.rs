@@ -6,7 +6,7 @@ use crate::{
     node::{Launch, Node},
 };
 use rdkafka::{
-    ClientConfig, ClientContext, Message,
+    ClientConfig, ClientContext,
     message::DeliveryResult,
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
 };

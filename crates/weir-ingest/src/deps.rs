@@ -94,36 +94,36 @@ pub struct IngestDeps {
 }
 
 /// What the pipelines of one table share.
-pub struct TableContext {
+pub(crate) struct TableContext {
     /// The node's.
-    pub deps: IngestDeps,
+    pub(crate) deps: IngestDeps,
     /// The table's record, replaced when it changes.
-    pub record: ArcSwap<TableRecord>,
+    pub(crate) record: ArcSwap<TableRecord>,
     /// What queries see of it.
-    pub on_node: Arc<TableOnNode>,
+    pub(crate) on_node: Arc<TableOnNode>,
     /// Local copies of sealed segments.
-    pub cache: SegmentCache,
+    pub(crate) cache: SegmentCache,
     /// Rejected records.
-    pub quarantine: Arc<Quarantine>,
+    pub(crate) quarantine: Arc<Quarantine>,
     /// Visible offsets.
-    pub marks: VisibleMarks,
+    pub(crate) marks: VisibleMarks,
     /// Builds and uploads.
-    pub sealer: Sealer,
+    pub(crate) sealer: Sealer,
     /// Agrees on the ends of segments.
-    pub completion: Arc<dyn Completion>,
+    pub(crate) completion: Arc<dyn Completion>,
 }
 
 impl TableContext {
     /// The key below the deep store's root under which a segment of that checksum lies. It cannot be reused: neither by
     /// a later table of the same name nor by other bytes.
     #[must_use]
-    pub fn object_key(&self, segment: &str, crc: u32) -> String {
+    pub(crate) fn object_key(&self, segment: &str, crc: u32) -> String {
         format!("{}{segment}-{crc:08x}.weir", self.object_prefix())
     }
 
     /// What all keys of the table start with.
     #[must_use]
-    pub fn object_prefix(&self) -> String {
+    pub(crate) fn object_prefix(&self) -> String {
         let record = self.record.load();
         format!("{}-{}/", record.spec.name, record.uid)
     }
@@ -131,9 +131,9 @@ impl TableContext {
 
 /// The whole of a partition's past, as its records tell it.
 #[derive(Debug, Clone, Copy)]
-pub struct PartitionPast {
+pub(crate) struct PartitionPast {
     /// Where its first segment started.
-    pub start: NextOffset,
+    pub(crate) start: NextOffset,
     /// Counts of all ranges that are fixed, and of skips.
-    pub fixed: weir_types::Accounting,
+    pub(crate) fixed: weir_types::Accounting,
 }

@@ -17,7 +17,7 @@ use weir_types::{Accounting, NextOffset, OffsetRange, Skip, SkipReason};
 const FETCH: FetchLimit = FetchLimit { max_messages: 16_384, max_bytes: 16 << 20 };
 
 /// The rows of the job's range.
-pub async fn read_again(job: &SealJob) -> Result<Arc<dyn Segment>, String> {
+pub(crate) async fn read_again(job: &SealJob) -> Result<Arc<dyn Segment>, String> {
     let SegmentState::Committing { range, seal } = &job.record.state else {
         return Err(format!("segment {} is not committing", job.record.name));
     };

@@ -5,13 +5,7 @@
 //! comes before the commit: an object that nobody names is garbage, a named object that is not there is data loss.
 
 use crate::{deps::TableContext, rebuild};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use weir_base::{
     Backoff, Chance,
@@ -30,56 +24,47 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_MOST: Duration = Duration::from_secs(10);
 
 /// Segments of a node are built one at a time, so that two cores keep one for consuming and queries.
-pub type BuildPermits = Arc<Semaphore>;
+pub(crate) type BuildPermits = Arc<Semaphore>;
 
 /// A range whose end is fixed and whose segment is to be committed.
-pub struct SealJob {
+pub(crate) struct SealJob {
     /// Its table.
-    pub table: Arc<TableContext>,
+    pub(crate) table: Arc<TableContext>,
     /// Where its rows are seen.
-    pub view: Arc<PartitionView>,
+    pub(crate) view: Arc<PartitionView>,
     /// Its record, `Committing`.
-    pub record: SegmentRecord,
+    pub(crate) record: SegmentRecord,
     /// Its rows, where this process consumed them; else the local file or the stream has them.
-    pub frozen: Option<Arc<dyn Segment>>,
+    pub(crate) frozen: Option<Arc<dyn Segment>>,
     /// The stream of the topic, for reading the range again.
-    pub stream: StreamSpec,
+    pub(crate) stream: StreamSpec,
     /// The stream itself.
-    pub source: SharedSource,
+    pub(crate) source: SharedSource,
 }
 
 /// Takes jobs and sees them through.
-pub struct Sealer {
+pub(crate) struct Sealer {
     permits: BuildPermits,
-    under_way: Arc<AtomicUsize>,
 }
 
 impl Sealer {
     /// A sealer that shares the node's permits.
     #[must_use]
-    pub fn new(permits: BuildPermits) -> Self {
-        Self { permits, under_way: Arc::default() }
+    pub(crate) fn new(permits: BuildPermits) -> Self {
+        Self { permits }
     }
 
     /// Starts a job; it is seen through while the process lives.
-    pub fn submit(&self, job: SealJob) {
-        let (permits, under_way) = (self.permits.clone(), self.under_way.clone());
-        under_way.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn submit(&self, job: SealJob) {
+        let permits = self.permits.clone();
         let name = format!("seal {}", job.record.name);
         spawn_named(name, async move {
             see_through(job, permits).await;
-            under_way.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
-    /// How many segments are between the two transactions.
-    #[must_use]
-    pub fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Relaxed)
-    }
-
     /// The row limit for the successor of a segment.
-    pub async fn next_rows_limit(&self, table: &TableContext, last: &SegmentRecord) -> u64 {
+    pub(crate) async fn next_rows_limit(&self, table: &TableContext, last: &SegmentRecord) -> u64 {
         let record = table.record.load_full();
         let topic = &last.partition.topic;
         match table.deps.store.flush_memory(&record, topic).await {

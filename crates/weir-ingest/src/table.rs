@@ -37,7 +37,7 @@ struct Feed {
 }
 
 /// A table at work on this node.
-pub struct TableRuntime {
+pub(crate) struct TableRuntime {
     context: Arc<TableContext>,
     feeds: Vec<Feed>,
     handles: Mutex<BTreeMap<StreamPartition, PipelineHandle>>,
@@ -52,7 +52,7 @@ fn partition_group(feeds: usize, position: u32, partition: u32) -> u32 {
 impl TableRuntime {
     /// Opens a table: everything that its records name is queryable or named as lacking when this returns. A `fresh`
     /// table was made just now: nothing of it was ever visible.
-    pub async fn open(
+    pub(crate) async fn open(
         deps: IngestDeps,
         record: TableRecord,
         permits: BuildPermits,
@@ -98,24 +98,24 @@ impl TableRuntime {
 
     /// What its pipelines share.
     #[must_use]
-    pub fn context(&self) -> &Arc<TableContext> {
+    pub(crate) fn context(&self) -> &Arc<TableContext> {
         &self.context
     }
 
     /// Its partitions' status, by topic and number.
     #[must_use]
-    pub fn partitions(&self) -> Vec<PartitionStatus> {
+    pub(crate) fn partitions(&self) -> Vec<PartitionStatus> {
         self.handles.lock().values().map(|handle| handle.status.get()).collect()
     }
 
     /// Its pipelines.
     #[must_use]
-    pub fn handles(&self) -> Vec<PipelineHandle> {
+    pub(crate) fn handles(&self) -> Vec<PipelineHandle> {
         self.handles.lock().values().cloned().collect()
     }
 
     /// Ends all work of the table at once. Nothing is lost: an open segment's rows are read again.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.context.deps.tables.remove(self.context.on_node.name());
         for task in self.tasks.lock().drain(..) {
             task.abort();
@@ -170,7 +170,7 @@ impl TableRuntime {
         let holder = format!("{}-{}", self.context.record.load().spec.name, self.context.record.load().uid);
         feed.source.hold(&holder, partition.partition, floor);
         let paused = self.context.record.load().paused.as_ref().map(|pause| pause.reason.clone());
-        let (handle, commands) = PipelineHandle::new(status.clone(), view.clone());
+        let (handle, commands) = PipelineHandle::new(status.clone());
         self.handles.lock().insert(partition.clone(), handle);
         self.settle_fixed(feed, &view, &records);
         let Some(open) = records.iter().find(|record| matches!(record.state, SegmentState::Consuming { .. })) else {
@@ -279,7 +279,7 @@ impl TableRuntime {
     }
 
     /// The table's settings or schema changed: pipelines seal and go on with the new ones.
-    pub async fn reshape(&self, record: TableRecord) {
+    pub(crate) async fn reshape(&self, record: TableRecord) {
         self.context.on_node.reshape(record.schema.clone(), record.spec.clone());
         self.context.record.store(Arc::new(record));
         for handle in self.handles() {

@@ -90,8 +90,8 @@ pub(crate) fn exception(error: &DataFusionError, stage: Stage) -> QueryException
 /// Names near one that is not known, nearest first, at most three.
 pub(crate) fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let name = name.to_lowercase();
-    // Three edits, or a third of a short name: beyond that nobody meant it.
-    let most = (name.len() / 3).clamp(1, 3);
+    // Three edits, or half of a short name (two letters swapped are two edits): beyond that nobody meant it.
+    let most = (name.len() / 2).clamp(1, 3);
     let mut close: Vec<(usize, &str)> = known
         .into_iter()
         .filter_map(|candidate| {

@@ -3,11 +3,10 @@
 use crate::status::StatusCell;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use weir_table::PartitionView;
 
 /// A request to a pipeline.
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// Seal the open segment where it is; answers with its name, or nothing where its range is empty.
     Seal(oneshot::Sender<Option<Arc<str>>>),
     /// Stop reading, for this reason; the open segment stays queryable.
@@ -20,11 +19,9 @@ pub enum Command {
 
 /// A pipeline as others hold it.
 #[derive(Clone)]
-pub struct PipelineHandle {
+pub(crate) struct PipelineHandle {
     /// What it is doing.
-    pub status: StatusCell,
-    /// What queries see of it.
-    pub view: Arc<PartitionView>,
+    pub(crate) status: StatusCell,
     commands: mpsc::Sender<Command>,
 }
 
@@ -34,13 +31,13 @@ const COMMANDS_MAX: usize = 16;
 impl PipelineHandle {
     /// A handle and the pipeline's end of it.
     #[must_use]
-    pub fn new(status: StatusCell, view: Arc<PartitionView>) -> (Self, mpsc::Receiver<Command>) {
+    pub(crate) fn new(status: StatusCell) -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        (Self { status, view, commands }, receiver)
+        (Self { status, commands }, receiver)
     }
 
     /// Sends a command; false where the pipeline has ended.
-    pub async fn send(&self, command: Command) -> bool {
+    pub(crate) async fn send(&self, command: Command) -> bool {
         self.commands.send(command).await.is_ok()
     }
 }

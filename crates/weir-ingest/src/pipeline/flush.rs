@@ -4,22 +4,22 @@ use weir_control::SealReason;
 
 /// What is known of the open segment.
 #[derive(Debug, Clone, Copy)]
-pub struct OpenFacts {
+pub(crate) struct OpenFacts {
     /// Its rows.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Offsets its range spans.
-    pub span: u64,
+    pub(crate) span: u64,
     /// The rows it may hold.
-    pub rows_limit: u64,
+    pub(crate) rows_limit: u64,
     /// Whether the limit was learnt from sizes.
-    pub by_size: bool,
+    pub(crate) by_size: bool,
     /// When it is old enough, wall time in milliseconds.
-    pub seal_at_ms: i64,
+    pub(crate) seal_at_ms: i64,
 }
 
 /// What to do with the open segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FlushDecision {
+pub(crate) enum FlushDecision {
     /// Go on.
     Continue,
     /// Fix its end here.
@@ -29,7 +29,7 @@ pub enum FlushDecision {
 /// Row limit first, then age. A segment whose range is empty is never sealed; one that holds messages but no row is, so
 /// that progress through rejected or filtered messages is kept.
 #[must_use]
-pub fn decide(facts: OpenFacts, now_ms: i64) -> FlushDecision {
+pub(crate) fn decide(facts: OpenFacts, now_ms: i64) -> FlushDecision {
     if facts.span == 0 {
         FlushDecision::Continue
     } else if facts.rows >= facts.rows_limit {

@@ -40,7 +40,7 @@ const BACKOFF_MOST: Duration = Duration::from_secs(5);
 
 /// Why a pipeline ended by itself.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PipelineEnd {
+pub(crate) enum PipelineEnd {
     /// Its handle was dropped.
     Stopped,
     /// The catalog says otherwise than the pipeline believed: it has to be started again from the records.
@@ -55,7 +55,7 @@ pub(super) enum Interrupted {
 }
 
 /// The conductor of one partition.
-pub struct PartitionPipeline {
+pub(crate) struct PartitionPipeline {
     pub(super) table: Arc<TableContext>,
     pub(super) partition: StreamPartition,
     stream: StreamSpec,
@@ -79,27 +79,27 @@ pub struct PartitionPipeline {
 }
 
 /// What a pipeline is made of.
-pub struct PipelineParts {
+pub(crate) struct PipelineParts {
     /// The table's.
-    pub table: Arc<TableContext>,
+    pub(crate) table: Arc<TableContext>,
     /// The stream of the partition's topic.
-    pub stream: StreamSpec,
+    pub(crate) stream: StreamSpec,
     /// The stream itself.
-    pub source: SharedSource,
+    pub(crate) source: SharedSource,
     /// What queries see.
-    pub view: Arc<PartitionView>,
+    pub(crate) view: Arc<PartitionView>,
     /// The visible mark.
-    pub mark: Arc<Mark>,
+    pub(crate) mark: Arc<Mark>,
     /// The status.
-    pub status: StatusCell,
+    pub(crate) status: StatusCell,
     /// Requests.
-    pub commands: mpsc::Receiver<Command>,
+    pub(crate) commands: mpsc::Receiver<Command>,
     /// The record that says `Consuming`.
-    pub record: weir_control::SegmentRecord,
+    pub(crate) record: weir_control::SegmentRecord,
     /// What came before it.
-    pub past: PartitionPast,
+    pub(crate) past: PartitionPast,
     /// Paused from the start, and why.
-    pub paused: Option<String>,
+    pub(crate) paused: Option<String>,
 }
 
 impl PartitionPipeline {
@@ -107,7 +107,7 @@ impl PartitionPipeline {
     ///
     /// # Errors
     /// The decoder cannot be made from the table's settings.
-    pub fn new(parts: PipelineParts) -> Result<Self, String> {
+    pub(crate) fn new(parts: PipelineParts) -> Result<Self, String> {
         let record = parts.table.record.load_full();
         let SegmentState::Consuming { start } = parts.record.state else {
             return Err(format!("segment {} is not consuming", parts.record.name));
@@ -145,7 +145,7 @@ impl PartitionPipeline {
     }
 
     /// Reads until its handle is dropped.
-    pub async fn run(mut self) -> PipelineEnd {
+    pub(crate) async fn run(mut self) -> PipelineEnd {
         loop {
             let interrupted = match self.consume().await {
                 Ok(never) => match never {},

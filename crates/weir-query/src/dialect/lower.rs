@@ -231,6 +231,7 @@ impl<'a> Lower<'a> {
     }
 
     fn enter(&mut self, query: &mut Query) -> Outcome<()> {
+        super::single::plain_limit(query);
         self.common_tables(query)?;
         for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             cte.alias.name = quoted(&cte.alias.name.value);

@@ -130,6 +130,3 @@ pub(crate) fn rewrite(mut query: Box<Query>, profile: &Profile<'_>, tables: &mut
 fn nothing() -> Expr {
     Expr::Value(Value::Null.into())
 }
-
-#[cfg(test)]
-mod tests;

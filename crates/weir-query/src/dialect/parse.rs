@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::{answer::QueryException, error::Code};
 use datafusion::sql::sqlparser::{
-    ast::{Expr, Query, Set, Statement, Value},
+    ast::{Expr, Query, Set, SetExpr, Statement, Value},
     dialect::GenericDialect,
     parser::Parser,
     tokenizer::{Token, Tokenizer},
@@ -40,7 +40,13 @@ pub(crate) fn parse(sql: &str) -> Outcome<Parsed> {
     for statement in statements {
         match statement {
             Statement::Set(assignment) => set.push(option(assignment)?),
-            Statement::Query(query) => queries.push(query),
+            Statement::Query(query) => {
+                // The parser reads on without complaint: FROM then is the list, or there is none.
+                if matches!(&*query.body, SetExpr::Select(select) if select.projection.is_empty()) {
+                    return Err(refused("the select list is empty"));
+                }
+                queries.push(query);
+            }
             other => {
                 let text = other.to_string();
                 let word = text.split_whitespace().next().unwrap_or_default();
@@ -184,7 +190,8 @@ mod tests {
             ("SET a = 1", "no query"),
             ("SELECT 1; SELECT 2", "several"),
             ("DROP TABLE t", "DROP"),
-            ("SELECT FROM WHERE", "Expected"),
+            ("SELECT FROM t", "empty"),
+            ("SELECT a b c FROM t", "Expected"),
             ("SELECT 'a", "string"),
         ] {
             let exception = parse(sql).unwrap_err();

@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{answer::QueryException, error::Code};
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Fetch, GroupByExpr, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias,
-    TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
+    Distinct, Expr, Fetch, GroupByExpr, LimitClause, Offset, OffsetRows, OrderByKind, Query, Select, SelectItem,
+    SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
 /// Makes a query's clauses plain, and names its columns.
 pub(super) fn prepare(query: &mut Query, profile: &Profile<'_>, lower: &mut Lower<'_>) -> Outcome<Vec<Option<String>>> {
     refuse_stages(query)?;
-    limit(query, profile)?;
+    limit(query, profile);
     let Query { body, order_by, .. } = query;
     let SetExpr::Select(select) = &mut **body else { return stages("UNION and the like") };
     let relations = lower.from(&mut select.from.clone())?;
@@ -122,34 +122,35 @@ fn refuse_stages(query: &Query) -> Outcome<()> {
     find.0.map_or(Ok(()), stages)
 }
 
-fn limit(query: &mut Query, profile: &Profile<'_>) -> Outcome<()> {
-    let number = |text: u64| Expr::Value(Value::Number(text.to_string(), false).into());
-    if let Some(Fetch { quantity: Some(rows), .. }) = query.fetch.take() {
-        let offset = match query.limit_clause.take() {
-            Some(LimitClause::LimitOffset { offset, .. }) => offset,
-            _ => None,
-        };
-        query.limit_clause = Some(LimitClause::LimitOffset { limit: Some(rows), offset, limit_by: vec![] });
+/// A query without LIMIT has the default one.
+fn limit(query: &mut Query, profile: &Profile<'_>) {
+    plain_limit(query);
+    let default = || Expr::Value(Value::Number(profile.default_limit.to_string(), false).into());
+    match &mut query.limit_clause {
+        Some(LimitClause::LimitOffset { limit, .. }) => {
+            limit.get_or_insert_with(default);
+        }
+        clause => {
+            *clause = Some(LimitClause::LimitOffset { limit: Some(default()), offset: None, limit_by: vec![] });
+        }
     }
-    query.limit_clause = Some(match query.limit_clause.take() {
-        None => LimitClause::LimitOffset { limit: Some(number(profile.default_limit)), offset: None, limit_by: vec![] },
-        Some(LimitClause::OffsetCommaLimit { offset, limit }) => comma(offset, limit),
-        Some(LimitClause::LimitOffset { limit, offset, limit_by }) => LimitClause::LimitOffset {
-            limit: Some(limit.unwrap_or_else(|| number(profile.default_limit))),
-            offset,
-            limit_by,
-        },
-    });
-    Ok(())
 }
 
-/// `LIMIT offset, count` in the form that the planner reads.
-pub(super) fn comma(offset: Expr, limit: Expr) -> LimitClause {
-    use datafusion::sql::sqlparser::ast::{Offset, OffsetRows};
-    LimitClause::LimitOffset {
-        limit: Some(limit),
-        offset: Some(Offset { value: offset, rows: OffsetRows::None }),
-        limit_by: vec![],
+/// `LIMIT offset, count` and `FETCH FIRST` in the one form that the planner reads.
+pub(super) fn plain_limit(query: &mut Query) {
+    let clause = query.limit_clause.take();
+    let (mut limit, offset) = match clause {
+        None => (None, None),
+        Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
+            (Some(limit), Some(Offset { value: offset, rows: OffsetRows::None }))
+        }
+        Some(LimitClause::LimitOffset { limit, offset, .. }) => (limit, offset),
+    };
+    if let Some(Fetch { quantity: Some(rows), .. }) = query.fetch.take() {
+        limit = Some(rows);
+    }
+    if limit.is_some() || offset.is_some() {
+        query.limit_clause = Some(LimitClause::LimitOffset { limit, offset, limit_by: vec![] });
     }
 }
 

@@ -11,7 +11,10 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
 };
-use std::time::{Duration, Instant};
+use std::{
+    ops::Deref,
+    time::{Duration, Instant},
+};
 
 /// How long the cause of a failure is waited for: errors of a connection come within a second or two.
 const CAUSE_WAIT: Duration = Duration::from_millis(1500);
@@ -58,11 +61,30 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {}
 
-/// A consumer that keeps the causes of its failures.
-pub(super) type Client = BaseConsumer<Context>;
+/// A consumer that keeps the causes of its failures. Closing one waits for its threads, a tenth of a second: that is
+/// done aside, where a runtime is at hand.
+pub(super) struct Client(Option<BaseConsumer<Context>>);
+
+impl Deref for Client {
+    type Target = BaseConsumer<Context>;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("it is taken only when dropped")
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let (Some(consumer), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            // Nobody waits for it.
+            drop(runtime.spawn_blocking(move || drop(consumer)));
+        }
+    }
+}
 
 pub(super) fn connect(config: &ClientConfig, topic: &str) -> Result<Client, StreamError> {
-    config.create_with_context(Context::default()).map_err(|error| StreamError::Setting {
+    let made = config.create_with_context(Context::default());
+    made.map(|consumer| Client(Some(consumer))).map_err(|error| StreamError::Setting {
         topic: topic.to_owned(),
         key: "stream.kafka".into(),
         reason: error.to_string(),

@@ -1,11 +1,12 @@
 //! Messages where librdkafka keeps them: nothing is copied, all are given back when the batch is dropped.
 
+use super::client::Client;
 use crate::contract::Messages;
 use rdkafka::bindings::{
     rd_kafka_header_get_last, rd_kafka_message_destroy, rd_kafka_message_headers, rd_kafka_message_t,
     rd_kafka_message_timestamp, rd_kafka_resp_err_t, rd_kafka_timestamp_type_t,
 };
-use std::{ffi::CString, ptr::NonNull, slice};
+use std::{ffi::CString, ptr::NonNull, slice, sync::Arc};
 use weir_types::NextOffset;
 
 /// One message that is owned: destroyed when dropped.
@@ -13,8 +14,8 @@ pub(super) struct OwnedMessage(NonNull<rd_kafka_message_t>);
 
 // SAFETY: a message is a plain allocation of librdkafka's that may be read and destroyed on any thread.
 unsafe impl Send for OwnedMessage {}
-// SAFETY: reading a message changes nothing, except that headers are parsed on first use: that is guarded by taking the
-// message's headers only through `header`, which parses into the message once; see there.
+// SAFETY: reading a message changes nothing, except that headers are parsed into it on first use: they are read under the
+// lock of `KafkaMessages` only.
 unsafe impl Sync for OwnedMessage {}
 
 impl OwnedMessage {
@@ -65,11 +66,13 @@ pub(super) struct KafkaMessages {
     messages: Vec<OwnedMessage>,
     /// Headers are parsed inside the message on first use, which must not happen twice at once.
     headers: parking_lot::Mutex<()>,
+    /// Whose messages they are; it is closed after all of them were given back.
+    _client: Arc<Client>,
 }
 
 impl KafkaMessages {
-    pub(super) fn new(messages: Vec<OwnedMessage>) -> Self {
-        Self { messages, headers: parking_lot::Mutex::new(()) }
+    pub(super) fn new(messages: Vec<OwnedMessage>, client: Arc<Client>) -> Self {
+        Self { messages, headers: parking_lot::Mutex::new(()), _client: client }
     }
 }
 

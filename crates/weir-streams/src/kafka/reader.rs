@@ -21,12 +21,17 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 use std::{
+    collections::VecDeque,
     ffi::{CString, c_void},
     ptr::{self, NonNull},
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    task::{JoinError, JoinHandle},
+    time::Instant,
+};
 use weir_types::{NextOffset, OffsetRange};
 
 /// While nothing comes, the client's callbacks (lost connections) are looked at this often.
@@ -99,10 +104,14 @@ pub(super) struct KafkaReader {
     read_committed: bool,
     /// The end of the log as the last end-of-partition event said it.
     end: Option<NextOffset>,
+    /// What was taken from the queue and did not fit into the last batch.
+    left: VecDeque<OwnedMessage>,
     /// An error that came behind messages of the last batch.
     pending: Option<(rd_kafka_resp_err_t, String)>,
     /// When the partition was last known to be there.
     heard: Instant,
+    /// A question to the broker. A fetch that is given up does not end it: the next one waits for its answer.
+    asked: Option<JoinHandle<Result<Watermarks, StreamError>>>,
 }
 
 impl KafkaReader {
@@ -133,8 +142,10 @@ impl KafkaReader {
             fetch_timeout,
             read_committed,
             end: None,
+            left: VecDeque::new(),
             pending: None,
             heard: Instant::now(),
+            asked: None,
         })
     }
 
@@ -167,7 +178,7 @@ impl KafkaReader {
         };
         MessageBatch {
             range: OffsetRange::try_new(self.next, end.max(self.next)).expect("ordered above"),
-            messages: Box::new(KafkaMessages::new(messages)),
+            messages: Box::new(KafkaMessages::new(messages, self.queue.client.clone())),
             high_watermark: high.map(|high| high.max(end)),
             low_watermark: low,
         }
@@ -178,18 +189,26 @@ impl KafkaReader {
         if self.pending.is_some() {
             return Err(self.pending_error().await);
         }
-        let drained = self.queue.drain(limit.max_messages);
-        if drained.is_empty() {
+        if self.left.is_empty() {
+            self.left.extend(self.queue.drain(limit.max_messages));
+        }
+        if self.left.is_empty() {
             return Ok(None);
         }
         self.heard = Instant::now();
-        let mut messages = Vec::with_capacity(drained.len());
-        let mut end = self.next;
+        let mut messages = Vec::with_capacity(self.left.len().min(limit.max_messages));
+        let (mut end, mut bytes) = (self.next, 0);
         let number = |offset: i64| u64::try_from(offset).ok().map(NextOffset::new);
         let mut reached_end = false;
-        for message in drained {
+        while let Some(message) = self.left.pop_front() {
             match message.code() {
                 rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                    bytes += message.payload().map_or(0, <[u8]>::len);
+                    let full = messages.len() >= limit.max_messages || bytes > limit.max_bytes;
+                    if full && !messages.is_empty() {
+                        self.left.push_front(message);
+                        break;
+                    }
                     let Some(offset) = number(message.offset()) else { continue };
                     end = end.max(offset.after());
                     messages.push(message);
@@ -207,7 +226,7 @@ impl KafkaReader {
                 }
             }
         }
-        if messages.is_empty() && !reached_end {
+        if messages.is_empty() && !reached_end && self.pending.is_some() {
             return Err(self.pending_error().await);
         }
         let batch = self.batch(messages, end);
@@ -215,16 +234,28 @@ impl KafkaReader {
         Ok(Some(batch))
     }
 
-    /// Asks whether the partition is still there.
-    async fn ask(&mut self) -> Result<(), StreamError> {
-        let (client, topic) = (self.queue.client.clone(), self.topic.clone());
-        let partitions = blocking(move || client::partitions(&client, &topic, ASK)).await?;
-        let partition = u32::try_from(self.partition).unwrap_or(0);
-        if !partitions.contains(&partition) {
-            return Err(StreamError::PartitionMissing { topic: self.topic.clone(), partition });
-        }
+    /// The question to the broker what it holds of the partition, which must be among the topic's; asked now where it is
+    /// not under way.
+    fn asking(&mut self) -> &mut JoinHandle<Result<Watermarks, StreamError>> {
+        self.asked.get_or_insert_with(|| {
+            let (client, topic, partition) = (self.queue.client.clone(), self.topic.clone(), self.partition);
+            tokio::task::spawn_blocking(move || {
+                let number = u32::try_from(partition).unwrap_or(0);
+                if !client::partitions(&client, &topic, ASK)?.contains(&number) {
+                    return Err(StreamError::PartitionMissing { topic, partition: number });
+                }
+                watermarks(&client, &topic, partition, ASK)
+            })
+        })
+    }
+
+    fn answered(
+        &mut self,
+        answer: Result<Result<Watermarks, StreamError>, JoinError>,
+    ) -> Result<Watermarks, StreamError> {
+        self.asked = None;
         self.heard = Instant::now();
-        Ok(())
+        answer.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
     }
 
     /// The error that is pending. It stays pending until it was told: the fetch that asks the broker what it holds may
@@ -235,8 +266,8 @@ impl KafkaReader {
         let out_of_range = code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET
             || code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
         let error = if out_of_range {
-            let (client, topic, partition) = (self.queue.client.clone(), self.topic.clone(), self.partition);
-            match blocking(move || watermarks(&client, &topic, partition, ASK)).await {
+            let answer = self.asking().await;
+            match self.answered(answer) {
                 Ok(held) => {
                     StreamError::OutOfRange { topic: self.topic.clone(), partition: number, asked: self.next, held }
                 }
@@ -293,15 +324,17 @@ impl PartitionReader for KafkaReader {
             }
             let now = Instant::now();
             if now >= deadline {
-                if self.heard.elapsed() >= SILENCE {
-                    self.ask().await?;
-                }
                 return Ok(self.batch(vec![], self.next));
             }
             let wait = (deadline - now).min(LOOK_EVERY);
             let notify = self.queue.notify.clone();
-            // Woken or not, the queue is looked at again.
-            drop(tokio::time::timeout(wait, notify.notified()).await);
+            let silent = self.asked.is_some() || self.heard.elapsed() >= SILENCE;
+            // Whichever it was, the queue is looked at again.
+            tokio::select! {
+                () = notify.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                answer = async { self.asking().await }, if silent => drop(self.answered(answer)?),
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From a table's stream settings to librdkafka's: names as they are, Java's spelling where the two differ.
 
 use crate::contract::StreamError;
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, error::KafkaError};
 use weir_types::StreamSpec;
 
 /// What every consumer is told, before the table's own settings.
@@ -24,22 +24,83 @@ const DEFAULTS: [(&str, &str); 16] = [
     // A partition's share of memory: 32 MiB are a tenth of a second of decoding at full speed.
     ("queued.min.messages", "100000"),
     ("queued.max.messages.kbytes", "32768"),
-    ("max.partition.fetch.bytes", "4194304"),
+    ("fetch.message.max.bytes", "4194304"),
     ("reconnect.backoff.max.ms", "1000"),
 ];
 
+/// Settings that are ours to decide, whatever a table says.
+const OURS: [&str; 8] = [
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "allow.auto.create.topics",
+    "group.id",
+    "group.instance.id",
+    "partition.assignment.strategy",
+];
+
 /// Settings of the Java client that have no counterpart here and change neither rows nor answers.
-const JAVA_ONLY: [&str; 10] = [
-    "key.deserializer",
-    "value.deserializer",
-    "max.poll.records",
-    "max.poll.interval.ms",
-    "request.timeout.ms",
+const JAVA_ONLY: [&str; 47] = [
+    "auto.include.jmx.reporter",
     "default.api.timeout.ms",
     "exclude.internal.topics",
     "interceptor.classes",
+    "key.deserializer",
+    "max.poll.interval.ms",
+    "max.poll.records",
     "metric.reporters",
-    "ssl.truststore.type",
+    "metrics.num.samples",
+    "metrics.recording.level",
+    "metrics.sample.window.ms",
+    "request.timeout.ms",
+    "sasl.client.callback.handler.class",
+    "sasl.kerberos.kinit.cmd",
+    "sasl.kerberos.ticket.renew.jitter",
+    "sasl.kerberos.ticket.renew.window.factor",
+    "sasl.login.callback.handler.class",
+    "sasl.login.class",
+    "sasl.login.connect.timeout.ms",
+    "sasl.login.read.timeout.ms",
+    "sasl.login.refresh.buffer.seconds",
+    "sasl.login.refresh.min.period.seconds",
+    "sasl.login.refresh.window.factor",
+    "sasl.login.refresh.window.jitter",
+    "sasl.login.retry.backoff.max.ms",
+    "sasl.login.retry.backoff.ms",
+    "sasl.oauthbearer.clock.skew.seconds",
+    "sasl.oauthbearer.expected.audience",
+    "sasl.oauthbearer.expected.issuer",
+    "sasl.oauthbearer.header.urlencode",
+    "sasl.oauthbearer.jwks.endpoint.refresh.ms",
+    "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms",
+    "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms",
+    "sasl.oauthbearer.jwks.endpoint.url",
+    "sasl.oauthbearer.scope.claim.name",
+    "sasl.oauthbearer.sub.claim.name",
+    "security.providers",
+    "socket.connection.setup.timeout.max.ms",
+    "ssl.enabled.protocols",
+    "ssl.engine.factory.class",
+    "ssl.keymanager.algorithm",
+    "ssl.protocol",
+    "ssl.provider",
+    "ssl.secure.random.implementation",
+    "ssl.trustmanager.algorithm",
+    "ssl.truststore.password",
+    "value.deserializer",
+];
+
+/// Java's name and the library's for the same setting.
+const RENAMED: [(&str, &str); 8] = [
+    ("fetch.max.wait.ms", "fetch.wait.max.ms"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("receive.buffer.bytes", "socket.receive.buffer.bytes"),
+    ("send.buffer.bytes", "socket.send.buffer.bytes"),
+    ("sasl.mechanism", "sasl.mechanisms"),
+    ("ssl.keystore.certificate.chain", "ssl.certificate.pem"),
+    ("ssl.keystore.key", "ssl.key.pem"),
+    ("ssl.truststore.certificates", "ssl.ca.pem"),
 ];
 
 /// The client's configuration for a stream.
@@ -50,62 +111,123 @@ pub(super) fn client_config(spec: &StreamSpec) -> Result<ClientConfig, StreamErr
     }
     if !spec.settings.contains_key("bootstrap.servers") {
         let reason = "it is missing: name the brokers, as in \"localhost:9092\"";
-        return Err(wrong(spec, "stream.kafka.broker.list", reason));
+        return Err(wrong(spec, "bootstrap.servers", reason));
     }
     for (key, value) in &spec.settings {
         match key.as_str() {
             "sasl.jaas.config" => jaas(spec, value, &mut config)?,
-            "sasl.mechanism" => drop(config.set("sasl.mechanisms", value)),
-            "auto.offset.reset" | "enable.auto.commit" | "enable.partition.eof" | "enable.auto.offset.store" => {}
-            "ssl.truststore.location" => drop(config.set("ssl.ca.location", value)),
-            key if JAVA_ONLY.contains(&key) => {}
-            key => drop(config.set(key, value)),
+            "ssl.truststore.location" => trust_store(spec, value, &mut config)?,
+            "ssl.keystore.location" => key_store(spec, value, &mut config)?,
+            "ssl.truststore.type" | "ssl.keystore.type" => {}
+            "ssl.endpoint.identification.algorithm" if value.is_empty() => drop(config.set(key, "none")),
+            key if OURS.contains(&key) || JAVA_ONLY.contains(&key) => {}
+            key => {
+                let renamed = RENAMED.iter().find(|(java, _)| *java == key);
+                config.set(renamed.map_or(key, |(_, name)| *name), value);
+            }
         }
     }
     // Asked of the library at once, so that a wrong setting is found before anything is made.
     match config.create_native_config() {
         Ok(_) => Ok(config),
-        Err(error) => {
-            let text = error.to_string();
-            let key = spec.settings.keys().find(|key| text.contains(key.as_str()));
-            let key = key.cloned().unwrap_or_else(|| "stream.kafka".into());
-            Err(wrong(spec, &key, &redact(spec, text)))
+        Err(KafkaError::ClientConfig(_, text, key, value)) => {
+            let java = RENAMED.iter().find(|(java, name)| *name == key && spec.settings.contains_key(*java));
+            let key = java.map_or(&*key, |(java, _)| *java);
+            let shown = if is_secret(key) { "its value".to_owned() } else { format!("{value:?}") };
+            Err(wrong(spec, key, &format!("{shown} is not accepted: {}", redact(spec, text))))
         }
+        Err(error) => Err(wrong(spec, "stream.kafka", &redact(spec, error.to_string()))),
     }
+}
+
+/// Whether a setting holds what nobody may see.
+fn is_secret(key: &str) -> bool {
+    ["password", "secret", "jaas", "token", "ssl.key.pem", "keystore.key"].iter().any(|part| key.contains(part))
 }
 
 /// Replaces values of secret settings in a text.
 fn redact(spec: &StreamSpec, mut text: String) -> String {
-    for (key, value) in &spec.settings {
-        let secret = ["password", "secret", "jaas", "token", "key"].iter().any(|part| key.contains(part));
-        if secret && !value.is_empty() {
-            text = text.replace(value.as_str(), "***");
-        }
+    for (_, value) in spec.settings.iter().filter(|(key, value)| is_secret(key) && !value.is_empty()) {
+        text = text.replace(value.as_str(), "***");
     }
     text
 }
 
+/// The error of a setting, under the key that a table gives it.
 fn wrong(spec: &StreamSpec, key: &str, reason: &str) -> StreamError {
+    let key = match key {
+        "bootstrap.servers" => "stream.kafka.broker.list",
+        "isolation.level" => "stream.kafka.isolation.level",
+        key => key,
+    };
     StreamError::Setting { topic: spec.topic.to_string(), key: key.into(), reason: reason.into() }
+}
+
+/// How a Java store is kept: by its type, or by its file's ending where no type is given.
+fn store_type(spec: &StreamSpec, type_key: &str, path: &str) -> String {
+    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+    let by_ending = match ending.as_str() {
+        "jks" => "JKS",
+        "p12" | "pfx" => "PKCS12",
+        _ => "PEM",
+    };
+    spec.settings.get(type_key).map_or(by_ending, String::as_str).to_ascii_uppercase()
+}
+
+fn trust_store(spec: &StreamSpec, path: &str, config: &mut ClientConfig) -> Result<(), StreamError> {
+    match &*store_type(spec, "ssl.truststore.type", path) {
+        "PEM" => config.set("ssl.ca.location", path),
+        other => {
+            let reason = format!("a {other} store cannot be read: write the certificates as PEM (keytool -list -rfc)");
+            return Err(wrong(spec, "ssl.truststore.location", &reason));
+        }
+    };
+    Ok(())
+}
+
+fn key_store(spec: &StreamSpec, path: &str, config: &mut ClientConfig) -> Result<(), StreamError> {
+    match &*store_type(spec, "ssl.keystore.type", path) {
+        // One file holds the key and the certificate.
+        "PEM" => config.set("ssl.certificate.location", path).set("ssl.key.location", path),
+        "PKCS12" => config.set("ssl.keystore.location", path),
+        other => {
+            let reason = format!("a {other} store cannot be read: make it PKCS12 (keytool -importkeystore) or PEM");
+            return Err(wrong(spec, "ssl.keystore.location", &reason));
+        }
+    };
+    Ok(())
 }
 
 /// `...LoginModule required username="u" password="p";`
 fn jaas(spec: &StreamSpec, text: &str, config: &mut ClientConfig) -> Result<(), StreamError> {
-    let field = |name: &str| {
-        let rest = text.split(&format!("{name}=")).nth(1)?;
-        let quote = rest.chars().next().filter(|quote| *quote == '"' || *quote == '\'')?;
-        rest[1..].split(quote).next().map(str::to_owned)
-    };
     if !text.contains("PlainLoginModule") && !text.contains("ScramLoginModule") {
         return Err(wrong(spec, "sasl.jaas.config", "only PlainLoginModule and ScramLoginModule are read"));
     }
-    match (field("username"), field("password")) {
+    match (jaas_option(text, "username"), jaas_option(text, "password")) {
         (Some(user), Some(password)) => {
             config.set("sasl.username", user).set("sasl.password", password);
             Ok(())
         }
         _ => Err(wrong(spec, "sasl.jaas.config", "it holds no username=\"..\" and password=\"..\"")),
     }
+}
+
+/// The quoted value of an option; a backslash takes the next character as it is.
+fn jaas_option(text: &str, name: &str) -> Option<String> {
+    let option = format!("{name}=");
+    let is_whole = |at: &usize| text[..*at].chars().next_back().is_none_or(char::is_whitespace);
+    let at = text.match_indices(&option).map(|(at, _)| at).find(is_whole)?;
+    let mut rest = text[at + option.len()..].chars();
+    let quote = rest.next().filter(|quote| matches!(quote, '"' | '\''))?;
+    let mut value = String::new();
+    while let Some(next) = rest.next() {
+        match next {
+            '\\' => value.extend(rest.next()),
+            next if next == quote => return Some(value),
+            next => value.push(next),
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -128,7 +250,7 @@ mod tests {
 
     #[test]
     fn java_settings_become_the_librarys() {
-        let jaas = r#"org.apache.kafka.common.security.scram.ScramLoginModule required username="u" password="p w";"#;
+        let jaas = r#"org.apache.kafka.common.security.scram.ScramLoginModule required username="u" password="p \"w";"#;
         let config = client_config(&spec(&[
             ("bootstrap.servers", "localhost:9092"),
             ("security.protocol", "SASL_PLAINTEXT"),
@@ -136,13 +258,23 @@ mod tests {
             ("sasl.jaas.config", jaas),
             ("max.poll.records", "7"),
             ("auto.offset.reset", "earliest"),
+            ("fetch.max.wait.ms", "250"),
+            ("ssl.endpoint.identification.algorithm", ""),
+            ("ssl.truststore.location", "/etc/ca.crt"),
+            ("ssl.keystore.location", "/etc/client.store"),
+            ("ssl.keystore.type", "pem"),
         ]))
         .unwrap();
         for (key, value) in [
             ("sasl.mechanisms", "SCRAM-SHA-256"),
             ("sasl.username", "u"),
-            ("sasl.password", "p w"),
+            ("sasl.password", "p \"w"),
             ("auto.offset.reset", "error"),
+            ("fetch.wait.max.ms", "250"),
+            ("ssl.endpoint.identification.algorithm", "none"),
+            ("ssl.ca.location", "/etc/ca.crt"),
+            ("ssl.certificate.location", "/etc/client.store"),
+            ("ssl.key.location", "/etc/client.store"),
         ] {
             assert_eq!(config.get(key), Some(value), "{key}");
         }
@@ -154,6 +286,10 @@ mod tests {
             (&[("security.protocol", "SSL")][..], "stream.kafka.broker.list"),
             (&[("bootstrap.servers", "x:1"), ("security.protocol", "PLAN")], "security.protocol"),
             (&[("bootstrap.servers", "x:1"), ("no.such.setting", "1")], "no.such.setting"),
+            (&[("bootstrap.servers", "x:1"), ("fetch.max.wait.ms", "soon")], "fetch.max.wait.ms"),
+            (&[("bootstrap.servers", "x:1"), ("isolation.level", "none")], "stream.kafka.isolation.level"),
+            (&[("bootstrap.servers", "x:1"), ("ssl.truststore.location", "a.jks")], "ssl.truststore.location"),
+            (&[("bootstrap.servers", "x:1"), ("ssl.keystore.location", "a.jks")], "ssl.keystore.location"),
             (&[("bootstrap.servers", "x:1"), ("sasl.jaas.config", "hunter2")], "sasl.jaas.config"),
         ] {
             let error = client_config(&spec(settings)).expect_err("it is refused");

@@ -1,18 +1,31 @@
 //! The bytes of the local log.
 //!
-//! A partition's log is a row of files named by the offset of their first record. A file is a row of frames; a frame holds
-//! what one request appended to the partition, little-endian:
+//! A partition's log is a row of files named by the offset of their first record. All numbers are little-endian. A file
+//! begins with its head, which tells what the files before it hold, so that they need not be read when the log is opened:
+//!
+//! ```text
+//! 8   "WEIRLOG" and 1, the version of the file
+//! u64 offset of its first record
+//! i64 wall milliseconds of the last append with an idempotency key in the files before
+//! i64 wall milliseconds of the last append in the files before
+//! i64 newest time stamp in the files before; each of the three is i64::MIN where there is none
+//! u32 CRC-32C of all that
+//! ```
+//!
+//! Frames follow; a frame holds what one request appended to the partition:
 //!
 //! ```text
 //! u8  0x57          'W'
 //! u8  1             version of the frame
 //! u16 0             reserved
 //! u32 body bytes
-//! u32 CRC-32C of the body
+//! u32 CRC-32C of the eight bytes before and all that follows
+//! u64 length of this file that was on the disk before the frame was written
 //! body:
 //!   u64 offset of the first record
 //!   i64 wall milliseconds of the append
 //!   u32 records
+//!   u32 records of the whole request
 //!   u8  length of the idempotency key, 0 for none; the key
 //!   per record:
 //!     u32 its position in the request
@@ -22,12 +35,18 @@
 //!     u32 length, bytes of the value (where there is one)
 //!     u16 headers, each u16 length, name, u32 length, value
 //! ```
+//!
+//! The length in a frame's head tells a torn end from damage: frames of one append may be torn in any way by a crash, and
+//! were never acknowledged; but a frame that says that the disk held more than the place where another one is broken says
+//! that the broken one was acknowledged.
 
 use bytes::Bytes;
 use weir_types::NextOffset;
 
-pub(super) const HEAD_BYTES: usize = 12;
-const MAGIC: u8 = 0x57;
+pub(super) const HEAD_BYTES: usize = 20;
+pub(super) const FILE_HEAD_BYTES: usize = 44;
+pub(super) const MAGIC: u8 = 0x57;
+const FILE_MAGIC: [u8; 8] = *b"WEIRLOG\x01";
 const VERSION: u8 = 1;
 
 /// One record as it lies in the log.
@@ -46,7 +65,54 @@ pub(super) struct FrameHead {
     pub(super) base: NextOffset,
     pub(super) appended_ms: i64,
     pub(super) count: u32,
+    /// Records of the whole request, those in other partitions included.
+    pub(super) of_request: u32,
     pub(super) idempotency_key: Option<String>,
+}
+
+/// What lies before a place in the log, as far as it is asked for later; `i64::MIN` where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Past {
+    /// Wall time of the last append with an idempotency key.
+    pub(super) keyed_ms: i64,
+    /// Wall time of the last append.
+    pub(super) appended_ms: i64,
+    /// Newest time stamp of a record.
+    pub(super) newest_ms: i64,
+}
+
+impl Past {
+    pub(super) const NONE: Self = Self { keyed_ms: i64::MIN, appended_ms: i64::MIN, newest_ms: i64::MIN };
+
+    /// Takes a frame in.
+    pub(super) fn add(&mut self, head: &FrameHead, newest_ms: i64) {
+        if head.idempotency_key.is_some() {
+            self.keyed_ms = self.keyed_ms.max(head.appended_ms);
+        }
+        self.appended_ms = self.appended_ms.max(head.appended_ms);
+        self.newest_ms = self.newest_ms.max(newest_ms);
+    }
+}
+
+/// The head of a file.
+pub(super) fn file_head(base: NextOffset, past: &Past) -> [u8; FILE_HEAD_BYTES] {
+    let mut head = [0; FILE_HEAD_BYTES];
+    let numbers = [past.keyed_ms, past.appended_ms, past.newest_ms].map(i64::to_le_bytes);
+    let parts = [FILE_MAGIC, base.number().to_le_bytes(), numbers[0], numbers[1], numbers[2]];
+    for (at, part) in parts.iter().enumerate() {
+        head[at * 8..at * 8 + 8].copy_from_slice(part);
+    }
+    let crc = crc32c::crc32c(&head[..FILE_HEAD_BYTES - 4]);
+    head[FILE_HEAD_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
+    head
+}
+
+/// Reads the head of the file that begins with `base`; `None` where it is not what was written.
+pub(super) fn read_file_head(content: &[u8], base: NextOffset) -> Option<Past> {
+    let head = content.get(..FILE_HEAD_BYTES)?;
+    let number = |at: usize| head[at..at + 8].try_into().ok().map(i64::from_le_bytes);
+    let past = Past { keyed_ms: number(16)?, appended_ms: number(24)?, newest_ms: number(32)? };
+    (head == file_head(base, &past)).then_some(past)
 }
 
 impl FrameHead {
@@ -60,14 +126,15 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Appends a frame to `out`.
+/// Appends a frame to `out`; it becomes whole by `seal`.
 pub(super) fn encode(head: &FrameHead, records: &[Record], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[MAGIC, VERSION, 0, 0]);
-    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&[0; HEAD_BYTES - 4]);
     out.extend_from_slice(&head.base.number().to_le_bytes());
     out.extend_from_slice(&head.appended_ms.to_le_bytes());
     out.extend_from_slice(&head.count.to_le_bytes());
+    out.extend_from_slice(&head.of_request.to_le_bytes());
     let key = head.idempotency_key.as_deref().unwrap_or_default().as_bytes();
     out.push(u8::try_from(key.len()).expect("an idempotency key is at most 255 bytes"));
     out.extend_from_slice(key);
@@ -86,11 +153,24 @@ pub(super) fn encode(head: &FrameHead, records: &[Record], out: &mut Vec<u8>) {
             put_bytes(out, value);
         }
     }
-    let body = start + HEAD_BYTES;
-    let length = u32::try_from(out.len() - body).expect("a request is bounded far below 4 GiB");
-    let crc = crc32c::crc32c(&out[body..]);
+    let length = u32::try_from(out.len() - start - HEAD_BYTES).expect("a request is bounded far below 4 GiB");
     out[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
-    out[start + 8..start + 12].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Completes a frame that is about to be written to a file of which `on_disk` bytes are on the disk.
+pub(super) fn seal(frame: &mut [u8], on_disk: u64) {
+    frame[12..20].copy_from_slice(&on_disk.to_le_bytes());
+    let crc = checksum(frame);
+    frame[8..12].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn checksum(frame: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&frame[..8]), &frame[12..])
+}
+
+/// How much of the file was on the disk when this frame was written.
+pub(super) fn on_disk_before(frame: &[u8]) -> Option<u64> {
+    frame.get(12..20)?.try_into().ok().map(u64::from_le_bytes)
 }
 
 /// How many bytes the frame that starts with `head` has in all; `None` where it is no frame.
@@ -149,18 +229,18 @@ fn checked(frame: &[u8]) -> Option<(FrameHead, Cursor<'_>)> {
         return None;
     }
     let crc = u32::from_le_bytes(frame[8..12].try_into().ok()?);
-    let body = &frame[HEAD_BYTES..];
-    if crc32c::crc32c(body) != crc {
+    if checksum(frame) != crc {
         return None;
     }
-    let mut cursor = Cursor(body);
+    let mut cursor = Cursor(&frame[HEAD_BYTES..]);
     let base = NextOffset::new(u64::from_le_bytes(cursor.fixed()?));
     let appended_ms = i64::from_le_bytes(cursor.fixed()?);
     let count = u32::from_le_bytes(cursor.fixed()?);
+    let of_request = u32::from_le_bytes(cursor.fixed()?);
     let [length] = cursor.fixed::<1>()?;
     let key = String::from_utf8_lossy(cursor.take(usize::from(length))?).into_owned();
     let idempotency_key = (!key.is_empty()).then_some(key);
-    Some((FrameHead { base, appended_ms, count, idempotency_key }, cursor))
+    Some((FrameHead { base, appended_ms, count, of_request, idempotency_key }, cursor))
 }
 
 #[cfg(test)]
@@ -169,7 +249,13 @@ mod tests {
 
     #[test]
     fn a_frame_reads_as_it_was_written_and_no_other_way() {
-        let head = FrameHead { base: NextOffset::new(7), appended_ms: 5, count: 2, idempotency_key: Some("k".into()) };
+        let head = FrameHead {
+            base: NextOffset::new(7),
+            appended_ms: 5,
+            count: 2,
+            of_request: 4,
+            idempotency_key: Some("k".into()),
+        };
         let record = |position, key: Option<&'static [u8]>, value: Option<&'static [u8]>| Record {
             position,
             timestamp_ms: 9,
@@ -180,13 +266,28 @@ mod tests {
         let records = vec![record(0, Some(b"a"), None), record(3, None, Some(b"value"))];
         let mut out = vec![];
         encode(&head, &records, &mut out);
+        seal(&mut out, 77);
+        assert_eq!(on_disk_before(&out), Some(77));
         assert_eq!(decode(&Bytes::from(out.clone())), Some((head, records)));
         for at in 0..out.len() {
             let mut bent = out.clone();
             bent[at] ^= 0x10;
-            let read = decode(&Bytes::from(bent));
-            assert!(read.is_none() || (2..4).contains(&at), "byte {at} is not covered");
+            assert!(decode(&Bytes::from(bent)).is_none(), "byte {at} is not covered");
             assert!(decode(&Bytes::copy_from_slice(&out[..at])).is_none());
+        }
+    }
+
+    #[test]
+    fn a_file_head_reads_as_it_was_written_and_no_other_way() {
+        let past = Past { keyed_ms: i64::MIN, appended_ms: 5, newest_ms: -3 };
+        let head = file_head(NextOffset::new(9), &past);
+        assert_eq!(read_file_head(&head, NextOffset::new(9)), Some(past));
+        assert_eq!(read_file_head(&head, NextOffset::new(8)), None);
+        for at in 0..head.len() {
+            let mut bent = head;
+            bent[at] ^= 1;
+            assert_eq!(read_file_head(&bent, NextOffset::new(9)), None);
+            assert_eq!(read_file_head(&head[..at], NextOffset::new(9)), None);
         }
     }
 }

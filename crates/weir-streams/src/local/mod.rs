@@ -4,6 +4,7 @@
 //! not at all. A request with an idempotency key is remembered in the log itself, for the last 10,000 requests or an hour,
 //! so that repeating it after a crash answers with its first offsets and adds only what is missing.
 
+mod file;
 mod frame;
 mod partition;
 mod reader;
@@ -23,6 +24,9 @@ use std::{
 use topic::Topic;
 use weir_base::{SharedClock, SharedDisk};
 use weir_types::{Classify, ErrorKind, NextOffset, Retry, TopicName};
+
+/// A request of more bytes is refused: it would be one frame, read and checked as a whole.
+pub const REQUEST_BYTES: usize = 64 << 20;
 
 /// A record to append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,22 @@ pub enum ProduceError {
         /// How many there are.
         partitions: u32,
     },
+    /// It cannot be stored as it is.
+    #[error("a request to topic {topic} is refused: {reason}")]
+    Refused {
+        /// The topic.
+        topic: TopicName,
+        /// Why, and what would be right.
+        reason: String,
+    },
+    /// What the topic holds is not what was written.
+    #[error("topic {topic} is damaged: {reason}")]
+    Damaged {
+        /// The topic.
+        topic: TopicName,
+        /// Where and how.
+        reason: String,
+    },
     /// The disk does not take them.
     #[error("topic {topic} cannot be written: {reason}")]
     Disk {
@@ -80,7 +100,8 @@ impl Classify for ProduceError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoTopic(_) => ErrorKind::NotFound,
-            Self::NoPartition { .. } => ErrorKind::Invalid,
+            Self::NoPartition { .. } | Self::Refused { .. } => ErrorKind::Invalid,
+            Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Disk { full: true, .. } => ErrorKind::Exhausted,
             Self::Disk { .. } => ErrorKind::Unavailable,
         }
@@ -119,28 +140,43 @@ impl Default for LocalLogOptions {
     }
 }
 
+/// A topic as it was found.
+#[derive(Clone)]
+enum Slot {
+    Whole(Arc<Topic>),
+    /// Damaged, and how: it is neither read nor written, and nothing of it is touched.
+    Damaged(Arc<str>),
+}
+
 /// All topics of a folder.
 pub struct LocalLogs {
     dir: PathBuf,
     disk: SharedDisk,
     clock: SharedClock,
     options: LocalLogOptions,
-    topics: RwLock<BTreeMap<TopicName, Arc<Topic>>>,
+    topics: RwLock<BTreeMap<TopicName, Slot>>,
 }
 
 impl LocalLogs {
-    /// Opens the topics below `dir`.
+    /// Opens the topics below `dir`. One that is damaged elsewhere than at its torn end does not keep the others from
+    /// being used; whoever uses it is told file and position.
     ///
     /// # Errors
-    /// A file cannot be read, or is damaged elsewhere than at its torn end; the text names file and position.
+    /// The folder cannot be read.
     pub fn open(dir: &Path, disk: SharedDisk, clock: SharedClock, options: LocalLogOptions) -> io::Result<Arc<Self>> {
         disk.create_dir_all(dir)?;
         let mut topics = BTreeMap::new();
         for entry in disk.list(dir)? {
             let Ok(name) = TopicName::parse(&entry.name) else { continue };
             let folder = dir.join(&entry.name);
-            if let Some(topic) = Topic::open(&name, folder, disk.clone(), clock.clone(), options.clone())? {
-                topics.insert(name, topic);
+            match Topic::open(&name, folder, disk.clone(), clock.clone(), options.clone()) {
+                Ok(None) => {}
+                Ok(Some(topic)) => drop(topics.insert(name, Slot::Whole(topic))),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::error!(topic = %name, %error, "a topic of the local log is damaged");
+                    topics.insert(name, Slot::Damaged(error.to_string().into()));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(Arc::new(Self { dir: dir.to_owned(), disk, clock, options, topics: RwLock::new(topics) }))
@@ -149,28 +185,40 @@ impl LocalLogs {
     /// Makes a topic, or adds partitions to one; true where it was made now.
     pub fn create_topic(&self, name: &TopicName, partitions: u32) -> io::Result<bool> {
         let mut topics = self.topics.write();
-        if let Some(topic) = topics.get(name) {
-            topic.grow(partitions)?;
-            return Ok(false);
+        match topics.get(name) {
+            Some(Slot::Whole(topic)) => topic.grow(partitions).map(|()| false),
+            Some(Slot::Damaged(how)) => Err(io::Error::new(io::ErrorKind::InvalidData, how.to_string())),
+            None => {
+                let folder = self.dir.join(name.as_str());
+                let (disk, clock) = (self.disk.clone(), self.clock.clone());
+                let topic = Topic::create(name, folder, partitions, disk, clock, self.options.clone())?;
+                topics.insert(name.clone(), Slot::Whole(topic));
+                Ok(true)
+            }
         }
-        let folder = self.dir.join(name.as_str());
-        let topic =
-            Topic::create(name, folder, partitions, self.disk.clone(), self.clock.clone(), self.options.clone())?;
-        topics.insert(name.clone(), topic);
-        Ok(true)
     }
 
-    /// Deletes a topic with its records; false where it is not there.
+    /// Deletes a topic with its records, a damaged one too; false where it is not there.
     pub fn delete_topic(&self, name: &TopicName) -> io::Result<bool> {
         let mut topics = self.topics.write();
-        Topic::remove(&self.disk, &self.dir.join(name.as_str()))?;
-        Ok(topics.remove(name).is_some())
+        match topics.get(name) {
+            None => return Ok(false),
+            Some(Slot::Whole(topic)) => topic.delete()?,
+            Some(Slot::Damaged(_)) => topic::delete(&self.disk, &self.dir.join(name.as_str()))?,
+        }
+        topics.remove(name);
+        Ok(true)
     }
 
     /// Topics and how many partitions each has.
     #[must_use]
     pub fn topics(&self) -> Vec<(TopicName, u32)> {
-        self.topics.read().iter().map(|(name, topic)| (name.clone(), topic.partition_count())).collect()
+        let topics = self.topics.read();
+        let whole = topics.iter().filter_map(|(name, slot)| match slot {
+            Slot::Whole(topic) => Some((name.clone(), topic.partition_count())),
+            Slot::Damaged(_) => None,
+        });
+        whole.collect()
     }
 
     /// Appends records, all or none; durable when this returns. The same idempotency key again answers with the offsets
@@ -181,9 +229,12 @@ impl LocalLogs {
         records: Vec<ProduceRecord>,
         idempotency_key: Option<&str>,
     ) -> Result<Vec<ProducedAt>, ProduceError> {
-        let found = self.topics.read().get(topic).cloned();
-        let found = found.ok_or_else(|| ProduceError::NoTopic(topic.clone()))?;
-        found.produce(records, idempotency_key).await
+        let slot = self.topics.read().get(topic).cloned();
+        match slot {
+            Some(Slot::Whole(found)) => found.produce(records, idempotency_key).await,
+            Some(Slot::Damaged(how)) => Err(ProduceError::Damaged { topic: topic.clone(), reason: how.to_string() }),
+            None => Err(ProduceError::NoTopic(topic.clone())),
+        }
     }
 
     /// A topic as a stream.
@@ -193,11 +244,15 @@ impl LocalLogs {
     }
 
     fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, StreamError> {
-        let found = self.topics.read().get(name).cloned();
-        found.ok_or_else(|| StreamError::TopicMissing {
-            topic: name.to_string(),
-            hint: ": making a table with streamType local and this topic makes it".into(),
-        })
+        let slot = self.topics.read().get(name).cloned();
+        match slot {
+            Some(Slot::Whole(topic)) => Ok(topic),
+            Some(Slot::Damaged(how)) => Err(StreamError::Corrupt { topic: name.to_string(), reason: how.to_string() }),
+            None => Err(StreamError::TopicMissing {
+                topic: name.to_string(),
+                hint: ": making a table with streamType local and this topic makes it".into(),
+            }),
+        }
     }
 }
 

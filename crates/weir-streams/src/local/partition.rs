@@ -1,49 +1,37 @@
 //! One partition of the local log: its files, its end, and what may be deleted.
+//!
+//! Opening reads the last file, the heads of the others, and as many files before it as hold idempotency keys of the last
+//! hour; what else is asked of a closed file is read when it is asked for.
 
-use super::frame::{self, FrameHead, HEAD_BYTES, Record};
-use bytes::Bytes;
-use parking_lot::Mutex;
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
+use super::{
+    file::{self, LogFile, damaged, file_path},
+    frame::{self, FILE_HEAD_BYTES, FrameHead, HEAD_BYTES, Past, Record},
 };
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use std::{cell::Cell, collections::BTreeMap, io, path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 use weir_base::{AppendFile, SharedDisk};
 use weir_types::NextOffset;
 
-/// A position is remembered for every so many bytes: finding an offset then reads at most this much.
-const INDEX_EVERY: u64 = 64 << 10;
-
-/// Where a frame of a file lies.
-#[derive(Debug, Clone, Copy)]
-struct Landmark {
-    base: NextOffset,
-    position: u64,
-    timestamp_ms: i64,
-}
-
-/// One file of the log.
-#[derive(Debug)]
-struct LogFile {
-    base: NextOffset,
-    path: PathBuf,
-    byte_count: u64,
-    newest_ms: i64,
-    landmarks: Vec<Landmark>,
-}
+/// One read of the disk takes so many bytes, or a whole frame where that is longer: small frames are read by the thousand.
+const READ_BYTES: u64 = 1 << 20;
 
 struct Inner {
+    /// By offset; the last one is written to.
     files: Vec<LogFile>,
-    open: Box<dyn AppendFile>,
+    open: Option<Box<dyn AppendFile>>,
+    /// Of the whole log.
+    past: Past,
     floors: BTreeMap<String, NextOffset>,
+    /// An append that failed could not be taken back: the file is cut here before the next one.
+    cut: Option<u64>,
 }
 
 /// One partition.
 pub(super) struct Partition {
     disk: SharedDisk,
     dir: PathBuf,
-    topic: String,
     inner: Mutex<Inner>,
     /// One past the last durable record; readers wait on it.
     end: watch::Sender<NextOffset>,
@@ -56,61 +44,70 @@ pub(super) struct Addition {
     pub(super) newest_ms: i64,
 }
 
-/// A place to read on from.
+/// A place to read on from, and what was read there already.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    path: PathBuf,
+    base: NextOffset,
+    path: Arc<PathBuf>,
     position: u64,
+    chunk: Bytes,
+    chunk_at: u64,
 }
 
-fn file_path(dir: &Path, base: NextOffset) -> PathBuf {
-    dir.join(format!("{:020}.log", base.number()))
+/// What opening a partition asks of its past.
+pub(super) struct Recall<'a> {
+    /// Frames with an idempotency key that were appended since then are wanted.
+    pub(super) keyed_since_ms: i64,
+    /// So many suffice.
+    pub(super) most: usize,
+    /// Is called with each of them, in no order.
+    pub(super) seen: &'a mut dyn FnMut(&FrameHead, &[Record]),
 }
 
 impl Partition {
-    /// Opens the files in `dir`. A torn end of the last file is cut off; damage anywhere else is an error that names the
-    /// place. `seen` is called for every frame.
-    pub(super) fn open(
-        disk: SharedDisk,
-        dir: PathBuf,
-        topic: &str,
-        seen: &mut dyn FnMut(&FrameHead, &[Record]),
-    ) -> io::Result<Self> {
+    /// Opens the files in `dir`. A torn end of the last file is cut off; damage is an error that names the place.
+    pub(super) fn open(disk: SharedDisk, dir: PathBuf, recall: Recall<'_>) -> io::Result<Self> {
         disk.create_dir_all(&dir)?;
-        let names: Vec<String> = disk.list(&dir)?.into_iter().map(|entry| entry.name).collect();
-        let bases = names.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok()).map(NextOffset::new);
-        let bases: Vec<NextOffset> = bases.collect();
         let mut files = vec![];
-        let mut end = bases.first().copied().unwrap_or(NextOffset::ZERO);
-        for (at, base) in bases.iter().enumerate() {
-            let path = file_path(&dir, *base);
-            if *base != end {
-                return Err(damaged(&path, 0, &format!("it starts at offset {base}, {end} was expected")));
+        let entries = disk.list(&dir)?;
+        let numbered = entries.iter().filter_map(|entry| Some((entry.name.strip_suffix(".log")?.parse().ok()?, entry)));
+        for (base, entry) in numbered {
+            files.push(LogFile::closed(&dir, NextOffset::new(base), entry.byte_count));
+        }
+        let keyed = Cell::new(0);
+        let mut seen = |head: &FrameHead, records: &[Record]| {
+            if head.idempotency_key.is_some() && head.appended_ms >= recall.keyed_since_ms {
+                keyed.set(keyed.get() + 1);
+                (recall.seen)(head, records);
             }
-            let last = at + 1 == bases.len();
-            let (file, to) = scan(&disk, path, *base, last, seen)?;
-            files.push(file);
-            end = to;
+        };
+        let (mut past, mut end) = (Past::NONE, NextOffset::ZERO);
+        while let Some(last) = files.last_mut() {
+            if let Some(found) = last.recover(&disk, &mut seen)? {
+                (past, end) = found;
+                break;
+            }
+            let path = last.path.clone();
+            end = last.base;
+            if files.len() == 1 {
+                break;
+            }
+            disk.remove_file(&path)?;
+            disk.sync_dir(&dir)?;
+            files.pop();
         }
-        if files.is_empty() {
-            files.push(LogFile {
-                base: end,
-                path: file_path(&dir, end),
-                byte_count: 0,
-                newest_ms: i64::MIN,
-                landmarks: vec![],
-            });
+        if let Some((_, closed)) = files.split_last_mut() {
+            closed.iter_mut().try_for_each(|file| file.read_head(&disk))?;
         }
-        let last = files.last().expect("one was just made");
-        let mut open = disk.open_append(&last.path)?;
-        if open.byte_count() > last.byte_count {
-            tracing::warn!(file = %last.path.display(), at = last.byte_count, "torn end of the log is cut off");
-            open.truncate(last.byte_count)?;
-            open.sync()?;
+        for at in (1..files.len()).rev() {
+            if keyed.get() >= recall.most || files[at].past.keyed_ms < recall.keyed_since_ms {
+                break;
+            }
+            let to = files[at].base;
+            files[at - 1].scan(&disk, to, &mut seen)?;
         }
-        disk.sync_dir(&dir)?;
-        let inner = Mutex::new(Inner { files, open, floors: BTreeMap::new() });
-        Ok(Self { disk, dir, topic: topic.to_owned(), inner, end: watch::Sender::new(end) })
+        let inner = Inner { files, open: None, past, floors: BTreeMap::new(), cut: None };
+        Ok(Self { disk, dir, inner: Mutex::new(inner), end: watch::Sender::new(end) })
     }
 
     /// One past the last durable record.
@@ -128,208 +125,263 @@ impl Partition {
         self.end.subscribe()
     }
 
-    /// Appends frames without making them durable or visible; on an error nothing of them is left, or it is taken back
-    /// before anything else is appended.
-    pub(super) fn append(&self, additions: &[Addition], roll_at: u64) -> io::Result<()> {
-        let mut inner = self.inner.lock();
-        inner.take_back()?;
-        let full = inner.files.last().is_some_and(|file| file.byte_count >= roll_at);
-        if full {
-            self.roll(&mut inner)?;
-        }
-        let bytes: Vec<u8> = additions.iter().flat_map(|addition| &addition.bytes).copied().collect();
-        inner.open.append(&bytes)
+    /// Has everybody who waits look again.
+    pub(super) fn wake(&self) {
+        self.end.send_modify(|_| {});
     }
 
-    /// Takes back what was appended and not published.
-    pub(super) fn take_back(&self) -> io::Result<()> {
-        self.inner.lock().take_back()
+    /// Whether `offset` lies in a file that is closed: reading it may have to wait for the disk.
+    pub(super) fn is_cold(&self, offset: NextOffset) -> bool {
+        self.inner.lock().files.last().is_some_and(|file| offset < file.base)
+    }
+
+    /// Appends frames without making them durable or visible, and tells where the file ended before. On an error the file
+    /// is as it was, or will be before the next append.
+    pub(super) fn append(&self, additions: &[Addition], roll_at: u64) -> io::Result<u64> {
+        let mut inner = self.inner.lock();
+        self.open_for_append(&mut inner, roll_at)?;
+        let Inner { files, open: Some(open), past, cut, .. } = &mut *inner else {
+            return Err(io::Error::other("no file is open"));
+        };
+        let file = files.last().expect("one was just opened");
+        let before = file.byte_count;
+        let mut bytes = Vec::with_capacity(additions.iter().map(|addition| addition.bytes.len()).sum::<usize>() + 64);
+        if before == 0 {
+            bytes.extend_from_slice(&frame::file_head(file.base, past));
+        }
+        for addition in additions {
+            let start = bytes.len();
+            bytes.extend_from_slice(&addition.bytes);
+            frame::seal(&mut bytes[start..], before);
+        }
+        if let Err(error) = open.append(&bytes) {
+            *cut = Some(before);
+            settle(open.as_mut(), cut).unwrap_or_else(|stuck| {
+                tracing::error!(file = %file.path.display(), error = %stuck, "an append could not be taken back yet");
+            });
+            return Err(error);
+        }
+        Ok(before)
+    }
+
+    /// Sees to it that the last file is open, not longer than what is published, and has room.
+    fn open_for_append(&self, inner: &mut Inner, roll_at: u64) -> io::Result<()> {
+        if let (Some(open), cut) = (&mut inner.open, &mut inner.cut) {
+            settle(open.as_mut(), cut)?;
+        }
+        let full = inner.files.last().is_none_or(|file| file.byte_count >= roll_at);
+        if full {
+            let base = self.end();
+            let path = file_path(&self.dir, base);
+            let mut open = self.disk.open_append(&path)?;
+            if open.byte_count() > 0 {
+                open.truncate(0)?;
+            }
+            inner.open = Some(open);
+            inner.files.push(LogFile::new(path, base, inner.past));
+        } else if inner.open.is_none() {
+            let file = inner.files.last().expect("there is one that is not full");
+            let mut open = self.disk.open_append(&file.path)?;
+            if open.byte_count() > file.byte_count {
+                open.truncate(file.byte_count)?;
+            }
+            inner.open = Some(open);
+        }
+        Ok(())
+    }
+
+    /// Takes back what was appended behind `byte_count`; where that does not work now, before the next append.
+    pub(super) fn take_back(&self, byte_count: u64) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let Inner { open: Some(open), cut, .. } = &mut *inner else { return Ok(()) };
+        *cut = Some(byte_count);
+        settle(open.as_mut(), cut)
     }
 
     /// Makes what was appended durable.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.inner.lock().open.sync()
+        self.inner.lock().open.as_mut().map_or(Ok(()), |open| open.sync())
     }
 
     /// Shows what was appended and synced.
     pub(super) fn publish(&self, additions: &[Addition]) {
+        let Some(last) = additions.last() else { return };
         let mut inner = self.inner.lock();
-        let file = inner.files.last_mut().expect("there is always a file");
+        let Inner { files, past, .. } = &mut *inner;
+        let file = files.last_mut().expect("the one that was appended to");
+        file.byte_count = file.byte_count.max(FILE_HEAD_BYTES as u64);
         for addition in additions {
-            file.note(&addition.head, addition.bytes.len() as u64, addition.newest_ms);
+            file.note(&addition.head, addition.bytes.len() as u64, past.newest_ms);
+            past.add(&addition.head, addition.newest_ms);
         }
         drop(inner);
-        if let Some(last) = additions.last() {
-            self.end.send_replace(last.head.end());
-        }
+        self.end.send_replace(last.head.end());
     }
 
-    fn roll(&self, inner: &mut Inner) -> io::Result<()> {
-        let base = self.end();
-        let path = file_path(&self.dir, base);
-        let open = self.disk.open_append(&path)?;
-        self.disk.sync_dir(&self.dir)?;
-        inner.open = open;
-        inner.files.push(LogFile { base, path, byte_count: 0, newest_ms: i64::MIN, landmarks: vec![] });
-        Ok(())
-    }
-
-    /// Whoever still needs records from `floor` on.
+    /// Says that `holder` still needs records from `floor` on.
     pub(super) fn hold(&self, holder: &str, floor: NextOffset) {
         self.inner.lock().floors.insert(holder.to_owned(), floor);
     }
 
-    /// Deletes the oldest files that nobody holds and that are older than `older_than_ms` or beyond `most_bytes`.
+    /// Deletes the oldest files that nobody holds and whose records were all appended before `older_than_ms`, or that are
+    /// beyond `most_bytes`. Each is gone for good before the next one goes, so that a crash leaves no hole.
     pub(super) fn retain(&self, older_than_ms: i64, most_bytes: u64) -> io::Result<()> {
-        let mut inner = self.inner.lock();
-        let mut total: u64 = inner.files.iter().map(|file| file.byte_count).sum();
-        while inner.files.len() > 1 {
-            let (file, end) = (&inner.files[0], inner.files[1].base);
-            let held = inner.floors.values().any(|floor| *floor < end);
-            if held || (file.newest_ms >= older_than_ms && total <= most_bytes) {
-                break;
-            }
-            self.disk.remove_file(&file.path)?;
-            // One after the other, so that a crash leaves no gap.
+        loop {
+            let path = {
+                let inner = self.inner.lock();
+                let [file, next, ..] = &*inner.files else { return Ok(()) };
+                let total: u64 = inner.files.iter().map(|file| file.byte_count).sum();
+                // The name of a file is durable when its content is: before that, the one before it says where the log ends.
+                if next.byte_count == 0 {
+                    return Ok(());
+                }
+                let held = inner.floors.values().any(|floor| *floor < next.base);
+                if held || (next.past.appended_ms >= older_than_ms && total <= most_bytes) {
+                    return Ok(());
+                }
+                file.path.clone()
+            };
+            self.disk.remove_file(&path)?;
+            self.inner.lock().files.remove(0);
             self.disk.sync_dir(&self.dir)?;
-            total -= file.byte_count;
-            inner.files.remove(0);
         }
-        Ok(())
+    }
+
+    /// The file that holds `offset`, with its landmarks; the lock is given up while it is read.
+    fn with_file<T>(
+        &self,
+        offset: NextOffset,
+        look: impl Fn(&LogFile, &[file::Landmark]) -> T,
+    ) -> io::Result<Option<T>> {
+        loop {
+            let (mut unread, to) = {
+                let inner = self.inner.lock();
+                let Some(at) = inner.files.partition_point(|file| file.base <= offset).checked_sub(1) else {
+                    return Ok(None);
+                };
+                let file = &inner.files[at];
+                if let Some(landmarks) = &file.landmarks {
+                    return Ok(Some(look(file, landmarks)));
+                }
+                (file.unread(), inner.files.get(at + 1).map_or_else(|| self.end(), |next| next.base))
+            };
+            unread.scan(&self.disk, to, &mut |_, _| {})?;
+            let mut inner = self.inner.lock();
+            if let Some(file) = inner.files.iter_mut().find(|file| file.base == unread.base) {
+                *file = unread;
+            }
+        }
     }
 
     /// Where the frame that holds `offset`, or one shortly before it, lies.
-    pub(super) fn place(&self, offset: NextOffset) -> Option<Place> {
-        let inner = self.inner.lock();
-        let at = inner.files.partition_point(|file| file.base <= offset).checked_sub(1)?;
-        let file = &inner.files[at];
-        let mark = file.landmarks.partition_point(|mark| mark.base <= offset).checked_sub(1);
-        let position = mark.map_or(0, |mark| file.landmarks[mark].position);
-        Some(Place { path: file.path.clone(), position })
+    fn place(&self, offset: NextOffset) -> io::Result<Option<Place>> {
+        self.with_file(offset, |file, landmarks| {
+            let mark = landmarks.partition_point(|mark| mark.base <= offset).checked_sub(1);
+            let position = mark.map_or(FILE_HEAD_BYTES as u64, |mark| landmarks[mark].position);
+            Place { base: file.base, path: file.path.clone(), position, chunk: Bytes::new(), chunk_at: 0 }
+        })
     }
 
     /// The offset of the first record at or after a time, the end where there is none.
     pub(super) fn since(&self, from_ms: i64) -> io::Result<NextOffset> {
-        let mut start = {
-            let inner = self.inner.lock();
-            let Some(file) = inner.files.iter().find(|file| file.newest_ms >= from_ms) else { return Ok(self.end()) };
-            let mark = file.landmarks.iter().take_while(|mark| mark.timestamp_ms < from_ms).last();
-            mark.map_or(file.base, |mark| mark.base)
+        let base = {
+            let inner: MutexGuard<'_, Inner> = self.inner.lock();
+            if inner.past.newest_ms < from_ms {
+                return Ok(self.end());
+            }
+            let through = inner.files.iter().skip(1).map(|next| next.past.newest_ms).chain([inner.past.newest_ms]);
+            let found = inner.files.iter().zip(through).find(|(_, newest_ms)| *newest_ms >= from_ms);
+            let Some((file, _)) = found else { return Ok(self.end()) };
+            file.base
         };
-        let mut place = None;
+        let start = self.with_file(base, |_, landmarks| {
+            let before = landmarks.partition_point(|mark| mark.newest_ms < from_ms).checked_sub(1);
+            before.map_or(base, |mark| landmarks[mark].base)
+        })?;
+        let (mut start, mut place) = (start.unwrap_or(base), None);
         while start < self.end() {
-            let Some((head, records, behind)) = self.read(start, place.take())? else { break };
+            let Some((head, records, behind)) = self.read(start, place)? else { break };
             for (at, record) in (0..).zip(&records) {
                 let offset = NextOffset::new(head.base.number() + at);
                 if offset >= start && record.timestamp_ms >= from_ms {
                     return Ok(offset);
                 }
             }
-            start = head.end();
-            place = Some(behind);
+            (start, place) = (head.end(), Some(behind));
         }
         Ok(self.end())
     }
 
     /// The frame that holds `offset`, which must be below the end, and the place behind it. `hint` is such a place.
+    /// `None` where retention has deleted it.
     pub(super) fn read(
         &self,
         offset: NextOffset,
         hint: Option<Place>,
     ) -> io::Result<Option<(FrameHead, Vec<Record>, Place)>> {
-        let mut place = match hint {
-            Some(place) => place,
-            None => match self.place(offset) {
-                Some(place) => place,
-                None => return Ok(None),
-            },
-        };
+        let mut hint = hint;
         loop {
-            let head = match self.disk.read_at(&place.path, place.position, HEAD_BYTES) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => vec![],
-                head => head?,
+            let Some(mut place) = hint.take().map_or_else(|| self.place(offset), |place| Ok(Some(place)))? else {
+                return Ok(None);
             };
-            if head.is_empty() {
-                // The end of a file that was rolled, and that retention may have deleted since: the next one begins with
-                // this offset.
-                match self.place(offset) {
-                    Some(next) if next.path != place.path => place = next,
+            let Some(published) = self.published(place.base) else { return Ok(None) };
+            if place.position >= published {
+                // The end of a file that was closed: the next one begins with this offset.
+                match self.place(offset)? {
+                    Some(next) if next.base != place.base => hint = Some(next),
                     _ => return Ok(None),
                 }
                 continue;
             }
-            let bad = || damaged(&place.path, place.position, "no frame stands there");
+            let (at, path) = (place.position, place.path.clone());
+            let bad = || damaged(&path, at, "the frame is not what was written");
+            let Some(head) = self.bytes(&mut place, HEAD_BYTES, published)? else { return Ok(None) };
             let length = frame::frame_bytes(&head).ok_or_else(bad)?;
-            let bytes = Bytes::from(self.disk.read_at(&place.path, place.position, length)?);
-            let (head, records) = frame::decode(&bytes).ok_or_else(bad)?;
-            let behind = Place { path: place.path.clone(), position: place.position + length as u64 };
+            let Some(whole) = self.bytes(&mut place, length, published)? else { return Ok(None) };
+            let (head, records) = frame::decode(&whole).ok_or_else(bad)?;
+            place.position += length as u64;
             if head.end() > offset {
-                return Ok(Some((head, records, behind)));
+                return Ok(Some((head, records, place)));
             }
-            place = behind;
+            hint = Some(place);
         }
     }
 
-    pub(super) fn topic(&self) -> &str {
-        &self.topic
+    /// Length of what may be read of a file; `None` where it was deleted.
+    fn published(&self, base: NextOffset) -> Option<u64> {
+        let inner = self.inner.lock();
+        let at = inner.files.binary_search_by_key(&base, |file| file.base).ok()?;
+        Some(inner.files[at].byte_count)
     }
-}
 
-impl Inner {
-    /// Cuts off what stands behind the last published frame, durably: it was answered with an error.
-    fn take_back(&mut self) -> io::Result<()> {
-        let published = self.files.last().map_or(0, |file| file.byte_count);
-        if self.open.byte_count() > published {
-            self.open.truncate(published)?;
-            self.open.sync()?;
+    /// The bytes at a place, fewer at the published end, from what was read before or from the disk.
+    fn bytes(&self, place: &mut Place, length: usize, published: u64) -> io::Result<Option<Bytes>> {
+        let wanted = usize::try_from(published - place.position).unwrap_or(usize::MAX).min(length);
+        let from = place.position.checked_sub(place.chunk_at).and_then(|from| usize::try_from(from).ok());
+        if let Some(from) = from
+            && place.chunk.len().checked_sub(from).is_some_and(|held| held >= wanted)
+        {
+            return Ok(Some(place.chunk.slice(from..from + wanted)));
         }
-        Ok(())
-    }
-}
-
-impl LogFile {
-    fn note(&mut self, head: &FrameHead, byte_count: u64, newest_ms: i64) {
-        let far = self.landmarks.last().is_none_or(|mark| self.byte_count - mark.position >= INDEX_EVERY);
-        if far {
-            let timestamp_ms = self.newest_ms;
-            self.landmarks.push(Landmark { base: head.base, position: self.byte_count, timestamp_ms });
-        }
-        self.byte_count += byte_count;
-        self.newest_ms = self.newest_ms.max(newest_ms);
-    }
-}
-
-fn damaged(path: &Path, position: u64, how: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{} at byte {position}: {how}", path.display()))
-}
-
-/// Reads a file from its start; returns it with the offset behind its last whole frame.
-fn scan(
-    disk: &SharedDisk,
-    path: PathBuf,
-    base: NextOffset,
-    last: bool,
-    seen: &mut dyn FnMut(&FrameHead, &[Record]),
-) -> io::Result<(LogFile, NextOffset)> {
-    let content = Bytes::from(disk.read(&path)?);
-    let mut file = LogFile { base, path, byte_count: 0, newest_ms: i64::MIN, landmarks: vec![] };
-    let mut end = base;
-    while (file.byte_count as usize) < content.len() {
-        let at = file.byte_count as usize;
-        let frame = frame::frame_bytes(&content[at..]).and_then(|length| {
-            let whole = content.get(at..at + length)?;
-            frame::decode(&content.slice_ref(whole)).map(|read| (length, read))
-        });
-        let Some((length, (head, records))) = frame.filter(|(_, (head, _))| head.base == end) else {
-            if last {
-                break;
+        let ahead = (published - place.position).min(READ_BYTES.max(wanted as u64));
+        let read = self.disk.read_at(&place.path, place.position, usize::try_from(ahead).unwrap_or(usize::MAX));
+        match read {
+            Ok(chunk) => (place.chunk, place.chunk_at) = (Bytes::from(chunk), place.position),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.published(place.base).is_none() => {
+                return Ok(None);
             }
-            return Err(damaged(&file.path, file.byte_count, "the frame is not what was written"));
-        };
-        seen(&head, &records);
-        end = head.end();
-        let newest = records.iter().map(|record| record.timestamp_ms).max().unwrap_or(i64::MIN);
-        file.note(&head, length as u64, newest);
+            Err(error) => return Err(error),
+        }
+        Ok(Some(place.chunk.slice(..wanted.min(place.chunk.len()))))
     }
-    Ok((file, end))
+}
+
+/// Cuts the file back where that is still to be done, for good: what is cut off was answered with an error.
+fn settle(open: &mut dyn AppendFile, cut: &mut Option<u64>) -> io::Result<()> {
+    if let Some(byte_count) = *cut {
+        open.truncate(byte_count)?;
+        open.sync()?;
+        *cut = None;
+    }
+    Ok(())
 }

@@ -4,26 +4,43 @@ use super::{
     LocalLogs,
     frame::Record,
     partition::{Partition, Place},
+    topic::Topic,
 };
 use crate::contract::{FetchLimit, MessageBatch, Messages, PartitionReader, StreamError, StreamSource, Watermarks};
 use async_trait::async_trait;
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use weir_types::{NextOffset, OffsetRange, StartAt, TopicName};
 
 pub(super) struct LocalSource {
     logs: Arc<LocalLogs>,
     topic: TopicName,
     fetch_timeout: Duration,
+    /// The topic that was read first: offsets of another one of the same name mean other records.
+    read_id: OnceLock<String>,
 }
 
 impl LocalSource {
     pub(super) fn new(logs: Arc<LocalLogs>, topic: TopicName, fetch_timeout: Duration) -> Self {
-        Self { logs, topic, fetch_timeout }
+        Self { logs, topic, fetch_timeout, read_id: OnceLock::new() }
     }
 
-    fn partition(&self, number: u32) -> Result<Arc<Partition>, StreamError> {
+    fn partition(&self, number: u32) -> Result<(Arc<Topic>, Arc<Partition>), StreamError> {
+        let topic = self.logs.topic(&self.topic)?;
         let missing = || StreamError::PartitionMissing { topic: self.topic.to_string(), partition: number };
-        self.logs.topic(&self.topic)?.partition(number).ok_or_else(missing)
+        let partition = topic.partition(number).ok_or_else(missing)?;
+        Ok((topic, partition))
+    }
+}
+
+/// Runs what may have to wait for the disk where waiting hinders nobody.
+async fn waiting<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(run).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
     }
 }
 
@@ -46,27 +63,32 @@ impl StreamSource for LocalSource {
     }
 
     async fn watermarks(&self, partition: u32) -> Result<Watermarks, StreamError> {
-        Ok(marks(&*self.partition(partition)?))
+        Ok(marks(&self.partition(partition)?.1))
     }
 
     async fn resolve(&self, partition: u32, at: &StartAt, now_ms: i64) -> Result<NextOffset, StreamError> {
-        let partition = self.partition(partition)?;
-        let since = |from_ms: i64| partition.since(from_ms).map_err(|error| failed(self.topic.as_str(), &error));
-        match at {
-            StartAt::Earliest => Ok(partition.low()),
-            StartAt::Latest => Ok(partition.end()),
-            StartAt::Ago(ago) => since(now_ms - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
-            StartAt::TimestampMs(from_ms) => since(*from_ms),
-            StartAt::Offset(offset) => Ok(*offset),
-        }
+        let (_, partition) = self.partition(partition)?;
+        let from_ms = match at {
+            StartAt::Earliest => return Ok(partition.low()),
+            StartAt::Latest => return Ok(partition.end()),
+            StartAt::Offset(offset) => return Ok(*offset),
+            StartAt::Ago(ago) => now_ms.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
+            StartAt::TimestampMs(from_ms) => *from_ms,
+        };
+        let found = waiting(move || partition.since(from_ms)).await;
+        found.map_err(|error| failed(self.topic.as_str(), &error))
     }
 
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {
-        let held = self.partition(partition)?;
+        let (topic, held) = self.partition(partition)?;
+        if self.read_id.get_or_init(|| topic.id().to_owned()) != topic.id() && from > NextOffset::ZERO {
+            let topic = self.topic.to_string();
+            return Err(StreamError::OutOfRange { topic, partition, asked: from, held: marks(&held) });
+        }
         let end = held.watch();
         Ok(Box::new(LocalReader {
-            logs: self.logs.clone(),
-            topic: self.topic.clone(),
+            topic,
+            name: self.topic.clone(),
             number: partition,
             partition: held,
             next: from,
@@ -77,15 +99,15 @@ impl StreamSource for LocalSource {
     }
 
     fn hold(&self, holder: &str, partition: u32, floor: NextOffset) {
-        if let Ok(partition) = self.partition(partition) {
+        if let Ok((_, partition)) = self.partition(partition) {
             partition.hold(holder, floor);
         }
     }
 }
 
 struct LocalReader {
-    logs: Arc<LocalLogs>,
-    topic: TopicName,
+    topic: Arc<Topic>,
+    name: TopicName,
     number: u32,
     partition: Arc<Partition>,
     next: NextOffset,
@@ -128,28 +150,51 @@ impl Messages for LocalMessages {
 
 impl LocalReader {
     fn check(&self) -> Result<Watermarks, StreamError> {
+        let topic = || self.name.to_string();
+        if self.topic.is_deleted() {
+            let hint = ": it was deleted while it was read".to_owned();
+            return Err(StreamError::TopicMissing { topic: topic(), hint });
+        }
         let held = marks(&self.partition);
-        // A topic that was deleted, or made anew under the same name, is not the one that was opened.
-        let now = self.logs.topic(&self.topic)?.partition(self.number);
-        let now =
-            now.ok_or_else(|| StreamError::PartitionMissing { topic: self.topic.to_string(), partition: self.number })?;
-        let held = if Arc::ptr_eq(&now, &self.partition) { held } else { marks(&now) };
         if self.next < held.low || self.next > held.high {
-            let (topic, partition) = (self.topic.to_string(), self.number);
-            return Err(StreamError::OutOfRange { topic, partition, asked: self.next, held });
+            let (asked, partition) = (self.next, self.number);
+            return Err(StreamError::OutOfRange { topic: topic(), partition, asked, held });
         }
         Ok(held)
     }
 
     /// What is there within the limit.
-    fn take(&mut self, limit: FetchLimit, held: Watermarks) -> Result<MessageBatch, StreamError> {
+    async fn take(&mut self, limit: FetchLimit, held: Watermarks) -> Result<MessageBatch, StreamError> {
+        let taking =
+            Taking { partition: self.partition.clone(), next: self.next, place: self.place.clone(), limit, held };
+        let taken = match self.partition.is_cold(self.next) {
+            true => waiting(move || taking.run()).await,
+            false => taking.run(),
+        };
+        // Only now, so that a fetch that is given up loses nothing.
+        let (batch, place) = taken.map_err(|error| failed(self.name.as_str(), &error))?;
+        (self.next, self.place) = (batch.range.end(), place);
+        Ok(batch)
+    }
+}
+
+/// A fetch under way.
+struct Taking {
+    partition: Arc<Partition>,
+    next: NextOffset,
+    place: Option<Place>,
+    limit: FetchLimit,
+    held: Watermarks,
+}
+
+impl Taking {
+    fn run(self) -> io::Result<(MessageBatch, Option<Place>)> {
+        let Self { partition, limit, held, .. } = self;
         let first = self.next;
         let mut records: Vec<Record> = vec![];
-        let (mut next, mut place, mut bytes) = (self.next, self.place.clone(), 0);
+        let (mut next, mut place, mut bytes) = (self.next, self.place, 0);
         while next < held.high && records.len() < limit.max_messages && bytes < limit.max_bytes {
-            let read = self.partition.read(next, place.clone());
-            let read = read.map_err(|error| failed(self.partition.topic(), &error))?;
-            let Some((head, frame, behind)) = read else { break };
+            let Some((head, frame, behind)) = partition.read(next, place.clone())? else { break };
             let skip = usize::try_from(next.since(head.base)).unwrap_or(usize::MAX);
             let mut whole = true;
             for record in frame.into_iter().skip(skip) {
@@ -173,8 +218,7 @@ impl LocalReader {
             high_watermark: Some(held.high.max(next)),
             low_watermark: Some(held.low),
         };
-        (self.next, self.place) = (next, place);
-        Ok(batch)
+        Ok((batch, place))
     }
 }
 
@@ -186,13 +230,10 @@ impl PartitionReader for LocalReader {
             self.end.mark_unchanged();
             let held = self.check()?;
             if held.high > self.next {
-                return self.take(limit, held);
+                return self.take(limit, held).await;
             }
-            match tokio::time::timeout_at(deadline, self.end.changed()).await {
-                Ok(Ok(())) => {}
-                // The partition is gone, or nothing came in time.
-                Ok(Err(_)) => return self.check().and_then(|held| self.take(limit, held)),
-                Err(_) => return self.take(limit, held),
+            if tokio::time::timeout_at(deadline, self.end.changed()).await.is_err() {
+                return self.take(limit, held).await;
             }
         }
     }

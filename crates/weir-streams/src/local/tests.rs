@@ -13,6 +13,7 @@ use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering},
 };
 use weir_base::{Chance, Clock, Disk, MemDisk, RealDisk, SystemClock};
+use weir_types::StartAt;
 
 const TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -258,39 +259,223 @@ async fn what_a_failing_disk_kept_of_a_refused_request_is_taken_back_later() {
     }
 }
 
-#[tokio::test]
-async fn damage_in_a_closed_file_is_named_with_its_place() {
-    let disk = MemDisk::new(None);
+/// The files of partition 0, the oldest first.
+fn files(disk: &MemDisk) -> Vec<PathBuf> {
+    let topic = Path::new(DIR).join("t");
+    let id =
+        disk.list(&topic).expect("it is listed").into_iter().find(|entry| entry.is_dir).expect("the topic's folder");
+    let dir = topic.join(id.name).join("0");
+    disk.list(&dir).expect("it is listed").into_iter().map(|entry| dir.join(entry.name)).collect()
+}
+
+fn flip(disk: &MemDisk, path: &Path, at: usize) {
+    let mut bytes = disk.read(path).expect("it is there");
+    bytes[at] ^= 1;
+    disk.write_whole(path, &bytes).expect("it is written");
+}
+
+/// The error that reading partition 0 from its start ends with.
+async fn error_of(logs: &Arc<LocalLogs>) -> StreamError {
+    let source = logs.source(topic("t"), TIMEOUT);
+    let mut reader = match source.open(0, NextOffset::ZERO).await {
+        Ok(reader) => reader,
+        Err(error) => return error,
+    };
+    loop {
+        match reader.next_batch(FetchLimit { max_messages: 1, ..LIMIT }).await {
+            Ok(batch) => assert!(!batch.messages.is_empty(), "the end is reached without an error"),
+            Err(error) => return error,
+        }
+    }
+}
+
+fn assert_names(error: &StreamError, path: &Path) {
+    let name = path.file_name().and_then(|name| name.to_str()).expect("it has a name");
+    assert!(
+        matches!(error, StreamError::Corrupt { reason, .. } if reason.contains(&format!("{name} at byte "))),
+        "{error} names {name}"
+    );
+}
+
+async fn thirty_values(disk: &Arc<MemDisk>) -> Arc<LocalLogs> {
     let logs = open_small(disk.clone()).expect("it opens");
     logs.create_topic(&topic("t"), 1).expect("it is made");
+    logs.create_topic(&topic("other"), 1).expect("it is made");
     for n in 0..30 {
         logs.produce(&topic("t"), vec![record(0, format!("value {n}"))], None).await.expect("it is appended");
     }
-    let first = Path::new(DIR).join("t/0/00000000000000000000.log");
-    let mut bytes = disk.read(&first).expect("the first file is there");
-    let frame = bytes.len() / 2;
-    bytes[frame] ^= 1;
-    disk.write_whole(&first, &bytes).expect("it is written");
-    // Who reads it is told,
+    logs
+}
+
+#[tokio::test]
+async fn damage_in_a_closed_file_is_named_with_its_place() {
+    let disk = MemDisk::new(None);
+    let logs = thirty_values(&disk).await;
+    let files = files(&disk);
+    assert!(files.len() > 3);
+    let middle = disk.byte_count(&files[0]).expect("it is there").expect("it is a file") as usize / 2;
+    flip(&disk, &files[0], middle);
+    assert_names(&error_of(&logs).await, &files[0]);
+    // Whoever opens the log finds it when the file is read; what does not need the file works.
+    let logs = open_small(disk.clone()).expect("it opens");
+    assert_names(&error_of(&logs).await, &files[0]);
+    logs.produce(&topic("t"), vec![record(0, "more".into())], None).await.expect("it is appended");
+    flip(&disk, &files[0], middle);
+    // A file that is missing in between is found too.
+    disk.remove_file(&files[1]).expect("it is removed");
+    let logs = open_small(disk.clone()).expect("it opens");
+    let error = error_of(&logs).await;
+    assert!(
+        matches!(&error, StreamError::Corrupt { reason, .. } if reason.contains("the next one begins with")),
+        "{error}"
+    );
+    assert_names(&error, &files[0]);
+}
+
+#[tokio::test]
+async fn damage_in_the_last_file_is_not_taken_for_a_torn_end() {
+    let disk = MemDisk::new(None);
+    drop(thirty_values(&disk).await);
+    let last = files(&disk).pop().expect("there are some");
+    let whole = disk.read(&last).expect("it is there");
+    let mut frames = 0;
+    for at in 0..whole.len() {
+        flip(&disk, &last, at);
+        let logs = open_small(disk.clone()).expect("it opens");
+        if logs.source(topic("t"), TIMEOUT).partitions().await.is_ok() {
+            // Of the last append nothing behind it says that it was acknowledged.
+            frames += 1;
+        } else {
+            assert_names(&error_of(&logs).await, &last);
+            let error = logs.produce(&topic("t"), vec![record(0, "lost".into())], None).await;
+            assert!(matches!(error, Err(ProduceError::Damaged { .. })), "{error:?}");
+            logs.produce(&topic("other"), vec![record(0, "x".into())], None).await.expect("another topic works");
+        }
+        disk.write_whole(&last, &whole).expect("it is written");
+    }
+    assert!(frames > 0 && frames < whole.len() / 2, "{frames} of {}", whole.len());
+}
+
+#[tokio::test]
+async fn a_topic_made_anew_is_not_read_on_in_silence() {
+    let disk = MemDisk::new(None);
+    let logs = thirty_values(&disk).await;
     let source = logs.source(topic("t"), TIMEOUT);
     let mut reader = source.open(0, NextOffset::ZERO).await.expect("it opens");
-    let error = loop {
-        if let Err(error) = reader.next_batch(FetchLimit { max_messages: 1, ..LIMIT }).await {
-            break error;
-        }
+    let next = reader.next_batch(LIMIT).await.expect("a batch comes").range.end();
+    logs.delete_topic(&topic("t")).expect("it is deleted");
+    logs.create_topic(&topic("t"), 1).expect("it is made anew");
+    for n in 0..40 {
+        logs.produce(&topic("t"), vec![record(0, format!("new {n}"))], None).await.expect("it is appended");
+    }
+    // The new one is longer than the old one was: going on would pass over its beginning.
+    assert!(matches!(reader.next_batch(LIMIT).await, Err(StreamError::TopicMissing { .. })));
+    let again = source.open(0, next).await.err();
+    assert!(matches!(again, Some(StreamError::OutOfRange { asked, .. }) if asked == next), "{again:?}");
+    assert!(source.open(0, NextOffset::ZERO).await.is_ok(), "who starts anew may");
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_stored_are_refused_with_the_reason() {
+    let logs = open_small(MemDisk::new(None)).expect("it opens");
+    logs.create_topic(&topic("t"), 1).expect("it is made");
+    let named = |length: usize| {
+        let headers = vec![("h".repeat(length), Bytes::new())];
+        ProduceRecord { headers, ..record(0, "x".into()) }
     };
-    assert!(matches!(&error, StreamError::Corrupt { reason, .. } if reason.contains("0000.log at byte ")), "{error}");
-    // and who opens it.
-    let error = open_small(disk.clone()).err().expect("it does not open").to_string();
-    assert!(error.contains("0000.log at byte "), "{error}");
-    // A file that is missing in between is found too.
-    bytes[frame] ^= 1;
-    disk.write_whole(&first, &bytes).expect("it is written");
-    let files = disk.list(&Path::new(DIR).join("t/0")).expect("it is listed");
-    assert!(files.len() > 3);
-    disk.remove_file(&Path::new(DIR).join("t/0").join(&files[1].name)).expect("it is removed");
-    let error = open_small(disk).err().expect("it does not open").to_string();
-    assert!(error.contains(&files[2].name) && error.contains("was expected"), "{error}");
+    let long_key = "k".repeat(256);
+    let large = ProduceRecord { value: Some(vec![0; REQUEST_BYTES].into()), ..record(0, String::new()) };
+    for (records, key, named) in [
+        (vec![large], None, "send it in parts"),
+        (vec![named(70_000)], None, "header"),
+        (vec![record(0, "x".into())], Some(""), "1 to 255"),
+        (vec![record(0, "x".into())], Some(&*long_key), "1 to 255"),
+    ] {
+        let error = logs.produce(&topic("t"), records, key).await.expect_err("it is refused");
+        assert!(matches!(&error, ProduceError::Refused { reason, .. } if reason.contains(named)), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
+    logs.produce(&topic("t"), vec![named(65_535)], Some("k")).await.expect("it fits");
+    let error = logs.produce(&topic("t"), vec![named(1), named(2)], Some("k")).await.expect_err("another request");
+    assert!(error.to_string().contains("a request of 1 records, this one has 2"), "{error}");
+    assert_eq!(content(&logs, 0).await.len(), 1);
+}
+
+#[tokio::test]
+async fn one_request_that_does_not_fit_does_not_fail_those_that_wait_with_it() {
+    let disk = MemDisk::new(None);
+    let logs = open_small(disk.clone()).expect("it opens");
+    logs.create_topic(&topic("t"), 1).expect("it is made");
+    logs.produce(&topic("t"), vec![record(0, "known".into())], Some("known")).await.expect("it is appended");
+    disk.set_capacity(Some(disk.used_bytes() + 400));
+    let ask = |value: String, key: Option<&'static str>| {
+        let logs = logs.clone();
+        async move { logs.produce(&topic("t"), vec![record(0, value)], key).await }
+    };
+    let asked = [("small".to_owned(), None), ("x".repeat(5000), None), ("known".to_owned(), Some("known"))];
+    let answers = futures::future::join_all(asked.map(|(value, key)| ask(value, key))).await;
+    assert!(matches!(answers[1], Err(ProduceError::Disk { full: true, .. })), "{answers:?}");
+    assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
+    assert_eq!(answers[2].as_ref().expect("checked above")[0].offset, NextOffset::ZERO);
+}
+
+#[tokio::test]
+async fn after_a_start_retention_waits_until_holders_have_spoken() {
+    let disk = MemDisk::new(None);
+    let clock = Arc::new(SetClock(AtomicI64::new(0)));
+    let options = LocalLogOptions { file_bytes: 200, retention_bytes: 300, ..LocalLogOptions::default() };
+    let open = || LocalLogs::open(Path::new(DIR), disk.clone(), clock.clone(), options.clone()).expect("it opens");
+    let logs = open();
+    logs.create_topic(&topic("t"), 1).expect("it is made");
+    logs.source(topic("t"), TIMEOUT).hold("table", 0, NextOffset::ZERO);
+    for n in 0..30 {
+        logs.produce(&topic("t"), vec![record(0, n.to_string())], None).await.expect("it is appended");
+    }
+    drop(logs);
+    clock.0.fetch_add(3_600_000, Ordering::Relaxed);
+    let logs = open();
+    logs.produce(&topic("t"), vec![record(0, "early".into())], None).await.expect("it is appended");
+    let source = logs.source(topic("t"), TIMEOUT);
+    source.hold("table", 0, NextOffset::new(5));
+    clock.0.fetch_add(3_600_000, Ordering::Relaxed);
+    logs.produce(&topic("t"), vec![record(0, "late".into())], None).await.expect("it is appended");
+    let low = source.watermarks(0).await.expect("watermarks").low;
+    assert!(low > NextOffset::ZERO && low <= NextOffset::new(5), "{low}");
+}
+
+#[tokio::test]
+async fn times_and_keys_are_found_in_closed_files_after_a_start() {
+    let disk = MemDisk::new(None);
+    let clock = Arc::new(SetClock(AtomicI64::new(10_000_000)));
+    let options = LocalLogOptions { file_bytes: 300, ..LocalLogOptions::default() };
+    let open = || LocalLogs::open(Path::new(DIR), disk.clone(), clock.clone(), options.clone()).expect("it opens");
+    let logs = open();
+    logs.create_topic(&topic("t"), 1).expect("it is made");
+    let timed = |n: i64| ProduceRecord { timestamp_ms: Some(n * 10), ..record(0, n.to_string()) };
+    let mut placed = vec![];
+    for n in 0..100 {
+        let key = format!("key-{n}");
+        // Keys at the beginning and in between only.
+        let key = (n < 40).then_some(&*key);
+        placed.push(logs.produce(&topic("t"), vec![timed(n)], key).await.expect("it is appended"));
+    }
+    drop(logs);
+    clock.0.fetch_add(3_500_000, Ordering::Relaxed);
+    let logs = open();
+    let source = logs.source(topic("t"), TIMEOUT);
+    for (from_ms, offset) in [(-5, 0), (0, 0), (1, 1), (495, 50), (990, 99), (991, 100)] {
+        let found = source.resolve(0, &StartAt::TimestampMs(from_ms), 0).await.expect("it resolves");
+        assert_eq!(found, NextOffset::new(offset), "{from_ms}");
+    }
+    for n in [0, 20, 39] {
+        let again = logs.produce(&topic("t"), vec![timed(n)], Some(&format!("key-{n}"))).await.expect("it is known");
+        assert_eq!(again, placed[n as usize]);
+    }
+    drop(logs);
+    clock.0.fetch_add(3_600_000, Ordering::Relaxed);
+    let logs = open();
+    let again = logs.produce(&topic("t"), vec![timed(1)], Some("key-1")).await.expect("it was forgotten");
+    assert_eq!(again[0].offset, NextOffset::new(100));
 }
 
 #[tokio::test]

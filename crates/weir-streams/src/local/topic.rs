@@ -1,27 +1,30 @@
 //! One topic: partitions, and the turn in which requests are appended together.
 
 use super::{
-    LocalLogOptions, ProduceError, ProduceRecord, ProducedAt,
+    LocalLogOptions, ProduceError, ProduceRecord, ProducedAt, REQUEST_BYTES,
     frame::{self, FrameHead, Record},
-    partition::{Addition, Partition},
-    remember::Remembered,
+    partition::{Addition, Partition, Recall},
+    remember::{Known, REMEMBERED_MS, REQUESTS_MAX, Remembered},
 };
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
-use tokio::sync::oneshot;
-use weir_base::{SharedClock, SharedDisk};
+use tokio::sync::{Semaphore, oneshot};
+use weir_base::{Chance, SharedClock, SharedDisk};
 use weir_types::{NextOffset, TopicName};
 
 type Answer = Result<Vec<ProducedAt>, ProduceError>;
+
+/// Requests that wait or are being written hold at most so many bytes; more of them wait before they are taken in.
+const PENDING_BYTES: usize = 64 << 20;
 
 /// A request that waits for its turn.
 struct Pending {
@@ -30,25 +33,67 @@ struct Pending {
     answer: oneshot::Sender<Answer>,
 }
 
+#[derive(Default)]
+struct Queue {
+    pending: Vec<Pending>,
+    /// Somebody takes what waits.
+    served: bool,
+}
+
 /// One topic.
 pub(super) struct Topic {
     name: TopicName,
+    /// Tells it from one of the same name that was there before or comes after.
+    id: String,
     dir: PathBuf,
     disk: SharedDisk,
     clock: SharedClock,
     options: LocalLogOptions,
     partitions: RwLock<Vec<Arc<Partition>>>,
     remembered: Mutex<Remembered>,
-    pending: Mutex<Vec<Pending>>,
-    /// One request at a time appends for all that wait.
-    turn: tokio::sync::Mutex<()>,
+    queue: Mutex<Queue>,
+    room: Semaphore,
     next_in_turn: AtomicU64,
     retained_ms: AtomicI64,
+    deleted: AtomicBool,
 }
 
 const META: &str = "topic.json";
 
+/// The turn of a thread that appends for all who wait; one at a time.
+struct Turn {
+    topic: Arc<Topic>,
+    ended: bool,
+}
+
+impl Turn {
+    fn run(mut self) {
+        loop {
+            let group = {
+                let mut queue = self.topic.queue.lock();
+                if queue.pending.is_empty() {
+                    queue.served = false;
+                    self.ended = true;
+                    return;
+                }
+                std::mem::take(&mut queue.pending)
+            };
+            self.topic.append_all(group);
+        }
+    }
+}
+
+impl Drop for Turn {
+    /// A turn that was never begun, or did not come to its end: whoever waits is told by the loss of the answer.
+    fn drop(&mut self) {
+        if !self.ended {
+            *self.topic.queue.lock() = Queue::default();
+        }
+    }
+}
+
 impl Topic {
+    /// Makes a topic where none is.
     pub(super) fn create(
         name: &TopicName,
         dir: PathBuf,
@@ -57,15 +102,15 @@ impl Topic {
         clock: SharedClock,
         options: LocalLogOptions,
     ) -> io::Result<Arc<Self>> {
-        // What a deletion that was cut short has left must not come back.
-        disk.remove_dir_all(&dir)?;
         disk.create_dir_all(&dir)?;
-        write_meta(&disk, &dir, partitions)?;
+        let mut chance = Chance::from_entropy();
+        let id = format!("{:016x}{:016x}", chance.u64(), chance.u64());
+        write_meta(&disk, &dir, &id, partitions.max(1))?;
         let topic = Self::open(name, dir, disk, clock, options)?;
         topic.ok_or_else(|| io::Error::other("the topic that was just made is not there"))
     }
 
-    /// `None` where the folder is no topic's: its making was not finished.
+    /// `None` where the folder is no topic's: its making, or its deletion, was not finished.
     pub(super) fn open(
         name: &TopicName,
         dir: PathBuf,
@@ -73,33 +118,65 @@ impl Topic {
         clock: SharedClock,
         options: LocalLogOptions,
     ) -> io::Result<Option<Arc<Self>>> {
-        let Some(count) = read_meta(&disk, &dir)? else { return Ok(None) };
-        let mut remembered = vec![];
+        let (id, count) = match read_meta(&disk, &dir)? {
+            Meta::Absent => return Ok(None),
+            Meta::Deleted => {
+                remove(&disk, &dir)?;
+                return Ok(None);
+            }
+            Meta::Topic { id, partitions } => (id, partitions),
+        };
+        let now_ms = clock.wall_ms();
+        let mut requests = vec![];
         let mut partitions = vec![];
         for number in 0..count {
-            let mut of_partition = Remembered::loading();
             let mut seen = |head: &FrameHead, records: &[Record]| {
                 if let Some(key) = &head.idempotency_key {
-                    of_partition.add(key, head.appended_ms, placed(number, head, records));
+                    let placed: Vec<(u32, ProducedAt)> = placed(number, head, records).collect();
+                    requests.push((head.appended_ms, key.clone(), head.of_request, placed));
                 }
             };
-            let folder = dir.join(number.to_string());
-            partitions.push(Arc::new(Partition::open(disk.clone(), folder, name.as_str(), &mut seen)?));
-            remembered.push(of_partition);
+            // Twice as many as are kept, so that none is kept in one partition and forgotten in another.
+            let recall = Recall { keyed_since_ms: now_ms - REMEMBERED_MS, most: 2 * REQUESTS_MAX, seen: &mut seen };
+            partitions.push(Arc::new(Partition::open(disk.clone(), partition_dir(&dir, &id, number), recall)?));
+        }
+        requests.sort_by_key(|(at_ms, ..)| *at_ms);
+        let mut remembered = Remembered::default();
+        for (at_ms, key, of_request, placed) in requests {
+            remembered.add(&key, at_ms, of_request, placed);
         }
         Ok(Some(Arc::new(Self {
             name: name.clone(),
+            id,
             dir,
             disk,
             clock,
             options,
             partitions: RwLock::new(partitions),
-            remembered: Mutex::new(Remembered::merge(remembered)),
-            pending: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            remembered: Mutex::new(remembered),
+            queue: Mutex::default(),
+            room: Semaphore::new(PENDING_BYTES),
             next_in_turn: AtomicU64::new(0),
-            retained_ms: AtomicI64::new(0),
+            // Not at once: whoever still needs old records has to have the time to say so.
+            retained_ms: AtomicI64::new(now_ms),
+            deleted: AtomicBool::new(false),
         })))
+    }
+
+    /// Deletes it for good.
+    pub(super) fn delete(&self) -> io::Result<()> {
+        let deleted = delete(&self.disk, &self.dir);
+        self.deleted.store(true, Ordering::Release);
+        self.partitions.read().iter().for_each(|partition| partition.wake());
+        deleted
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     pub(super) fn partition_count(&self) -> u32 {
@@ -110,98 +187,128 @@ impl Topic {
         self.partitions.read().get(number as usize).cloned()
     }
 
-    /// Removes the topic in `dir` from the disk. Its description goes first: what a crash leaves is no topic.
-    pub(super) fn remove(disk: &SharedDisk, dir: &std::path::Path) -> io::Result<()> {
-        if disk.byte_count(&dir.join(META))?.is_some() {
-            disk.remove_file(&dir.join(META))?;
-            disk.sync_dir(dir)?;
-        }
-        disk.remove_dir_all(dir)
-    }
-
     /// Adds partitions until there are `count`.
     pub(super) fn grow(&self, count: u32) -> io::Result<()> {
         let mut partitions = self.partitions.write();
         if partitions.len() >= count as usize {
             return Ok(());
         }
-        write_meta(&self.disk, &self.dir, count)?;
-        for number in partitions.len()..count as usize {
-            let folder = self.dir.join(number.to_string());
-            let made = Partition::open(self.disk.clone(), folder, self.name.as_str(), &mut |_, _| {})?;
-            partitions.push(Arc::new(made));
+        write_meta(&self.disk, &self.dir, &self.id, count)?;
+        for number in partitions.len() as u32..count {
+            let recall = Recall { keyed_since_ms: i64::MAX, most: 0, seen: &mut |_, _| {} };
+            let folder = partition_dir(&self.dir, &self.id, number);
+            partitions.push(Arc::new(Partition::open(self.disk.clone(), folder, recall)?));
         }
         Ok(())
     }
 
-    pub(super) async fn produce(&self, records: Vec<ProduceRecord>, idempotency_key: Option<&str>) -> Answer {
-        let (answer, mut answered) = oneshot::channel();
-        let idempotency_key = idempotency_key.map(str::to_owned);
-        self.pending.lock().push(Pending { records, idempotency_key, answer });
-        let turn = self.turn.lock().await;
-        if let Ok(answer) = answered.try_recv() {
-            return answer;
+    /// Appends records, all or none; they are durable when this returns.
+    pub(super) async fn produce(self: &Arc<Self>, records: Vec<ProduceRecord>, key: Option<&str>) -> Answer {
+        let bytes = self.check(&records, key)?;
+        let stopped =
+            |_| ProduceError::Disk { topic: self.name.clone(), reason: "the log was closed".to_owned(), full: false };
+        let permits = u32::try_from(bytes.min(PENDING_BYTES)).unwrap_or(u32::MAX);
+        let _room = self.room.acquire_many(permits).await.map_err(|_| ProduceError::NoTopic(self.name.clone()))?;
+        let (answer, answered) = oneshot::channel();
+        let begin = {
+            let mut queue = self.queue.lock();
+            queue.pending.push(Pending { records, idempotency_key: key.map(str::to_owned), answer });
+            !std::mem::replace(&mut queue.served, true)
+        };
+        if begin {
+            let turn = Turn { topic: self.clone(), ended: false };
+            // It answers through the requests.
+            drop(tokio::task::spawn_blocking(move || turn.run()));
         }
-        let group = std::mem::take(&mut *self.pending.lock());
-        self.append_group(group);
-        drop(turn);
-        answered.try_recv().unwrap_or_else(|_| {
-            let reason = "the request was not taken".to_owned();
-            Err(ProduceError::Disk { topic: self.name.clone(), reason, full: false })
-        })
+        answered.await.map_err(stopped)?
     }
 
-    /// Appends all requests of a group, syncs each touched partition once, answers each request.
+    /// Bytes of a request that the layout can hold.
+    fn check(&self, records: &[ProduceRecord], key: Option<&str>) -> Result<usize, ProduceError> {
+        let mut bytes = 0_usize;
+        let mut headers_fit = true;
+        for record in records {
+            bytes += 64 + record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len);
+            headers_fit &= record.headers.len() <= usize::from(u16::MAX);
+            for (name, value) in &record.headers {
+                headers_fit &= name.len() <= usize::from(u16::MAX);
+                bytes += 8 + name.len() + value.len();
+            }
+        }
+        let refused = |reason: &str| ProduceError::Refused { topic: self.name.clone(), reason: reason.to_owned() };
+        if bytes > REQUEST_BYTES {
+            return Err(refused(&format!("it has {bytes} bytes, {REQUEST_BYTES} are the most: send it in parts")));
+        }
+        if !headers_fit {
+            return Err(refused("a record has more than 65535 headers, or a header's name has more than 65535 bytes"));
+        }
+        if key.is_some_and(|key| key.is_empty() || key.len() > 255) {
+            return Err(refused("the idempotency key must have 1 to 255 bytes"));
+        }
+        Ok(bytes)
+    }
+
+    /// Appends what waits: together, or one by one where that fails. Of requests with the same key, each sees what the one
+    /// before it did.
+    fn append_all(&self, group: Vec<Pending>) {
+        // Before the append: it may need the room.
+        self.retain();
+        // Who has gone does not get its records written behind its back.
+        let mut rest: Vec<Pending> = group.into_iter().filter(|request| !request.answer.is_closed()).collect();
+        while !rest.is_empty() {
+            let mut keys = HashSet::new();
+            let first = |request: &Pending| request.idempotency_key.clone().is_none_or(|key| keys.insert(key));
+            let (now, later) = rest.into_iter().partition(first);
+            rest = later;
+            self.append_group(now);
+        }
+    }
+
     fn append_group(&self, group: Vec<Pending>) {
+        let requests: Vec<&Pending> = group.iter().collect();
+        let mut answers = self.append(&requests);
+        if answers.is_err() && group.len() > 1 {
+            let alone = |request: &&Pending| self.append(&[*request]).unwrap_or_else(|error| vec![Err(error)]);
+            answers = Ok(requests.iter().flat_map(alone).collect());
+        }
+        let answers = answers.unwrap_or_else(|error| vec![Err(error)]);
+        for (request, answer) in group.into_iter().zip(answers) {
+            // Whoever asked may have gone.
+            drop(request.answer.send(answer));
+        }
+    }
+
+    /// Appends requests, syncs each touched partition once; one answer for each, or nothing was appended.
+    fn append(&self, requests: &[&Pending]) -> Result<Vec<Answer>, ProduceError> {
+        if self.is_deleted() {
+            return Err(ProduceError::NoTopic(self.name.clone()));
+        }
         let now_ms = self.clock.wall_ms();
         let partitions = self.partitions.read().clone();
         let mut ends: Vec<NextOffset> = partitions.iter().map(|partition| partition.end()).collect();
         let mut additions: BTreeMap<u32, Vec<Addition>> = BTreeMap::new();
         let mut answers = vec![];
-        let mut remember = vec![];
-        // Keys of this group count as well: two of the same may have come in together.
-        let mut in_group: BTreeMap<String, BTreeMap<u32, ProducedAt>> = BTreeMap::new();
-        for request in group {
-            let known = request.idempotency_key.as_ref().map(|key| {
-                let mut known = self.remembered.lock().get(key).cloned().unwrap_or_default();
-                known.extend(in_group.get(key).into_iter().flatten().map(|(at, placed)| (*at, *placed)));
-                known
-            });
-            match self.place(&request, known.unwrap_or_default(), &mut ends, now_ms) {
-                Ok((placed, frames)) => {
-                    for (number, addition) in frames {
-                        additions.entry(number).or_default().push(addition);
-                    }
-                    if let Some(key) = &request.idempotency_key {
-                        let all: BTreeMap<u32, ProducedAt> = (0..).zip(placed.iter().copied()).collect();
-                        in_group.insert(key.clone(), all.clone());
-                        remember.push((key.clone(), all));
-                    }
-                    answers.push((request.answer, Ok(placed)));
-                }
-                Err(error) => answers.push((request.answer, Err(error))),
+        for request in requests {
+            let key = request.idempotency_key.as_deref();
+            let known = key.and_then(|key| self.remembered.lock().get(key).cloned()).unwrap_or_default();
+            let placed = self.place(request, known, &mut ends, now_ms);
+            answers.push(placed.map(|(placed, frames)| {
+                frames.into_iter().for_each(|(number, frame)| additions.entry(number).or_default().push(frame));
+                placed
+            }));
+        }
+        self.write(&partitions, &additions).map_err(|error| ProduceError::Disk {
+            topic: self.name.clone(),
+            reason: error.to_string(),
+            full: error.kind() == io::ErrorKind::StorageFull,
+        })?;
+        let mut remembered = self.remembered.lock();
+        for (request, answer) in requests.iter().zip(&answers) {
+            if let (Some(key), Ok(placed)) = (&request.idempotency_key, answer) {
+                remembered.add(key, now_ms, count(placed.len()), (0..).zip(placed.iter().copied()));
             }
         }
-        let written = self.write(&partitions, &additions);
-        if written.is_ok() {
-            let mut remembered = self.remembered.lock();
-            for (key, placed) in remember {
-                remembered.add(&key, now_ms, placed);
-            }
-        }
-        for (answer, result) in answers {
-            let result = result.and_then(|placed| match &written {
-                Ok(()) => Ok(placed),
-                Err(error) => Err(ProduceError::Disk {
-                    topic: self.name.clone(),
-                    reason: error.to_string(),
-                    full: error.kind() == io::ErrorKind::StorageFull,
-                }),
-            });
-            // Whoever asked may have gone.
-            drop(answer.send(result));
-        }
-        self.retain(&partitions, now_ms);
+        Ok(answers)
     }
 
     /// Gives each record of a request its place; those that are known keep theirs and are not written again.
@@ -209,20 +316,27 @@ impl Topic {
     fn place(
         &self,
         request: &Pending,
-        known: BTreeMap<u32, ProducedAt>,
+        known: Known,
         ends: &mut [NextOffset],
         now_ms: i64,
     ) -> Result<(Vec<ProducedAt>, Vec<(u32, Addition)>), ProduceError> {
-        let count = u32::try_from(ends.len()).unwrap_or(u32::MAX);
+        let of_request = count(request.records.len());
+        if !known.placed.is_empty() && known.of_request != of_request {
+            let reason = format!(
+                "its idempotency key was used for a request of {} records, this one has {of_request}",
+                known.of_request
+            );
+            return Err(ProduceError::Refused { topic: self.name.clone(), reason });
+        }
+        let mut placed = known.placed;
+        let partitions = count(ends.len());
         let mut chosen = vec![];
         for (position, record) in (0_u32..).zip(&request.records) {
-            if known.contains_key(&position) {
-                continue;
+            if !placed.contains_key(&position) {
+                chosen.push((position, record, self.choose(record, partitions)?));
             }
-            chosen.push((position, record, self.choose(record, count)?));
         }
         let mut by_partition: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
-        let mut placed = known;
         for (position, record, number) in chosen {
             let of = by_partition.entry(number).or_default();
             let offset = NextOffset::new(ends[number as usize].number() + of.len() as u64);
@@ -240,7 +354,8 @@ impl Topic {
             let head = FrameHead {
                 base: ends[number as usize],
                 appended_ms: now_ms,
-                count: u32::try_from(records.len()).expect("a request is bounded far below 4 G records"),
+                count: count(records.len()),
+                of_request,
                 idempotency_key: request.idempotency_key.clone(),
             };
             ends[number as usize] = head.end();
@@ -249,7 +364,7 @@ impl Topic {
             frame::encode(&head, &records, &mut bytes);
             frames.push((number, Addition { head, bytes, newest_ms }));
         }
-        Ok((placed.into_values().take(request.records.len()).collect(), frames))
+        Ok((placed.into_values().collect(), frames))
     }
 
     fn choose(&self, record: &ProduceRecord, count: u32) -> Result<u32, ProduceError> {
@@ -268,30 +383,38 @@ impl Topic {
 
     /// Appends to every touched partition, then syncs, then shows; on an error all of it is taken back.
     fn write(&self, partitions: &[Arc<Partition>], additions: &BTreeMap<u32, Vec<Addition>>) -> io::Result<()> {
-        let touched = || additions.iter().map(|(number, of)| (&partitions[*number as usize], of));
-        let written = touched()
-            .try_for_each(|(partition, of)| partition.append(of, self.options.file_bytes))
-            .and_then(|()| touched().try_for_each(|(partition, _)| partition.sync()));
+        let mut appended: Vec<(&Arc<Partition>, u64)> = vec![];
+        let written = (|| {
+            for (number, of) in additions {
+                let partition = &partitions[*number as usize];
+                appended.push((partition, partition.append(of, self.options.file_bytes)?));
+            }
+            appended.iter().try_for_each(|(partition, _)| partition.sync())
+        })();
         if let Err(error) = written {
-            for (partition, _) in touched() {
-                if let Err(stuck) = partition.take_back() {
-                    tracing::error!(topic = %self.name, error = %stuck, "an append is taken back with the next one");
+            for (partition, before) in appended {
+                if let Err(stuck) = partition.take_back(before) {
+                    tracing::error!(topic = %self.name, error = %stuck, "an append could not be taken back");
                 }
             }
             return Err(error);
         }
-        touched().for_each(|(partition, of)| partition.publish(of));
+        for (number, of) in additions {
+            partitions[*number as usize].publish(of);
+        }
         Ok(())
     }
 
-    fn retain(&self, partitions: &[Arc<Partition>], now_ms: i64) {
+    /// Deletes what is old, now and then.
+    fn retain(&self) {
+        let now_ms = self.clock.wall_ms();
         let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let last = self.retained_ms.load(Ordering::Relaxed);
         if now_ms - last < millis(self.options.retain_every) {
             return;
         }
         self.retained_ms.store(now_ms, Ordering::Relaxed);
-        for partition in partitions {
+        for partition in &*self.partitions.read().clone() {
             let older_than = now_ms.saturating_sub(millis(self.options.retention));
             if let Err(error) = partition.retain(older_than, self.options.retention_bytes) {
                 tracing::warn!(topic = %self.name, %error, "old records cannot be deleted");
@@ -312,15 +435,45 @@ fn placed<'a>(
     (0..).zip(records).map(at)
 }
 
-fn write_meta(disk: &SharedDisk, dir: &std::path::Path, partitions: u32) -> io::Result<()> {
-    let meta = serde_json::json!({ "v": 1, "partitions": partitions.max(1) });
+/// A number of records or partitions: both are bounded far below 4 G.
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn partition_dir(dir: &Path, id: &str, number: u32) -> PathBuf {
+    dir.join(id).join(number.to_string())
+}
+
+/// Deletes the topic in a folder for good, whatever state it is in.
+pub(super) fn delete(disk: &SharedDisk, dir: &Path) -> io::Result<()> {
+    disk.write_whole(&dir.join(META), DELETED.as_bytes())?;
+    remove(disk, dir)
+}
+
+/// Removes a deleted topic's folder. What a crash leaves of it is under its own id, which nobody opens.
+fn remove(disk: &SharedDisk, dir: &Path) -> io::Result<()> {
+    disk.remove_dir_all(dir)?;
+    dir.parent().map_or(Ok(()), |parent| disk.sync_dir(parent))
+}
+
+/// What stands in the place of a topic whose deletion is under way.
+const DELETED: &str = r#"{"v":1,"deleted":true}"#;
+
+enum Meta {
+    Absent,
+    Deleted,
+    Topic { id: String, partitions: u32 },
+}
+
+fn write_meta(disk: &SharedDisk, dir: &Path, id: &str, partitions: u32) -> io::Result<()> {
+    let meta = serde_json::json!({ "v": 1, "id": id, "partitions": partitions });
     disk.write_whole(&dir.join(META), meta.to_string().as_bytes())
 }
 
-fn read_meta(disk: &SharedDisk, dir: &std::path::Path) -> io::Result<Option<u32>> {
+fn read_meta(disk: &SharedDisk, dir: &Path) -> io::Result<Meta> {
     let path = dir.join(META);
     if disk.byte_count(&path)?.is_none() {
-        return Ok(None);
+        return Ok(Meta::Absent);
     }
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()));
     let meta: serde_json::Value =
@@ -328,8 +481,14 @@ fn read_meta(disk: &SharedDisk, dir: &std::path::Path) -> io::Result<Option<u32>
     if meta["v"] != 1 {
         return Err(bad("it was written by a newer version"));
     }
-    let count = meta["partitions"].as_u64().and_then(|count| u32::try_from(count).ok());
-    count.map(Some).ok_or_else(|| bad("it names no partitions"))
+    if meta["deleted"] == true {
+        return Ok(Meta::Deleted);
+    }
+    let partitions = meta["partitions"].as_u64().and_then(|count| u32::try_from(count).ok());
+    match (meta["id"].as_str(), partitions) {
+        (Some(id), Some(partitions)) => Ok(Meta::Topic { id: id.to_owned(), partitions }),
+        _ => Err(bad("it names no id and partitions")),
+    }
 }
 
 /// Kafka's partitioner hash (MurmurHash2, 32 bits, seed 0x9747b28c), so that keys go where Kafka would put them.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 use weir_streams::{
-    PartitionReader, SharedSource, StreamError, Watermarks,
+    FetchLimit, PartitionReader, SharedSource, StreamError, Watermarks,
     conformance::{self, Sent, Subject},
     kafka,
 };
@@ -208,13 +208,6 @@ async fn deleted_records_are_out_of_range_with_what_is_held() {
     let error = error_of(&source, 0, 2).await;
     let expected = StreamError::OutOfRange { topic: topic.clone(), partition: 0, asked: NextOffset::new(2), held };
     assert_eq!(error, expected);
-    let t = Instant::now();
-    let mut reader = source.open(0, held.low).await.expect("it opens");
-    eprintln!("OPEN {:?}", t.elapsed());
-    read_to(&mut reader, held.high).await;
-    let t = Instant::now();
-    drop(reader);
-    eprintln!("DROP {:?}", t.elapsed());
     let mut reader = source.open(0, held.low).await.expect("it opens");
     assert_eq!(read_to(&mut reader, held.high).await.values, ["6", "7", "8", "9"]);
 }
@@ -226,20 +219,70 @@ async fn an_error_that_nobody_waited_for_comes_again() {
     broker.append(&topic, 0, vec![broker::sent("one")]).await;
     let source = broker.source(&topic, &[]);
     let mut reader = source.open(0, NextOffset::new(9)).await.expect("it opens");
-    // Fetches that are given up at their first wait, for long enough that the error has come up in one of them.
+    // Fetches that are given up at their first wait, for long enough that the error has come up in one of them. The question
+    // to the broker goes on meanwhile, so one of them may tell the error.
+    let mut told = None;
     for _ in 0..150 {
-        assert!(reader.next_batch(LIMIT).now_or_never().is_none_or(|batch| batch.is_ok()));
+        told = reader.next_batch(LIMIT).now_or_never().and_then(Result::err);
+        if told.is_some() {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let until = Instant::now() + Duration::from_secs(10);
-    loop {
+    while told.is_none() {
         assert!(Instant::now() < until, "the error comes to a fetch that waits");
-        match reader.next_batch(LIMIT).await {
-            Err(StreamError::OutOfRange { .. }) => break,
-            Err(error) => panic!("{error}"),
-            Ok(batch) => assert!(batch.messages.is_empty()),
-        }
+        told = reader.next_batch(LIMIT).await.err();
     }
+    assert!(matches!(told, Some(StreamError::OutOfRange { .. })), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_keeps_to_its_bytes() {
+    let Some(broker) = Broker::find() else { return };
+    let topic = broker.topic("bytes", 1).await;
+    let large = |n: u8| Sent { timestamp_ms: 1_700_000_000_000, key: None, value: Some(vec![n; 200_000]) };
+    broker.append(&topic, 0, (0..60).map(large).collect()).await;
+    let source = broker.source(&topic, &[]);
+    for (max_bytes, most) in [(1 << 20, 5), (1, 1)] {
+        let mut reader = source.open(0, NextOffset::ZERO).await.expect("it opens");
+        let limit = FetchLimit { max_messages: 1000, max_bytes };
+        let (mut next, mut largest) = (NextOffset::ZERO, 0);
+        let until = Instant::now() + DEADLINE;
+        while next < NextOffset::new(60) {
+            assert!(Instant::now() < until, "{next} of 60 was reached");
+            let batch = reader.next_batch(limit).await.expect("a batch comes");
+            assert_eq!(batch.range.start(), next, "batches follow one another");
+            next = batch.range.end();
+            largest = largest.max(batch.messages.len());
+            // The rest is in the client's queue when the next one is asked for.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(largest, most, "as many as fit, one at least");
+    }
+}
+
+/// A pipeline gives its fetches up every 200 ms, long before a table's fetch time-out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_topic_is_missed_by_one_who_gives_fetches_up() {
+    let Some(broker) = Broker::find() else { return };
+    let topic = broker.topic("gone", 1).await;
+    broker.append(&topic, 0, vec![broker::sent("one")]).await;
+    let settings = BTreeMap::from([("bootstrap.servers".to_owned(), broker.address.clone())]);
+    let mut spec = spec(&topic, settings);
+    spec.fetch_timeout = Duration::from_secs(5);
+    let source = kafka::source(&spec).expect("its settings are right");
+    let mut reader = source.open(0, NextOffset::ZERO).await.expect("it opens");
+    assert_eq!(read_to(&mut reader, NextOffset::new(1)).await.values, ["one"]);
+    broker.delete(&topic).await;
+    let until = Instant::now() + DEADLINE;
+    let error = loop {
+        assert!(Instant::now() < until, "somebody says that the topic is gone");
+        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_millis(200), reader.next_batch(LIMIT)).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, StreamError::TopicMissing { .. }), "{error}");
 }
 
 /// Brokers that cannot be reached, and what the error must name. They need no broker, so these always run.

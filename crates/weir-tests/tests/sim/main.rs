@@ -4,6 +4,8 @@
 //! `WEIR_SIM_RUNS` runs from `WEIR_SIM_SEED` on; a failure prints the seed that repeats it. The summary counts how often a
 //! crash hit each row of the crash table and how often each fault struck; none may be zero over a full set of runs.
 
+#![expect(clippy::unwrap_used, reason = "a script that is wrong fails, and says where")]
+
 mod model;
 mod run;
 mod slow;

@@ -7,7 +7,6 @@ use crate::{
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 use weir_base::{Chance, Disk};
 use weir_control::{SegmentState, chain};
-use weir_files::FileSystem;
 use weir_segment::Segment;
 use weir_types::{Column, NextOffset, StreamPartition, TopicName};
 

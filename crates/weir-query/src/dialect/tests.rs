@@ -1,1 +1,0 @@
-//! Queries as the dialect rewrites them.

@@ -1,0 +1,139 @@
+//! What an engine does beside answering: limits, stats, lacks, faults.
+
+use crate::fixture::{Fixed, NOW_MS, ask, cities, engine, numbers, orders};
+use arrow::{array::AsArray, datatypes::Int64Type};
+use roaring::RoaringBitmap;
+use std::sync::Arc;
+use weir_query::{QueryRequest, QueryResponse};
+
+fn long(answer: &QueryResponse, column: usize) -> i64 {
+    assert!(answer.exceptions.is_empty(), "{:?}", answer.exceptions);
+    answer.rows[0].column(column).as_primitive::<Int64Type>().value(0)
+}
+
+fn code(answer: &QueryResponse) -> u32 {
+    answer.exceptions.first().map_or(0, |exception| exception.code)
+}
+
+#[tokio::test]
+async fn stats_tell_what_was_looked_at() {
+    let engine = engine(Fixed(vec![orders()]), 64 << 20);
+    let answer = ask(&engine, "SELECT orderId FROM orders WHERE qty > 8").await;
+    let stats = answer.stats;
+    assert_eq!(answer.tables, ["orders"]);
+    assert_eq!((stats.num_servers_queried, stats.num_servers_responded), (1, 1));
+    assert_eq!((stats.total_docs, stats.num_docs_scanned), (12, 3));
+    assert_eq!((stats.num_segments_queried, stats.num_segments_matched), (3, 1));
+    // Statistics rule out the other two.
+    assert_eq!((stats.num_segments_processed, stats.num_segments_pruned_by_value), (1, 2));
+    assert_eq!((stats.num_consuming_segments_queried, stats.num_consuming_segments_matched), (1, 1));
+    assert!(stats.num_entries_scanned_in_filter > 0 && stats.num_entries_scanned_post_filter > 0);
+    assert_eq!(stats.min_consuming_freshness_time_ms, NOW_MS - 5);
+}
+
+#[tokio::test]
+async fn counts_and_bounds_come_from_metadata() {
+    let engine = engine(Fixed(vec![numbers(250_000)]), 64 << 20);
+    let answer = ask(&engine, "SELECT COUNT(*), MIN(n), MAX(n) FROM numbers").await;
+    assert_eq!(long(&answer, 0), 250_000);
+    assert_eq!((answer.stats.num_docs_scanned, answer.stats.num_entries_scanned_post_filter), (250_000, 0));
+    let plan = ask(&engine, "EXPLAIN PLAN FOR SELECT COUNT(*), MIN(n), MAX(n) FROM numbers").await;
+    let operators = format!("{:?}", plan.rows);
+    assert!(!operators.contains("SegmentScan"), "{operators}");
+}
+
+#[tokio::test]
+async fn rows_that_validity_hides_do_not_count() {
+    let mut table = numbers(150_000);
+    table.segments[0].validity = Some(Arc::new((0..10).collect::<RoaringBitmap>()));
+    let engine = engine(Fixed(vec![table]), 64 << 20);
+    let answer = ask(&engine, "SELECT COUNT(*) FROM numbers").await;
+    assert_eq!(long(&answer, 0), 50_010);
+    let answer =
+        ask(&engine, "SET useMultistageEngine=true; SELECT MIN(n), MAX(n), COUNT(*) FROM numbers WHERE n < 100000")
+            .await;
+    assert_eq!((long(&answer, 0), long(&answer, 1), long(&answer, 2)), (0, 9, 10));
+}
+
+#[tokio::test]
+async fn a_limit_stops_the_scan_early() {
+    let engine = engine(Fixed(vec![numbers(250_000)]), 64 << 20);
+    let answer = ask(&engine, "SELECT t FROM numbers LIMIT 5").await;
+    assert_eq!(answer.rows.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 5);
+    assert!(answer.stats.num_docs_scanned < 20_000, "{:?}", answer.stats);
+    let answer = ask(&engine, "SELECT t FROM numbers WHERE n >= 200000 LIMIT 5").await;
+    assert_eq!(answer.rows.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 5);
+}
+
+#[tokio::test]
+async fn all_rows_are_seen_by_several_threads_once() {
+    let engine = engine(Fixed(vec![numbers(250_000)]), 256 << 20);
+    let answer = ask(
+        &engine,
+        "SET useMultistageEngine=true; SELECT SUM(n), COUNT(DISTINCT n), COUNT(*) FROM numbers WHERE t <> 'x'",
+    )
+    .await;
+    assert_eq!((long(&answer, 0), long(&answer, 1), long(&answer, 2)), (250_000 * 249_999 / 2, 250_000, 250_000));
+}
+
+#[tokio::test]
+async fn lacks_make_an_answer_partial() {
+    let engine = engine(Fixed(vec![orders()]).lacking("partition t/0 is recovering"), 64 << 20);
+    let answer = ask(&engine, "SELECT COUNT(*) FROM orders").await;
+    assert!(answer.partial);
+    assert_eq!(code(&answer), 305);
+    assert!(answer.exceptions[0].message.contains("partition t/0 is recovering"));
+    assert_eq!(answer.rows.len(), 1, "what is there is answered");
+}
+
+#[tokio::test]
+async fn memory_is_bounded() {
+    let engine = engine(Fixed(vec![numbers(300_000)]), 1 << 20);
+    let answer = ask(&engine, "SELECT t, COUNT(*) FROM numbers GROUP BY t ORDER BY t LIMIT 300000").await;
+    assert_eq!(code(&answer), 245, "{:?}", answer.exceptions);
+    // The engine goes on, and its memory is free again.
+    let answer = ask(&engine, "SELECT COUNT(*) FROM numbers WHERE n < 10").await;
+    assert_eq!(long(&answer, 0), 10);
+}
+
+#[tokio::test]
+async fn time_is_bounded() {
+    let engine = engine(Fixed(vec![numbers(200_000)]), 256 << 20);
+    let sql = "SET timeoutMs=20; SET useMultistageEngine=true; SELECT COUNT(*) FROM numbers a JOIN numbers b ON a.n < b.n WHERE a.t <> b.t";
+    let answer = ask(&engine, sql).await;
+    assert_eq!(code(&answer), 250, "{:?}", answer.exceptions);
+    assert!(answer.exceptions[0].message.contains("20 ms"), "{:?}", answer.exceptions);
+    assert_eq!(answer.stats.num_servers_responded, 1);
+}
+
+#[tokio::test]
+async fn a_fault_of_ours_is_an_exception() {
+    let engine = engine(Fixed(vec![orders()]), 64 << 20);
+    let answer = ask(&engine, "SELECT * FROM broken").await;
+    assert_eq!(code(&answer), 450);
+    assert_eq!(long(&ask(&engine, "SELECT COUNT(*) FROM orders").await, 0), 12);
+}
+
+#[tokio::test]
+async fn options_beside_the_text_win() {
+    let engine = engine(Fixed(vec![orders(), cities()]), 64 << 20);
+    let join = "SET useMultistageEngine = false; SELECT COUNT(*) FROM orders o JOIN cities c ON o.city = c.city";
+    assert_eq!(code(&ask(&engine, join).await), 700);
+    let options = QueryRequest::options_of(";useMultistageEngine=true;");
+    let request = QueryRequest { sql: join.to_owned(), options, database: Some("default".to_owned()) };
+    let answer = engine.execute(request).await;
+    assert_eq!(long(&answer, 0), 8);
+    assert_eq!(answer.tables, ["orders", "Cities"]);
+}
+
+#[tokio::test]
+async fn many_queries_at_once_are_all_answered() {
+    let engine = Arc::new(engine(Fixed(vec![numbers(100_000)]), 256 << 20));
+    let queries = (0..64).map(|n| {
+        let engine = engine.clone();
+        tokio::spawn(async move { ask(&engine, &format!("SELECT COUNT(*) FROM numbers WHERE n < {n}")).await })
+    });
+    for (n, query) in queries.collect::<Vec<_>>().into_iter().enumerate() {
+        assert_eq!(long(&query.await.unwrap(), 0), n as i64);
+    }
+}

@@ -1,0 +1,106 @@
+//! Runs the scripts beside this file.
+//!
+//! A script is a list of cases: `query`, perhaps with ` sorted` for rows whose order is free, then the statement, a line
+//! `----`, and what it gives: a line with `name TYPE` of each column, then the rows. An error is `error code: message`.
+//! With `WEIR_SLT_COMPLETE=1` the expected part is written anew; read the difference before keeping it.
+
+use crate::fixture::{Fixed, ask, cities, engine, orders};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use std::{fmt::Write, path::Path};
+use weir_query::{QueryEngine, QueryResponse};
+
+struct Case {
+    comment: String,
+    sorted: bool,
+    sql: String,
+    expected: String,
+}
+
+fn parse(text: &str) -> Vec<Case> {
+    let mut cases: Vec<Case> = vec![];
+    let mut comment = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if !line.starts_with("query") {
+            assert!(line.is_empty() || line.starts_with('#'), "neither 'query' nor a comment: {line}");
+            comment += line;
+            comment.push('\n');
+            continue;
+        }
+        let mut case = Case {
+            comment: std::mem::take(&mut comment),
+            sorted: line.contains("sorted"),
+            sql: String::new(),
+            expected: String::new(),
+        };
+        for line in lines.by_ref().take_while(|line| *line != "----") {
+            writeln!(case.sql, "{line}").unwrap();
+        }
+        while let Some(line) = lines.next_if(|line| !line.is_empty()) {
+            writeln!(case.expected, "{line}").unwrap();
+        }
+        cases.push(case);
+    }
+    cases
+}
+
+/// An answer as a script shows it.
+fn shown(answer: &QueryResponse, sorted: bool) -> String {
+    let mut text = String::new();
+    if let Some(exception) = answer.exceptions.first() {
+        writeln!(text, "error {}: {}", exception.code, exception.message.lines().next().unwrap_or_default()).unwrap();
+        return text;
+    }
+    let columns: Vec<String> =
+        answer.columns.iter().map(|column| format!("{} {}", column.name, column.pinot_type)).collect();
+    writeln!(text, "{}", columns.join(" | ")).unwrap();
+    let options = FormatOptions::default().with_null("NULL");
+    let mut rows: Vec<String> = vec![];
+    for batch in &answer.rows {
+        let cells: Vec<ArrayFormatter<'_>> =
+            batch.columns().iter().map(|array| ArrayFormatter::try_new(array, &options).unwrap()).collect();
+        for row in 0..batch.num_rows() {
+            let texts: Vec<String> = cells.iter().map(|cell| cell.value(row).to_string()).collect();
+            rows.push(texts.join(" | "));
+        }
+    }
+    if sorted {
+        rows.sort();
+    }
+    rows.iter().for_each(|row| writeln!(text, "{}", if row.is_empty() { "(empty)" } else { row }).unwrap());
+    text
+}
+
+async fn run(engine: &QueryEngine, path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let complete = std::env::var_os("WEIR_SLT_COMPLETE").is_some();
+    let (mut wrong, mut written) = (vec![], String::new());
+    for case in parse(&text) {
+        let found = shown(&ask(engine, &case.sql).await, case.sorted);
+        if found != case.expected {
+            wrong.push(format!("{}\n{}expected\n{}found\n{found}", path.display(), case.sql, case.expected));
+        }
+        let head = if case.sorted { "query sorted" } else { "query" };
+        write!(written, "{}{head}\n{}----\n{found}", case.comment, case.sql).unwrap();
+    }
+    if complete {
+        std::fs::write(path, written).unwrap();
+        wrong.clear();
+    }
+    wrong
+}
+
+#[tokio::test]
+async fn scripts_give_what_they_say() {
+    let engine = engine(Fixed(vec![orders(), cities()]), 64 << 20);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "slt"));
+    paths.sort();
+    assert!(!paths.is_empty(), "there are scripts");
+    let mut wrong = vec![];
+    for path in &paths {
+        wrong.extend(run(&engine, path).await);
+    }
+    assert!(wrong.is_empty(), "{} cases give something else\n\n{}", wrong.len(), wrong.join("\n"));
+}
