@@ -84,7 +84,18 @@ pub(crate) fn exception(error: &DataFusionError, stage: Stage) -> QueryException
         }
         _ => Code::QueryPlanning,
     };
-    QueryException::new(code, error.strip_backtrace())
+    // The root says what is wrong; what wraps it says where in the planner that was found.
+    let what = match error.find_root() {
+        DataFusionError::Plan(what) | DataFusionError::Execution(what) => first_part(what),
+        DataFusionError::External(cause) => cause.to_string(),
+        root => first_part(&root.strip_backtrace()),
+    };
+    QueryException::new(code, what)
+}
+
+/// A message without the stack that may follow it.
+fn first_part(what: &str) -> String {
+    what.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(what).trim_end().to_owned()
 }
 
 /// Names near one that is not known, nearest first, at most three.

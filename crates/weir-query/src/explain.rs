@@ -39,7 +39,7 @@ fn walk(plan: &Arc<dyn ExecutionPlan>, parent: i32, rows: &mut Vec<(String, i32,
 /// The text and its plan in one row.
 pub(crate) fn text(sql: &str, plan: &LogicalPlan) -> Result<(Vec<ResultColumn>, RecordBatch)> {
     let batch = RecordBatch::try_from_iter([
-        ("SQL", Arc::new(StringArray::from(vec![sql])) as _),
+        ("SQL", Arc::new(StringArray::from(vec![sql.trim()])) as _),
         ("PLAN", Arc::new(StringArray::from(vec![format!("Execution Plan\n{}\n", plan.display_indent())])) as _),
     ])?;
     Ok((vec![column("SQL", "STRING"), column("PLAN", "STRING")], batch))

@@ -79,6 +79,11 @@ impl Literal {
     }
 }
 
+/// An expression for people.
+pub(super) fn shown(expr: &Expr) -> String {
+    format!("'{}'", expr.to_string().replace('"', ""))
+}
+
 /// Where a literal lies among the values of a type.
 enum Fit {
     /// It is one of them.
@@ -182,7 +187,7 @@ pub(super) fn typed_bound(literal: &Literal, data_type: DataType, upper: bool, w
 
 /// `value op literal`, for a value of a known type.
 pub(super) fn compare(value: Expr, data_type: DataType, op: &BinaryOperator, literal: &Literal) -> Outcome<Expr> {
-    let what = format!("'{value}'");
+    let what = shown(&value);
     // True for the rows that are not null: a comparison of a null is neither true nor false.
     let known = |value: Expr, truth: bool| {
         let is_known = Expr::IsNotNull(Box::new(value));

@@ -7,6 +7,8 @@ mod literal;
 mod lower;
 mod names;
 mod parse;
+mod predicates;
+mod relations;
 mod scalars;
 mod scope;
 mod single;

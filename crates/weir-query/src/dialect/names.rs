@@ -112,7 +112,12 @@ impl Names<'_> {
                 format!("{name}({}, {percent})", self.print(number))
             }
             Some(args) => {
-                let args: Vec<String> = args.iter().map(|arg| self.print(arg)).collect();
+                let unit = |at: usize| at == 0 && takes_unit(&name);
+                let print = |(at, arg): (usize, &&Expr)| match arg {
+                    Expr::Identifier(word) if unit(at) && word.quote_style.is_none() => format!("'{}'", word.value),
+                    other => self.print(other),
+                };
+                let args: Vec<String> = args.iter().enumerate().map(print).collect();
                 format!("{name}({})", args.join(","))
             }
         };
@@ -136,6 +141,11 @@ impl Names<'_> {
             other => self.print(other),
         }
     }
+}
+
+/// Functions whose first argument is a unit, which may stand there as a bare word.
+pub(super) fn takes_unit(name: &str) -> bool {
+    ["datetrunc", "timestampadd", "timestampdiff", "dateadd", "datediff", "extract", "datebin"].contains(&name)
 }
 
 fn literal(value: &Value) -> String {

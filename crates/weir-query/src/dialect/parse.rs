@@ -31,6 +31,14 @@ pub(crate) fn parse(sql: &str) -> Outcome<Parsed> {
     let dialect = GenericDialect {};
     let mut tokens = Tokenizer::new(&dialect, sql).tokenize().map_err(|error| refused(error.to_string()))?;
     tokens.retain(|token| !matches!(token, Token::Whitespace(_)));
+    for token in &mut tokens {
+        // `$docId` is a column, not a parameter.
+        if let Token::Placeholder(name) = token
+            && name.len() > 1
+        {
+            *token = Token::make_word(name.as_str(), Some('"'));
+        }
+    }
     let mut options = cut_options(&mut tokens)?;
     let explain = cut_explain(&mut tokens);
     let statements =
@@ -64,7 +72,7 @@ pub(crate) fn parse(sql: &str) -> Outcome<Parsed> {
     }
 }
 
-fn word<'a>(token: Option<&'a Token>) -> Option<&'a str> {
+fn word(token: Option<&Token>) -> Option<&str> {
     match token {
         Some(Token::Word(word)) if word.quote_style.is_none() => Some(&word.value),
         _ => None,

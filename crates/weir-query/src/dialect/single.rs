@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Fetch, GroupByExpr, LimitClause, Offset, OffsetRows, OrderByKind, Query, Select, SelectItem,
     SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
-use std::ops::ControlFlow;
+use std::{convert::Infallible, ops::ControlFlow};
 
 /// Makes a query's clauses plain, and names its columns.
 pub(super) fn prepare(query: &mut Query, profile: &Profile<'_>, lower: &mut Lower<'_>) -> Outcome<Vec<Option<String>>> {
@@ -37,6 +37,7 @@ pub(super) fn prepare(query: &mut Query, profile: &Profile<'_>, lower: &mut Lowe
         Some(OrderByKind::All(_)) => return invalid("ORDER BY ALL is not one of Pinot's: name the columns"),
         None => &mut [],
     };
+    refuse_mixed(select, &items, &names)?;
     substitute(select, orders.iter_mut().map(|order| &mut order.expr), &items)?;
     let printed: Vec<String> = items
         .iter()
@@ -64,8 +65,8 @@ pub(super) fn prepare(query: &mut Query, profile: &Profile<'_>, lower: &mut Lowe
     Ok(printed.into_iter().map(Some).collect())
 }
 
-/// A whole-number literal of the select list is an INT where it fits.
-fn typed(expr: Expr) -> Expr {
+/// A whole-number literal is an INT where it fits.
+pub(super) fn typed(expr: Expr) -> Expr {
     match bare(&expr) {
         Expr::Value(value) if matches!(&value.value, Value::Number(text, _) if text.parse::<i32>().is_ok()) => {
             call("w_int", vec![expr])
@@ -105,21 +106,18 @@ fn refuse_stages(query: &Query) -> Outcome<()> {
         [TableWithJoins { relation: TableFactor::Derived { .. }, .. }] => return stages("sub-queries"),
         _ => return stages("joins"),
     }
-    struct Find(Option<&'static str>);
+    struct Find;
     impl Visitor for Find {
-        type Break = ();
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        type Break = &'static str;
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<&'static str> {
             match expr {
-                Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => self.0 = Some("sub-queries"),
-                Expr::Function(function) if function.over.is_some() => self.0 = Some("window functions"),
-                _ => return ControlFlow::Continue(()),
+                Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => ControlFlow::Break("sub-queries"),
+                Expr::Function(function) if function.over.is_some() => ControlFlow::Break("window functions"),
+                _ => ControlFlow::Continue(()),
             }
-            ControlFlow::Break(())
         }
     }
-    let mut find = Find(None);
-    let _: ControlFlow<()> = query.visit(&mut find);
-    find.0.map_or(Ok(()), stages)
+    query.visit(&mut Find).break_value().map_or(Ok(()), stages)
 }
 
 /// A query without LIMIT has the default one.
@@ -195,9 +193,9 @@ fn items(select: &Select) -> Outcome<Vec<Item>> {
 struct Aliases<'a>(&'a [Item]);
 
 impl VisitorMut for Aliases<'_> {
-    type Break = ();
+    type Break = Infallible;
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Infallible> {
         if let Expr::Identifier(name) = expr {
             let same =
                 |item: &&Item| item.alias.as_deref().is_some_and(|alias| alias.eq_ignore_ascii_case(&name.value));
@@ -223,7 +221,7 @@ fn ordinal(expr: &Expr, items: &[Item], clause: &str) -> Outcome<Option<Expr>> {
 fn substitute<'a>(select: &mut Select, orders: impl Iterator<Item = &'a mut Expr>, items: &[Item]) -> Outcome<()> {
     let replace = |expr: &mut Expr| {
         // An alias that stands for itself is not looked into again.
-        let _: ControlFlow<()> = expr.visit(&mut Aliases(items));
+        let ControlFlow::Continue(()) = expr.visit(&mut Aliases(items));
     };
     if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
         for expr in exprs {
@@ -264,9 +262,9 @@ struct Replace<'a> {
 }
 
 impl VisitorMut for Replace<'_> {
-    type Break = ();
+    type Break = Infallible;
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Infallible> {
         if bare(expr) == self.from {
             *expr = self.to.clone();
         }
@@ -304,7 +302,7 @@ fn explode<'a>(
         for expr in outside.chain(select.having.as_mut()) {
             // Inside an aggregate the column is the whole array still.
             if !aggregates(expr) {
-                let _: ControlFlow<()> = expr.visit(&mut replace);
+                let ControlFlow::Continue(()) = expr.visit(&mut replace);
             }
         }
         select.from = vec![unnested(select, relation, list, at)?];
@@ -312,18 +310,37 @@ fn explode<'a>(
     Ok(())
 }
 
+/// Aggregates beside plain columns need GROUP BY.
+fn refuse_mixed(select: &Select, items: &[Item], names: &Names<'_>) -> Outcome<()> {
+    let grouped = match &select.group_by {
+        GroupByExpr::All(_) => true,
+        GroupByExpr::Expressions(exprs, _) => !exprs.is_empty(),
+    };
+    if grouped || !items.iter().any(|item| aggregates(&item.expr)) {
+        return Ok(());
+    }
+    let plain = |item: &&Item| !aggregates(&item.expr) && !super::predicates::is_constant(&item.expr);
+    match items.iter().find(plain) {
+        None => Ok(()),
+        Some(item) => {
+            let name = names.print(&item.expr);
+            invalid(format!("'{name}' stands beside aggregates: put it into GROUP BY, or aggregate it"))
+        }
+    }
+}
+
 fn aggregates(expr: &Expr) -> bool {
-    struct Find(bool);
+    struct Find;
     impl Visitor for Find {
         type Break = ();
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            self.0 |= matches!(expr, Expr::Function(function) if is_aggregate(function));
-            ControlFlow::Continue(())
+            match expr {
+                Expr::Function(function) if is_aggregate(function) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
         }
     }
-    let mut find = Find(false);
-    let _: ControlFlow<()> = expr.visit(&mut find);
-    find.0
+    expr.visit(&mut Find).is_break()
 }
 
 /// `(SELECT columns, unnest(list) AS "$value" FROM .. WHERE ..)`; the condition moves inside, where the list is whole.

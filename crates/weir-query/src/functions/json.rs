@@ -63,8 +63,7 @@ pub(super) const FUNS: [Fun; 9] = [
         Ok(shared(exists.collect::<Result<BooleanArray>>()?))
     }),
     Fun::new("w_json_format", (1, 1), Gives::One(DataType::String), |args| {
-        let format =
-            |text: &str| serde_json::from_str::<Json>(text).map_or_else(|_| Json::from(text), |json| json).to_string();
+        let format = |text: &str| serde_json::from_str::<Json>(text).unwrap_or_else(|_| Json::from(text)).to_string();
         Ok(shared(StringViewArray::from_iter(args.texts(0)?.iter().map(|text| text.map(format)))))
     }),
     Fun::new("w_is_json", (1, 1), Gives::One(DataType::Boolean), |args| {

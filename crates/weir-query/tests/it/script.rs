@@ -60,7 +60,8 @@ fn shown(answer: &QueryResponse, sorted: bool) -> String {
         let cells: Vec<ArrayFormatter<'_>> =
             batch.columns().iter().map(|array| ArrayFormatter::try_new(array, &options).unwrap()).collect();
         for row in 0..batch.num_rows() {
-            let texts: Vec<String> = cells.iter().map(|cell| cell.value(row).to_string()).collect();
+            let texts: Vec<String> =
+                cells.iter().map(|cell| cell.value(row).to_string().replace('\n', "\\n")).collect();
             rows.push(texts.join(" | "));
         }
     }

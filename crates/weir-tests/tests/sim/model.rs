@@ -5,7 +5,7 @@ use weir_base::Chance;
 
 /// One message as produced.
 #[derive(Debug, Clone)]
-pub enum Produced {
+pub(crate) enum Produced {
     /// A good row with this number and amount.
     Row { id: i64, amount: i64 },
     /// Without a value.
@@ -16,7 +16,7 @@ pub enum Produced {
 
 impl Produced {
     /// A message by chance: mostly rows.
-    pub fn by_chance(chance: &mut Chance, id: i64) -> Self {
+    pub(crate) fn by_chance(chance: &mut Chance, id: i64) -> Self {
         match chance.below(40) {
             0 => Self::Tombstone,
             1 => Self::Broken,
@@ -25,7 +25,7 @@ impl Produced {
     }
 
     /// Its value on the stream.
-    pub fn value(&self) -> Option<Vec<u8>> {
+    pub(crate) fn value(&self) -> Option<Vec<u8>> {
         match self {
             Self::Row { id, amount } => {
                 Some(format!(r#"{{"id":{id},"amount":{amount},"name":"n{}"}}"#, id % 7).into_bytes())
@@ -38,13 +38,13 @@ impl Produced {
 
 /// All that was produced, per partition in order.
 #[derive(Debug, Default)]
-pub struct Model {
-    pub by_partition: BTreeMap<u32, Vec<Produced>>,
+pub(crate) struct Model {
+    pub(crate) by_partition: BTreeMap<u32, Vec<Produced>>,
 }
 
 impl Model {
     /// Amount by id of all good rows.
-    pub fn rows(&self) -> BTreeMap<i64, i64> {
+    pub(crate) fn rows(&self) -> BTreeMap<i64, i64> {
         let all = self.by_partition.values().flatten();
         let rows = all.filter_map(|produced| match produced {
             Produced::Row { id, amount } => Some((*id, *amount)),
@@ -54,12 +54,12 @@ impl Model {
     }
 
     /// How many messages could not become rows.
-    pub fn broken(&self) -> usize {
+    pub(crate) fn broken(&self) -> usize {
         self.by_partition.values().flatten().filter(|produced| matches!(produced, Produced::Broken)).count()
     }
 
     /// Messages in all.
-    pub fn messages(&self) -> usize {
+    pub(crate) fn messages(&self) -> usize {
         self.by_partition.values().map(Vec::len).sum()
     }
 }

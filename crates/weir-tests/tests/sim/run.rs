@@ -12,7 +12,7 @@ use weir_types::{Column, NextOffset, StreamPartition, TopicName};
 
 /// A fault of ours, put in on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
+pub(crate) enum Bug {
     None,
     /// The deep store acknowledges and keeps nothing.
     UploadsAreLost,
@@ -22,7 +22,7 @@ pub enum Bug {
 
 /// How often what happened, over all runs.
 #[derive(Debug, Default)]
-pub struct Tally(BTreeMap<&'static str, u64>);
+pub(crate) struct Tally(BTreeMap<&'static str, u64>);
 
 /// The rows of the crash table and the faults; each has to happen.
 const ALL: [&str; 14] = [
@@ -43,12 +43,12 @@ const ALL: [&str; 14] = [
 ];
 
 impl Tally {
-    pub fn hit(&mut self, what: &'static str) {
+    pub(crate) fn hit(&mut self, what: &'static str) {
         assert!(ALL.contains(&what) || what == "seals" || what == "restarts", "{what} is listed");
         *self.0.entry(what).or_default() += 1;
     }
 
-    pub fn never(&self) -> Vec<&'static str> {
+    pub(crate) fn never(&self) -> Vec<&'static str> {
         ALL.into_iter().filter(|what| !self.0.contains_key(what)).collect()
     }
 }
@@ -67,7 +67,7 @@ struct Seen {
 }
 
 /// Runs a seed. An error tells what did not hold.
-pub fn run(seed: u64, bug: Bug, tally: &mut Tally) -> Result<(), String> {
+pub(crate) fn run(seed: u64, bug: Bug, tally: &mut Tally) -> Result<(), String> {
     let mut chance = Chance::seeded(seed);
     let mut world = World::new(seed, bug);
     let mut seen = Seen { model: Model::default(), next_id: 0, highest: 0 };

@@ -22,29 +22,29 @@ async fn dawdle(chance: &Mutex<Chance>) {
 }
 
 /// The catalog's faults: they outlive the node.
-pub struct CatalogFaults {
+pub(crate) struct CatalogFaults {
     chance: Mutex<Chance>,
     lost_answers: Mutex<f64>,
 }
 
 impl CatalogFaults {
-    pub fn new(chance: Chance) -> Arc<Self> {
+    pub(crate) fn new(chance: Chance) -> Arc<Self> {
         Arc::new(Self { chance: Mutex::new(chance), lost_answers: Mutex::new(0.0) })
     }
 
     /// How many of the transactions that happened are told as failed, in [0, 1].
-    pub fn set_lost_answers(&self, rate: f64) {
+    pub(crate) fn set_lost_answers(&self, rate: f64) {
         *self.lost_answers.lock().unwrap() = rate;
     }
 }
 
-pub struct SlowCatalog {
+pub(crate) struct SlowCatalog {
     inner: RedbCatalog,
     faults: Arc<CatalogFaults>,
 }
 
 impl SlowCatalog {
-    pub fn new(inner: RedbCatalog, faults: Arc<CatalogFaults>) -> Self {
+    pub(crate) fn new(inner: RedbCatalog, faults: Arc<CatalogFaults>) -> Self {
         Self { inner, faults }
     }
 }
@@ -76,13 +76,13 @@ impl Catalog for SlowCatalog {
     }
 }
 
-pub struct SlowFiles {
+pub(crate) struct SlowFiles {
     inner: SharedFileSystem,
     chance: Mutex<Chance>,
 }
 
 impl SlowFiles {
-    pub fn new(inner: SharedFileSystem, chance: Chance) -> Self {
+    pub(crate) fn new(inner: SharedFileSystem, chance: Chance) -> Self {
         Self { inner, chance: Mutex::new(chance) }
     }
 }

@@ -13,33 +13,33 @@ use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, Streams};
 use weir_table::Tables;
 use weir_types::{TableName, TopicName};
 
-pub const PARTITIONS: u32 = 2;
-pub const TOPIC: &str = "events";
+pub(crate) const PARTITIONS: u32 = 2;
+pub(crate) const TOPIC: &str = "events";
 
 /// What survives a crash.
-pub struct World {
-    pub disk: Arc<MemDisk>,
-    pub store: Arc<Faulty>,
-    pub catalog: Arc<CatalogFaults>,
-    pub deep: SharedFileSystem,
-    pub streams: Arc<MemoryStreams>,
-    pub bug: Bug,
+pub(crate) struct World {
+    pub(crate) disk: Arc<MemDisk>,
+    pub(crate) store: Arc<Faulty>,
+    pub(crate) catalog: Arc<CatalogFaults>,
+    pub(crate) deep: SharedFileSystem,
+    pub(crate) streams: Arc<MemoryStreams>,
+    pub(crate) bug: Bug,
     /// Wall time moves on while the node is down.
-    pub wall_ms: i64,
+    pub(crate) wall_ms: i64,
     /// A power loss starts another boot.
-    pub boot: u8,
-    pub seed: u64,
+    pub(crate) boot: u8,
+    pub(crate) seed: u64,
 }
 
 /// A node at work.
-pub struct Alive {
-    pub node: Arc<IngestNode>,
-    pub tables: Arc<Tables>,
-    pub catalog: Arc<Store>,
+pub(crate) struct Alive {
+    pub(crate) node: Arc<IngestNode>,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) catalog: Arc<Store>,
 }
 
 impl World {
-    pub fn new(seed: u64, bug: Bug) -> Self {
+    pub(crate) fn new(seed: u64, bug: Bug) -> Self {
         let disk = MemDisk::new(None);
         let deep: SharedFileSystem = weir_files::memory();
         let honest: SharedFileSystem = match bug {
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// Starts a node on what is there.
-    pub async fn start(&self) -> Result<Alive, String> {
+    pub(crate) async fn start(&self) -> Result<Alive, String> {
         let clock = SimClock::shared(self.wall_ms);
         let disk: SharedDisk = match self.bug {
             Bug::LocalFilesAreNotSynced => Arc::new(Unsynced(self.disk.clone())),
@@ -90,7 +90,7 @@ impl World {
 }
 
 /// The table of all runs: small segments, so that there are many seals.
-pub fn table(segment_rows: u64) -> NewTable {
+pub(crate) fn table(segment_rows: u64) -> NewTable {
     let schema = serde_json::json!({
         "schemaName": "events",
         "dimensionFieldSpecs": [{"name": "id", "dataType": "LONG"}, {"name": "name", "dataType": "STRING"}],
@@ -118,11 +118,11 @@ pub fn table(segment_rows: u64) -> NewTable {
     NewTable::from_parsed(parsed, schema)
 }
 
-pub fn table_name() -> TableName {
+pub(crate) fn table_name() -> TableName {
     TableName::parse("events").unwrap()
 }
 
-pub async fn record(alive: &Alive) -> Option<TableRecord> {
+pub(crate) async fn record(alive: &Alive) -> Option<TableRecord> {
     alive.catalog.table(&table_name()).await.ok().flatten()
 }
 

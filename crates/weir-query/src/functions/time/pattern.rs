@@ -3,7 +3,6 @@
 use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone, Timelike};
 use chrono_tz::Tz;
 use datafusion::common::{Result, exec_datafusion_err};
-use std::fmt::Write;
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -100,12 +99,12 @@ impl Pattern {
 }
 
 fn field(out: &mut String, time: &DateTime<Tz>, letter: char, count: usize) {
-    let mut number = |value: i64| write!(out, "{value:0count$}").ok();
-    match letter {
-        'y' | 'Y' if count == 2 => write!(out, "{:02}", time.year().rem_euclid(100)).ok(),
+    let number = |value: i64| format!("{value:0count$}");
+    out.push_str(&match letter {
+        'y' | 'Y' if count == 2 => format!("{:02}", time.year().rem_euclid(100)),
         'y' | 'Y' => number(time.year().into()),
         'x' => number(time.iso_week().year().into()),
-        'M' if count >= 3 => Some(out.push_str(cut(MONTHS[time.month0() as usize], count))),
+        'M' if count >= 3 => cut(MONTHS[time.month0() as usize], count).to_owned(),
         'M' => number(time.month().into()),
         'd' => number(time.day().into()),
         'D' => number(time.ordinal().into()),
@@ -115,22 +114,19 @@ fn field(out: &mut String, time: &DateTime<Tz>, letter: char, count: usize) {
         'K' => number((time.hour() % 12).into()),
         'm' => number(time.minute().into()),
         's' => number(time.second().into()),
-        'S' => {
-            let digits = format!("{:09}", time.nanosecond());
-            Some((0..count).for_each(|at| out.push(digits.as_bytes().get(at).map_or('0', |digit| char::from(*digit)))))
-        }
-        'a' => Some(out.push_str(if time.hour() < 12 { "AM" } else { "PM" })),
-        'E' => Some(out.push_str(cut(DAYS[time.weekday().num_days_from_monday() as usize], count))),
+        'S' => format!("{:0<count$.count$}", format!("{:09}", time.nanosecond())),
+        'a' => if time.hour() < 12 { "AM" } else { "PM" }.to_owned(),
+        'E' => cut(DAYS[time.weekday().num_days_from_monday() as usize], count).to_owned(),
         'e' => number(time.weekday().number_from_monday().into()),
         'w' => number(time.iso_week().week().into()),
-        'z' => write!(out, "{}", time.format("%Z")).ok(),
+        'z' => time.format("%Z").to_string(),
         _ => {
             let minutes = time.offset().fix().local_minus_utc() / 60;
             let (sign, minutes) = if minutes < 0 { ('-', -minutes) } else { ('+', minutes) };
             let colon = if count > 1 { ":" } else { "" };
-            write!(out, "{sign}{:02}{colon}{:02}", minutes / 60, minutes % 60).ok()
+            format!("{sign}{:02}{colon}{:02}", minutes / 60, minutes % 60)
         }
-    };
+    });
 }
 
 /// A name, or its first three letters.

@@ -1,0 +1,161 @@
+//! Tests in conditions: comparisons, BETWEEN, IN, IS NULL, each by what its sides are.
+
+use super::{
+    Outcome,
+    build::{bare, binary, boolean, call, not},
+    literal::{self, Literal, literal_of, shown},
+    lower::Lower,
+    scope::{Meaning, Nulls, resolve},
+};
+use crate::functions::MvTest;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Visit, Visitor};
+use std::ops::ControlFlow;
+use weir_types::DataType;
+
+impl Lower<'_> {
+    pub(super) fn null_test(&self, inner: Expr, asks_null: bool) -> Expr {
+        let meaning = match bare(&inner) {
+            Expr::Identifier(name) => resolve(&self.scopes, None, &name.value).ok(),
+            Expr::CompoundIdentifier(names) => match names.as_slice() {
+                [qualifier, name] => resolve(&self.scopes, Some(&qualifier.value), &name.value).ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        match meaning {
+            Some(Meaning::Column { nulls: Nulls::Never, .. }) => boolean(!asks_null),
+            Some(Meaning::Column { nulls: Nulls::Flagged, column, .. }) if column.hidden => boolean(!asks_null),
+            Some(Meaning::Column { nulls: Nulls::Flagged, column, qualifier }) => {
+                let flag = literal::null_flag(qualifier.as_deref(), &column.name);
+                if asks_null { flag } else { not(flag) }
+            }
+            _ if asks_null => Expr::IsNull(Box::new(inner)),
+            _ => Expr::IsNotNull(Box::new(inner)),
+        }
+    }
+
+    pub(super) fn comparison(&mut self, left: Expr, op: BinaryOperator, right: Expr) -> Outcome<Expr> {
+        let (left, op, right) = match (literal_of(&left), literal_of(&right)) {
+            (Some(_), None) => (right, literal::swapped(&op), left),
+            _ => (left, op, right),
+        };
+        let (left_kind, right_kind) = (self.kind(&left), self.kind(&right));
+        if let (Some((data_type, single)), Some(literal)) = (left_kind, literal_of(&right)) {
+            if literal_of(&left).is_some() {
+                return Ok(binary(left, op, right));
+            }
+            return if single {
+                literal::compare(left, data_type, &op, &literal)
+            } else {
+                any_value(left, data_type, &op, &literal)
+            };
+        }
+        let (Some((one, true)), Some((other, true))) = (left_kind, right_kind) else {
+            return Ok(binary(left, op, right));
+        };
+        if one == other && one != DataType::BigDecimal {
+            return Ok(binary(left, op, right));
+        }
+        let number =
+            |data_type| matches!(data_type, DataType::Int | DataType::Long | DataType::Float | DataType::Double);
+        let as_number = [one, other].map(|data_type| match data_type {
+            DataType::Timestamp => Some("w_long"),
+            DataType::BigDecimal => Some("w_double"),
+            _ => None,
+        });
+        if !(number(one) || as_number[0].is_some()) || !(number(other) || as_number[1].is_some()) {
+            return Ok(binary(left, op, right));
+        }
+        // A time compared with what is the same for all rows: that becomes a time, and indexes of the column help.
+        if one == DataType::Timestamp && is_constant(&right) {
+            return Ok(binary(left, op, call("w_timestamp", vec![right])));
+        }
+        if other == DataType::Timestamp && is_constant(&left) {
+            return Ok(binary(call("w_timestamp", vec![left]), op, right));
+        }
+        let side = |expr, name: Option<&str>| match name {
+            Some(name) => call(name, vec![expr]),
+            None => expr,
+        };
+        Ok(binary(side(left, as_number[0]), op, side(right, as_number[1])))
+    }
+
+    pub(super) fn between(&mut self, expr: Expr, negated: bool, low: Expr, high: Expr) -> Outcome<Expr> {
+        let passes = match (self.kind(&expr), literal_of(&low), literal_of(&high)) {
+            (Some((data_type, false)), Some(low), Some(high)) => {
+                let what = shown(&expr);
+                let low = literal::typed_bound(&low, data_type, false, &what)?;
+                let high = literal::typed_bound(&high, data_type, true, &what)?;
+                match (low, high) {
+                    (Some(low), Some(high)) => call(MvTest::Between.name(), vec![expr, low, high]),
+                    _ => boolean(false),
+                }
+            }
+            (Some(_), _, _) => {
+                let from = self.comparison(expr.clone(), BinaryOperator::GtEq, low)?;
+                binary(from, BinaryOperator::And, self.comparison(expr, BinaryOperator::LtEq, high)?)
+            }
+            (None, _, _) => {
+                return Ok(Expr::Between { expr: Box::new(expr), negated, low: Box::new(low), high: Box::new(high) });
+            }
+        };
+        Ok(if negated { not(passes) } else { passes })
+    }
+
+    pub(super) fn in_list(&mut self, expr: Expr, list: Vec<Expr>, negated: bool) -> Outcome<Expr> {
+        let literals: Option<Vec<Literal>> = list.iter().map(literal_of).collect();
+        let (Some((data_type, single)), Some(literals)) = (self.kind(&expr), literals) else {
+            return Ok(Expr::InList { expr: Box::new(expr), list, negated });
+        };
+        let what = shown(&expr);
+        let typed: Vec<Option<Expr>> =
+            literals.iter().map(|literal| literal::typed(literal, data_type, &what)).collect::<Outcome<_>>()?;
+        let values: Vec<Expr> = typed.into_iter().flatten().collect();
+        if values.is_empty() {
+            return Ok(if negated { Expr::IsNotNull(Box::new(expr)) } else { boolean(false) });
+        }
+        if !single {
+            let test = if negated { MvTest::NotIn } else { MvTest::In };
+            return Ok(call(test.name(), std::iter::once(expr).chain(values).collect()));
+        }
+        let expr = if data_type == DataType::BigDecimal { call("w_double", vec![expr]) } else { expr };
+        Ok(Expr::InList { expr: Box::new(expr), list: values, negated })
+    }
+}
+
+/// Whether an expression names no column.
+pub(super) fn is_constant(expr: &Expr) -> bool {
+    struct Find;
+    impl Visitor for Find {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    expr.visit(&mut Find).is_continue()
+}
+
+/// `mv op literal`: any value passes; for `<>` all differ.
+fn any_value(list: Expr, data_type: DataType, op: &BinaryOperator, literal: &Literal) -> Outcome<Expr> {
+    let what = shown(&list);
+    let (test, bound) = match op {
+        BinaryOperator::Eq => (MvTest::Eq, None),
+        BinaryOperator::NotEq => (MvTest::NotEq, None),
+        BinaryOperator::Lt => (MvTest::Lt, Some(true)),
+        BinaryOperator::LtEq => (MvTest::LtEq, Some(true)),
+        BinaryOperator::Gt => (MvTest::Gt, Some(false)),
+        _ => (MvTest::GtEq, Some(false)),
+    };
+    if let Some(value) = literal::typed(literal, data_type, &what)? {
+        return Ok(call(test.name(), vec![list, value]));
+    }
+    let Some(upper) = bound else { return Ok(boolean(*op == BinaryOperator::NotEq)) };
+    // A fraction or a number beyond the type: the nearest value that has the same rows.
+    Ok(match literal::typed_bound(literal, data_type, upper, &what)? {
+        Some(value) => call(if upper { MvTest::LtEq } else { MvTest::GtEq }.name(), vec![list, value]),
+        None => boolean(false),
+    })
+}
