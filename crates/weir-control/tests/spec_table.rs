@@ -72,7 +72,7 @@ fn a_common_config_is_read() {
     assert_eq!(spec.name.as_str(), "orders");
     assert_eq!(spec.time_column, Some(column("at")));
     assert_eq!((spec.replication, spec.null_handling, spec.row_time_check), (1, false, false));
-    assert_eq!((spec.error_policy, spec.lagging_after), (ErrorPolicy::Quarantine, Duration::from_secs(30)));
+    assert_eq!((spec.error_policy, spec.lagging_after), (ErrorPolicy::Quarantine, Duration::from_secs(10)));
     let [stream] = spec.streams.as_slice() else { panic!("one stream, {:?}", spec.streams.len()) };
     assert_eq!((&*stream.stream_type, stream.topic.as_str(), &*stream.decoder), ("kafka", "orders", "json"));
     assert_eq!(stream.start_at, StartAt::Earliest);

@@ -22,7 +22,7 @@ Two keys are Weir's own, both in the stream map:
   its bytes and reason), `drop` (counted), `halt` (the partition stops in front of it; `stopOnDecodeError=true` means the
   same).
 - `stream.<type>.lagging.after`: a partition that is behind its stream by more than this is LAGGING; a period (`30s`) or
-  milliseconds, default 30 s.
+  milliseconds, default 10 s.
 
 The offset criterion `stream.<type>.consumer.prop.auto.offset.reset` takes `smallest` or `earliest`, `largest` or `latest`
 (default), a period (`2d`: that long ago) or an ISO-8601 instant.

@@ -25,7 +25,7 @@ const DEFAULT_AGE: Duration = Duration::from_secs(6 * 3600);
 /// Waiting for messages.
 const DEFAULT_FETCH: Duration = Duration::from_secs(5);
 /// A partition behind its stream by more than this is LAGGING.
-const DEFAULT_LAGGING: Duration = Duration::from_secs(30);
+const DEFAULT_LAGGING: Duration = Duration::from_secs(10);
 /// Partitions that a stream of our own may be asked to make: more would be a slip of the key.
 const MOST_PARTITIONS: u64 = 10_000;
 

@@ -64,7 +64,7 @@ pub(crate) struct PartitionPipeline {
     mark: Arc<Mark>,
     pub(super) status: StatusCell,
     pub(super) commands: mpsc::Receiver<Command>,
-    labels: Labels,
+    pub(super) labels: Labels,
     path: RecordPath,
     pub(super) open: OpenSegment,
     pub(super) past: PartitionPast,
@@ -340,8 +340,9 @@ impl PartitionPipeline {
         // The mark comes before the swap: no answer may show more than a restart would ask for.
         self.raise_mark(next)?;
         let offset_of = |message: u32| batch.messages.offset(message as usize);
+        let gaps = self.open.counts.gaps;
         self.open.append(&prepared.rows, &prepared.counts, &offset_of, next);
-        self.count(&prepared.counts);
+        self.count(&Accounting { gaps: self.open.counts.gaps - gaps, ..prepared.counts });
         Ok(())
     }
 
@@ -376,6 +377,11 @@ impl PartitionPipeline {
             }
         });
         let metrics = &self.table.deps.metrics;
+        if !batch.messages.is_empty() {
+            metrics.count(Counter::Batches, &self.labels, 1);
+            let delay = self.table.deps.clock.wall_ms() - fetched_ms;
+            metrics.gauge(Gauge::PublishDelayMs, &self.labels, delay);
+        }
         metrics.gauge(Gauge::LagMs, &self.labels, lag_ms as i64);
         metrics.gauge(Gauge::OpenRows, &self.labels, rows as i64);
         metrics.gauge(Gauge::OpenBytes, &self.labels, bytes as i64);
@@ -498,6 +504,7 @@ impl PartitionPipeline {
             (Counter::RowsStored, counts.rows),
             (Counter::RowsAltered, counts.altered),
             (Counter::BytesFetched, counts.bytes),
+            (Counter::OffsetsGaps, counts.gaps),
         ] {
             if count > 0 {
                 metrics.count(counter, &self.labels, count);

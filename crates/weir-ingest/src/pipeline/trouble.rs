@@ -65,6 +65,7 @@ impl PartitionPipeline {
                 );
                 self.open.move_start(moved, low);
                 self.past.fixed.skipped += range.span();
+                deps.metrics.count(weir_base::metrics::Counter::OffsetsSkipped, &self.labels, range.span());
                 let target = match self.view.snapshot().target {
                     Target::At(target) => Target::At(target.max(low)),
                     Target::EndOfLog => Target::EndOfLog,

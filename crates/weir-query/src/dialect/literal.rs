@@ -87,7 +87,7 @@ pub(super) fn shown(expr: &Expr) -> String {
 /// Where a literal lies among the values of a type.
 enum Fit {
     /// It is one of them.
-    Is(Expr),
+    Is(Box<Expr>),
     /// It lies between two whole numbers: this one and the next.
     After(i64),
     /// It is less than all of them.
@@ -100,7 +100,7 @@ fn fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit> {
     let wrong = |expected: &str| {
         invalid(format!("{what} is {data_type}, it cannot be compared with '{}': {expected}", literal.text()))
     };
-    Ok(Fit::Is(match data_type {
+    let value = match data_type {
         DataType::Int | DataType::Long => return whole_fit(literal, data_type, what),
         DataType::Float => match literal.number() {
             Some(number) => call("w_float", vec![double(number)]),
@@ -129,7 +129,8 @@ fn fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit> {
                 None => return wrong("hex digits can"),
             }
         }
-    }))
+    };
+    Ok(Fit::Is(Box::new(value)))
 }
 
 fn whole_fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit> {
@@ -143,7 +144,7 @@ fn whole_fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit>
         } else if whole > most {
             Fit::Above
         } else {
-            Fit::Is(long(whole))
+            Fit::Is(Box::new(long(whole)))
         });
     }
     let Some(number) = literal.number().filter(|number| !number.is_nan()) else {
@@ -156,7 +157,7 @@ fn whole_fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit>
     } else if floor >= most as f64 && floor > 0.0 {
         Fit::Above
     } else if floor == number {
-        Fit::Is(long(floor as i64))
+        Fit::Is(Box::new(long(floor as i64)))
     } else {
         Fit::After(floor as i64)
     })
@@ -165,7 +166,7 @@ fn whole_fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit>
 /// A literal as a value of a type; `None` where the type has no such value.
 pub(super) fn typed(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Option<Expr>> {
     Ok(match fit(literal, data_type, what)? {
-        Fit::Is(expr) => Some(expr),
+        Fit::Is(expr) => Some(*expr),
         Fit::After(_) | Fit::Below | Fit::Above => None,
     })
 }
@@ -176,7 +177,7 @@ pub(super) fn typed_bound(literal: &Literal, data_type: DataType, upper: bool, w
     let most = if data_type == DataType::Int { i64::from(i32::MAX) } else { i64::MAX };
     let least = if data_type == DataType::Int { i64::from(i32::MIN) } else { i64::MIN };
     Ok(match (fit(literal, data_type, what)?, upper) {
-        (Fit::Is(expr), _) => Some(expr),
+        (Fit::Is(expr), _) => Some(*expr),
         (Fit::After(floor), true) => Some(long(floor)),
         (Fit::After(floor), false) => Some(long(floor + 1)),
         (Fit::Below, false) => Some(long(least)),
@@ -195,7 +196,7 @@ pub(super) fn compare(value: Expr, data_type: DataType, op: &BinaryOperator, lit
     };
     let value = if data_type == DataType::BigDecimal { call("w_double", vec![value]) } else { value };
     Ok(match fit(literal, data_type, &what)? {
-        Fit::Is(expr) => binary(value, op.clone(), expr),
+        Fit::Is(expr) => binary(value, op.clone(), *expr),
         Fit::After(floor) => match op {
             BinaryOperator::Eq => boolean(false),
             BinaryOperator::NotEq => known(value, true),

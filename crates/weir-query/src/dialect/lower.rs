@@ -3,20 +3,19 @@
 
 use super::{
     Outcome, Profile, Tables,
-    build::{bare, binary, boolean, call, column, double, long, not, object, quoted, text},
+    build::{bare, binary, call, column, double, long, not, quoted, text},
     invalid,
-    literal::{self, Literal, literal_of, shown},
+    literal::{self, Literal, literal_of},
     nothing,
-    scope::{Col, Kind, Meaning, Nulls, Relation, Scope, resolve},
+    scope::{Col, Kind, Meaning, Scope, resolve},
 };
 use crate::{
     answer::QueryException,
     functions::{MvTest, cast_to, type_of},
 };
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CeilFloorKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, Visit, Visitor, VisitorMut,
+    BinaryOperator, CeilFloorKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
+    UnaryOperator, Value, VisitorMut,
 };
 use std::ops::ControlFlow;
 use weir_types::DataType;

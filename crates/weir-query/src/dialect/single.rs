@@ -190,18 +190,32 @@ fn items(select: &Select) -> Outcome<Vec<Item>> {
 }
 
 /// Replaces aliases by what they stand for.
-struct Aliases<'a>(&'a [Item]);
+struct Aliases<'a> {
+    items: &'a [Item],
+    /// Aggregates around the expression that is looked at: an alias of an aggregate cannot be meant inside of one.
+    inside: usize,
+}
 
 impl VisitorMut for Aliases<'_> {
     type Break = Infallible;
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Infallible> {
+        self.inside += usize::from(matches!(expr, Expr::Function(function) if is_aggregate(function)));
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Infallible> {
-        if let Expr::Identifier(name) = expr {
-            let same =
-                |item: &&Item| item.alias.as_deref().is_some_and(|alias| alias.eq_ignore_ascii_case(&name.value));
-            if let Some(item) = self.0.iter().find(same) {
-                *expr = Expr::Nested(Box::new(item.expr.clone()));
+        match expr {
+            Expr::Function(function) if is_aggregate(function) => self.inside -= 1,
+            Expr::Identifier(name) => {
+                let same =
+                    |item: &&Item| item.alias.as_deref().is_some_and(|alias| alias.eq_ignore_ascii_case(&name.value));
+                let found = self.items.iter().find(same).filter(|item| self.inside == 0 || !aggregates(&item.expr));
+                if let Some(item) = found {
+                    *expr = Expr::Nested(Box::new(item.expr.clone()));
+                }
             }
+            _ => {}
         }
         ControlFlow::Continue(())
     }
@@ -221,7 +235,7 @@ fn ordinal(expr: &Expr, items: &[Item], clause: &str) -> Outcome<Option<Expr>> {
 fn substitute<'a>(select: &mut Select, orders: impl Iterator<Item = &'a mut Expr>, items: &[Item]) -> Outcome<()> {
     let replace = |expr: &mut Expr| {
         // An alias that stands for itself is not looked into again.
-        let ControlFlow::Continue(()) = expr.visit(&mut Aliases(items));
+        let ControlFlow::Continue(()) = expr.visit(&mut Aliases { items, inside: 0 });
     };
     if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
         for expr in exprs {
