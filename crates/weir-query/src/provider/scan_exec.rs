@@ -55,6 +55,8 @@ pub(crate) struct SegmentScanExec {
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+    /// Computed when the planner first asks.
+    statistics: OnceLock<Arc<Statistics>>,
     /// Made when the first partition starts; all partitions pull from it.
     queue: OnceLock<Arc<Queue>>,
 }
@@ -81,6 +83,7 @@ impl SegmentScanExec {
             limit,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
+            statistics: OnceLock::new(),
             queue: OnceLock::new(),
         }
     }
@@ -96,6 +99,34 @@ impl SegmentScanExec {
             SegmentScan::new(view.segment.clone(), view.validity.clone(), self.request.clone())
         };
         self.snapshot.segments.iter().map(scan)
+    }
+
+    /// What is known before anything is read. Exact where every row passes; to learn more of a filter its dictionaries and
+    /// indexes would have to be asked, which is the work of the threads that scan.
+    fn compute_statistics(&self) -> Statistics {
+        let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        let rows: u64 = self.snapshot.segments.iter().map(|view| u64::from(view.segment.meta().rows)).sum();
+        if self.request.filter != Filter::All {
+            let mut unknown = Statistics::new_unknown(&self.schema());
+            unknown.num_rows = Precision::Inexact(count(rows));
+            return unknown;
+        }
+        let scans: Vec<SegmentScan> = self.scans().collect();
+        let counts: Option<u64> = scans.iter().map(SegmentScan::count_all).sum();
+        let num_rows = counts.map_or(Precision::Inexact(count(rows)), |rows| Precision::Exact(count(rows)));
+        let column = |output: &Output| {
+            let mut statistics = ColumnStatistics::new_unknown();
+            if let Some((min, max)) = self.min_max(&scans, output) {
+                statistics.min_value = Precision::Exact(min);
+                statistics.max_value = Precision::Exact(max);
+            }
+            if !self.request.nulls {
+                statistics.null_count = Precision::Exact(0);
+            }
+            statistics
+        };
+        let column_statistics = self.outputs.iter().map(column).collect();
+        Statistics { num_rows, total_byte_size: Precision::Absent, column_statistics }
     }
 
     /// Least and greatest value over all segments, where all of them know.
@@ -183,35 +214,16 @@ impl ExecutionPlan for SegmentScanExec {
             limit: self.limit,
             properties: self.properties.clone(),
             metrics: ExecutionPlanMetricsSet::new(),
+            statistics: OnceLock::new(),
             queue: OnceLock::new(),
         }))
     }
 
     fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        let schema = self.schema();
         if args.partition().is_some() || self.limit.is_some() {
-            return Ok(Arc::new(Statistics::new_unknown(&schema)));
+            return Ok(Arc::new(Statistics::new_unknown(&self.schema())));
         }
-        let scans: Vec<SegmentScan> = self.scans().collect();
-        let counts: Option<u64> = scans.iter().map(SegmentScan::count_all).sum();
-        let rows: u64 = self.snapshot.segments.iter().map(|view| u64::from(view.segment.meta().rows)).sum();
-        let num_rows = match counts {
-            Some(rows) => Precision::Exact(usize::try_from(rows).unwrap_or(usize::MAX)),
-            None => Precision::Inexact(usize::try_from(rows).unwrap_or(usize::MAX)),
-        };
-        let column = |output: &Output| {
-            let mut statistics = ColumnStatistics::new_unknown();
-            if let Some((min, max)) = self.min_max(&scans, output) {
-                statistics.min_value = Precision::Exact(min);
-                statistics.max_value = Precision::Exact(max);
-            }
-            if !self.request.nulls {
-                statistics.null_count = Precision::Exact(0);
-            }
-            statistics
-        };
-        let column_statistics = self.outputs.iter().map(column).collect();
-        Ok(Arc::new(Statistics { num_rows, total_byte_size: Precision::Absent, column_statistics }))
+        Ok(self.statistics.get_or_init(|| Arc::new(self.compute_statistics())).clone())
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
