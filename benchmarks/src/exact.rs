@@ -4,10 +4,14 @@ use crate::{
     event::{Event, Expected, table_configs},
     kafka,
     node::{Answer, Launch, Node},
+    odd::{ALL, CUT, Fate, Odd},
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -29,9 +33,9 @@ pub(crate) struct Exact {
     /// Chance of the moments of the kills.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// One of this many records is broken, 0 for none.
+    /// One of this many records is odd, of each kind of odd records; 0 for none.
     #[arg(long, default_value_t = 10_000)]
-    broken_one_in: u64,
+    odd_one_in: u64,
     /// Give up after this many seconds.
     #[arg(long, default_value_t = 1800)]
     deadline_s: u64,
@@ -72,8 +76,8 @@ impl Exact {
         let topic = format!("exact-{}", self.seed);
         kafka::fresh_topic(broker, &topic, self.partitions)?;
         let deadline = Instant::now() + Duration::from_secs(self.deadline_s);
-        let broken = self.events.checked_div(self.broken_one_in).unwrap_or(0);
-        let (events, partitions, one_in) = (self.events, self.partitions, self.broken_one_in);
+        let (events, partitions, one_in) = (self.events, self.partitions, self.odd_one_in);
+        let told = Told::of(events, partitions, one_in);
         let (to, name) = (broker.to_owned(), topic.clone());
         let filling =
             std::thread::spawn(move || fill(&to, &name, partitions, events, one_in).map_err(|error| error.to_string()));
@@ -107,11 +111,19 @@ impl Exact {
             answer.exceptions.is_empty() && answer.number(0) >= expected.count as f64
         })?;
         filling.join().map_err(|_| "filling the topic panicked")??;
-        self.check(&node, &expected, broken)?;
+        self.check(&node, &expected, &told)?;
         println!(
-            "exact: {} events and {broken} broken ones, {} kills; {} answers, {} said what they lacked, none went back; \
-             slowest to a right answer after a kill {slowest_right:?}",
-            self.events, self.kills, watch.answers, watch.said
+            "exact: {} events, {} odd records of {} kinds ({} in quarantine, {} tombstones, {} altered), {} kills; {} \
+             answers, {} said what they lacked, none went back; slowest to a right answer after a kill {slowest_right:?}",
+            self.events,
+            told.odd,
+            if told.odd == 0 { 0 } else { ALL.len() },
+            told.rejected.len(),
+            told.tombstones,
+            told.altered,
+            self.kills,
+            watch.answers,
+            watch.said
         );
         Ok(())
     }
@@ -137,32 +149,63 @@ impl Exact {
         }
     }
 
-    fn check(&self, node: &Node, expected: &Expected, broken: u64) -> Result<(), Failure> {
+    fn check(&self, node: &Node, expected: &Expected, told: &Told) -> Result<(), Failure> {
         let answer = node.query(SQL)?;
         let found = (answer.number(0), answer.number(1), answer.number(2));
         let wanted = (expected.count as f64, expected.latency as f64, expected.quantity as f64);
         if found != wanted {
             return Err(format!("count and sums are {found:?}, {wanted:?} are right").into());
         }
-        let mut rejected = 0.0;
         let sql = "SELECT \"startOffset\", nextOffset, fetched, stored, filtered, tombstones, rejected, replayed, gaps, \
-                   skipped, \"partition\", \"rows\" FROM system.partitions WHERE \"table\" = 'exact_events' LIMIT 1000";
+                   skipped, \"partition\", \"rows\", altered FROM system.partitions WHERE \"table\" = 'exact_events' \
+                   LIMIT 1000";
         let partitions = node.query(sql)?;
         if partitions.rows.len() != self.partitions as usize {
             return Err(format!("system.partitions answers {partitions:?}").into());
         }
+        let mut counted = (0.0, 0.0, 0.0);
         for row in &partitions.rows {
             let n: Vec<f64> = row.iter().map(|cell| cell.as_f64().unwrap_or(-1.0)).collect();
             if n[2] != n[3] + n[4] + n[5] + n[6] + n[7] || n[1] - n[0] != n[2] + n[8] + n[9] {
                 return Err(format!("messages of partition {} do not add up: {row:?}", n[10]).into());
             }
-            rejected += n[6];
+            counted = (counted.0 + n[6], counted.1 + n[5], counted.2 + n[12]);
         }
-        let quarantined = node.query("SELECT COUNT(*) FROM system.quarantine WHERE \"table\" = 'exact_events'")?;
-        if rejected != broken as f64 || quarantined.number(0) != broken as f64 {
-            return Err(format!("{broken} broken records, {rejected} rejected, {quarantined:?} in quarantine").into());
+        let sent = (told.rejected.len() as f64, told.tombstones as f64, told.altered as f64);
+        if counted != sent {
+            return Err(format!("(rejected, tombstones, altered) are {counted:?}, {sent:?} were sent").into());
         }
+        let cut = node.query(&format!("SELECT COUNT(*) FROM {TABLE} WHERE LENGTH(referrer) = {CUT}"))?;
+        if cut.number(0) != told.cut as f64 {
+            return Err(format!("{} texts were cut to {CUT} characters: {cut:?}", told.cut).into());
+        }
+        self.quarantined(node, told)?;
         self.contiguous(node)
+    }
+
+    /// Each record that cannot be a row is in quarantine, by partition, offset and stage, and nothing else is.
+    fn quarantined(&self, node: &Node, told: &Told) -> Result<(), Failure> {
+        let sql = "SELECT \"partition\", \"offset\", stage FROM system.quarantine WHERE \"table\" = 'exact_events' LIMIT \
+                   1000000";
+        let mut found = BTreeMap::new();
+        for row in node.query(sql)?.rows {
+            let stage = row[2].as_str().unwrap_or("").to_owned();
+            found.insert((row[0].as_i64().unwrap_or(-1), row[1].as_u64().unwrap_or(u64::MAX)), stage);
+        }
+        for (place, stage) in &told.rejected {
+            match found.remove(place) {
+                Some(said) if said == *stage => {}
+                said => {
+                    return Err(
+                        format!("record at {place:?} belongs into quarantine at {stage}, found {said:?}").into()
+                    );
+                }
+            }
+        }
+        match found.first_key_value() {
+            Some((place, stage)) => Err(format!("good record at {place:?} is in quarantine at {stage}").into()),
+            None => Ok(()),
+        }
     }
 
     fn contiguous(&self, node: &Node) -> Result<(), Failure> {
@@ -192,32 +235,60 @@ fn partitions(node: &Node) -> String {
     node.get(&format!("/tables/{TABLE}/partitions")).map_or_else(|error| error.to_string(), |json| json.to_string())
 }
 
+/// What was sent beside the good rows, and what has to become of it.
+#[derive(Debug, Default)]
+struct Told {
+    odd: u64,
+    tombstones: u64,
+    altered: u64,
+    cut: u64,
+    /// Stage by partition and offset.
+    rejected: BTreeMap<(i64, u64), &'static str>,
+}
+
+impl Told {
+    /// Of the first `events` events.
+    fn of(events: u64, partitions: i32, one_in: u64) -> Self {
+        let mut told = Self::default();
+        let mut next: HashMap<i64, u64> = HashMap::new();
+        for number in 0..events {
+            let partition = (number % partitions as u64) as i64;
+            let next = next.entry(partition).or_default();
+            *next += 1;
+            let Some(odd) = Odd::at(number, one_in) else { continue };
+            told.odd += 1;
+            told.cut += u64::from(odd == Odd::LongText);
+            match odd.fate() {
+                Fate::Rejected(stage) => drop(told.rejected.insert((partition, *next), stage)),
+                Fate::Tombstone => told.tombstones += 1,
+                Fate::Altered => told.altered += 1,
+                Fate::Row => {}
+            }
+            *next += u64::from(odd.beside());
+        }
+        told
+    }
+}
+
 fn fill(broker: &str, topic: &str, partitions: i32, events: u64, one_in: u64) -> Result<(), Failure> {
     let producer = kafka::producer(broker, 20)?;
     let mut value = Vec::with_capacity(400);
-    let mut broken = 0;
     for number in 0..events {
         let event = Event::new(number);
-        value.clear();
-        event.write(event.ts, &mut value);
         let partition = (number % partitions as u64) as i32;
-        kafka::send(&producer, topic, partition, &value)?;
-        if one_in > 0 && number % one_in == one_in - 1 {
-            let text: &[u8] = BROKEN[broken % BROKEN.len()];
-            kafka::send(&producer, topic, partition, text)?;
-            broken += 1;
+        let key = number.to_le_bytes();
+        let odd = Odd::at(number, one_in);
+        if odd.is_none_or(Odd::beside) {
+            value.clear();
+            event.write(event.ts, &mut value);
+            kafka::send(&producer, topic, partition, Some(&key), Some(&value))?;
+        }
+        if let Some(odd) = odd {
+            let key = (odd != Odd::NullKey).then_some(&key[..]);
+            kafka::send(&producer, topic, partition, key, odd.write(&event, &mut value))?;
         }
     }
     use rdkafka::producer::Producer;
     producer.flush(Duration::from_secs(300))?;
     Ok(())
 }
-
-/// Each kind of record that cannot become a row.
-const BROKEN: [&[u8]; 5] = [
-    b"{\"ts\": 1, ",
-    b"[1, 2, 3]",
-    b"{\"country\": \"\xff\xfe\"}",
-    b"{\"status\": \"1.5\"}",
-    b"{\"city\": [\"a\", \"b\"]}",
-];

@@ -12,6 +12,9 @@ use std::time::Duration;
 
 type Failure = Box<dyn std::error::Error>;
 
+/// Largest message of the measurements, in bytes: odd records have some MiB.
+const LARGEST: u32 = 16 << 20;
+
 /// A producer for `broker`; `linger_ms` batches.
 pub(crate) fn producer(broker: &str, linger_ms: u32) -> Result<ThreadedProducer<DefaultProducerContext>, KafkaError> {
     ClientConfig::new()
@@ -22,6 +25,7 @@ pub(crate) fn producer(broker: &str, linger_ms: u32) -> Result<ThreadedProducer<
         .set("batch.size", "1000000")
         .set("queue.buffering.max.messages", "500000")
         .set("queue.buffering.max.kbytes", "262144")
+        .set("message.max.bytes", LARGEST.to_string())
         .create()
 }
 
@@ -34,6 +38,8 @@ pub(crate) fn fresh_topic(broker: &str, topic: &str, partitions: i32) -> Result<
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     loop {
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+        let largest = LARGEST.to_string();
+        let new = new.set("max.message.bytes", &largest);
         let made = std::cell::RefCell::new(None);
         runtime(Box::pin(async {
             let results = admin.create_topics([&new], &options).await?;
@@ -82,7 +88,7 @@ pub(crate) fn fill(broker: &str, topic: &str, partitions: i32, from: u64, to: u6
         value.clear();
         event.write(event.ts, &mut value);
         let partition = (number % partitions as u64) as i32;
-        send(&producer, topic, partition, &value)?;
+        send(&producer, topic, partition, None, Some(&value))?;
     }
     producer.flush(Duration::from_secs(120))?;
     Ok(())
@@ -93,9 +99,11 @@ pub(crate) fn send(
     producer: &ThreadedProducer<DefaultProducerContext>,
     topic: &str,
     partition: i32,
-    value: &[u8],
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
 ) -> Result<(), Failure> {
-    let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(value);
+    let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+    (record.key, record.payload) = (key, value);
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),

@@ -6,6 +6,7 @@ mod freshness;
 mod ingest;
 mod kafka;
 mod node;
+mod odd;
 mod query;
 mod restart;
 

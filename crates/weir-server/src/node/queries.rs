@@ -64,7 +64,7 @@ impl Source {
         let mut rows = vec![];
         for name in self.ingest.names() {
             let Some(kept) = self.ingest.quarantine(&name) else { continue };
-            match kept.list(None, quarantine::MOST_IN_SQL) {
+            match kept.list(None, usize::MAX) {
                 Ok(entries) => rows.extend(entries.into_iter().map(|entry| (name.to_string(), entry))),
                 Err(error) => tracing::warn!(table = %name, %error, "quarantine cannot be read"),
             }

@@ -3,14 +3,14 @@
 use crate::system::{Cell, Field, long, text};
 use weir_ingest::Entry;
 
-/// Entries that one table adds to `system.quarantine`: with payloads of a kilobyte this is 10 MB, held for one query.
-/// REST pages through all of them.
-pub const MOST_IN_SQL: usize = 10_000;
+/// Bytes of a payload that SQL shows; REST gives all. A quarantine keeps 100,000 entries at most, so a query over one
+/// holds 400 MB at worst and some MB as a rule.
+pub const PAYLOAD_IN_SQL: usize = 4096;
 
 /// An entry with its table.
 pub type Row = (String, Entry);
 
-/// Its columns. `payload` is text: bytes that are no UTF-8 read as the replacement character, REST gives them exactly.
+/// Its columns. `payload` is text of the first [`PAYLOAD_IN_SQL`] bytes: bytes that are no UTF-8 read as the replacement character, REST gives them exactly.
 pub const FIELDS: &[Field<Row>] = &[
     text("table", |(table, _)| Cell::Text(table.clone())),
     text("topic", |(_, e)| Cell::Text(e.partition.topic.to_string())),
@@ -20,7 +20,10 @@ pub const FIELDS: &[Field<Row>] = &[
     text("stage", |(_, e)| Cell::Text(e.stage.clone())),
     text("column", |(_, e)| Cell::Text(e.column.clone())),
     text("reason", |(_, e)| Cell::Text(e.reason.clone())),
-    text("payload", |(_, e)| Cell::Text(String::from_utf8_lossy(&e.payload).into_owned())),
+    text("payload", |(_, e)| {
+        let shown = e.payload.get(..PAYLOAD_IN_SQL).unwrap_or(&e.payload);
+        Cell::Text(String::from_utf8_lossy(shown).into_owned())
+    }),
 ];
 
 #[cfg(test)]
