@@ -48,6 +48,25 @@ impl BytesColumn {
         self.offsets.push(end);
     }
 
+    /// Appends values `at` of another column: one copy of their bytes.
+    ///
+    /// # Panics
+    /// If the bytes would pass 4 GiB, as in [`Self::push`].
+    pub fn extend_from(&mut self, other: &Self, at: std::ops::Range<usize>) {
+        let ends = &other.offsets[at.start..=at.end];
+        let (from, to) = (ends[0], ends[ends.len() - 1]);
+        let base = u32::try_from(self.data.len()).expect("a batch holds less than 4 GiB of text in a column");
+        base.checked_add(to - from).expect("a batch holds less than 4 GiB of text in a column");
+        self.data.extend_from_slice(&other.data[from as usize..to as usize]);
+        self.offsets.extend(ends[1..].iter().map(|end| base + (end - from)));
+    }
+
+    /// Makes room for `values` more values of `bytes` bytes in all.
+    pub fn reserve(&mut self, values: usize, bytes: usize) {
+        self.offsets.reserve(values);
+        self.data.reserve(bytes);
+    }
+
     /// Keeps the first `len` values.
     pub fn truncate(&mut self, len: usize) {
         self.offsets.truncate(len + 1);

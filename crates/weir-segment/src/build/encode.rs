@@ -101,8 +101,7 @@ impl Encoder<'_> {
             Loaded::Ids { dictionary, ids } if self.wanted.dictionary => (dictionary, ids, None),
             Loaded::Ids { dictionary, ids } => return Chosen::values(dictionary::gather(&dictionary, &ids)),
             Loaded::Values { data } if self.wanted.dictionary => {
-                // Beyond half distinct a dictionary of ids beside the values never is the smaller one.
-                let most = if self.wanted.needs_dictionary { usize::MAX } else { FEW.max(data.len() / 2) };
+                let most = if self.wanted.needs_dictionary { usize::MAX } else { most_distinct(&data) };
                 match dictionary::encode(&data, most) {
                     Some((dictionary, ids)) => (dictionary, ids, Some(data)),
                     None => return Chosen::values(data),
@@ -223,6 +222,29 @@ fn raw(data: &ColumnData) -> (RegionKind, Vec<u8>) {
 fn min_max(dictionary: &ColumnData) -> Option<(Value, Value)> {
     let last = dictionary.len().checked_sub(1)?;
     Some((dictionary.get(0), dictionary.get(last)))
+}
+
+/// Distinct values up to which a dictionary may be the smaller form. Beyond half distinct, ids beside the values never
+/// are; whole numbers that pack well are smaller raw from the first value beyond one in eight, which spares most of the
+/// hashing and all of the sorting.
+fn most_distinct(data: &ColumnData) -> usize {
+    let count = data.len();
+    let span = |min: i64, max: i64| u64::BITS - max.wrapping_sub(min).cast_unsigned().leading_zeros();
+    let (width, raw_bits) = match data {
+        ColumnData::Int(v) => {
+            let (min, max) = v.iter().fold((i32::MAX, i32::MIN), |(min, max), v| (min.min(*v), max.max(*v)));
+            (4, span(min.into(), max.into()))
+        }
+        ColumnData::Long(v) => {
+            let (min, max) = v.iter().fold((i64::MAX, i64::MIN), |(min, max), v| (min.min(*v), max.max(*v)));
+            (8, span(min, max))
+        }
+        _ => return FEW.max(count / 2),
+    };
+    let fewest = FEW.max(count / DENSE);
+    // Bits of a value: its share of the dictionary and an id that tells so many apart.
+    let by_id = 8 * width / DENSE as u32 + fewest.ilog2();
+    if raw_bits <= by_id { fewest } else { FEW.max(count / 2) }
 }
 
 fn dictionary_bytes(dictionary: &ColumnData, ids: &[u32]) -> usize {

@@ -3,7 +3,7 @@
 use super::tiers::Piece;
 use roaring::RoaringBitmap;
 use std::{mem::size_of, ops::Range, sync::Arc};
-use weir_types::{BytesColumn, ColumnData, Stored};
+use weir_types::{ColumnData, Stored};
 
 /// Dictionary ids in the narrowest form that holds them.
 #[derive(Debug)]
@@ -124,18 +124,30 @@ pub(super) fn data_bytes(data: &ColumnData) -> usize {
 
 /// Appends values of the same kind.
 pub(super) fn append_data(out: &mut ColumnData, data: &ColumnData, at: Range<usize>) {
-    fn text(out: &mut BytesColumn, data: &BytesColumn, at: Range<usize>) {
-        at.for_each(|at| out.push(data.get(at)));
-    }
     match (out, data) {
         (ColumnData::Int(out), ColumnData::Int(v)) => out.extend_from_slice(&v[at]),
         (ColumnData::Long(out), ColumnData::Long(v)) => out.extend_from_slice(&v[at]),
         (ColumnData::Float(out), ColumnData::Float(v)) => out.extend_from_slice(&v[at]),
         (ColumnData::Double(out), ColumnData::Double(v)) => out.extend_from_slice(&v[at]),
         (ColumnData::Str(out), ColumnData::Str(v)) | (ColumnData::Bytes(out), ColumnData::Bytes(v)) => {
-            text(out, v, at);
+            out.extend_from(v, at);
         }
         (out, data) => panic!("a {:?} column cannot take {:?} values", out.stored(), data.stored()),
+    }
+}
+
+/// Makes room for these values, so that appending them moves nothing.
+fn reserve<'a>(out: &mut ColumnData, parts: impl Iterator<Item = &'a ColumnData>) {
+    let (values, bytes) = parts.fold((0, 0), |(values, bytes), data| match data {
+        ColumnData::Str(v) | ColumnData::Bytes(v) => (values + v.len(), bytes + v.byte_count()),
+        numbers => (values + numbers.len(), bytes),
+    });
+    match out {
+        ColumnData::Int(out) => out.reserve_exact(values),
+        ColumnData::Long(out) => out.reserve_exact(values),
+        ColumnData::Float(out) => out.reserve_exact(values),
+        ColumnData::Double(out) => out.reserve_exact(values),
+        ColumnData::Str(out) | ColumnData::Bytes(out) => out.reserve(values, bytes),
     }
 }
 
@@ -201,6 +213,11 @@ fn merge_values(parts: &[&ColumnBlock], kind: Stored, decode: impl Fn(&[u32], &m
         return Values::Ids(Ids::merge(&ids));
     }
     let mut merged = ColumnData::new(kind);
+    let raw = parts.iter().filter_map(|part| match &part.values {
+        Values::Raw(data) => Some(data),
+        Values::Ids(_) => None,
+    });
+    reserve(&mut merged, raw);
     for part in parts {
         match &part.values {
             Values::Raw(data) => append_data(&mut merged, data, 0..data.len()),
