@@ -1,9 +1,11 @@
-//! The only door to time, chance, disks, spawning, back-off and metric names. It knows no word of our domain.
+//! The only door to time, chance, disks, checked frames of bytes, spawning, back-off and metric names. It knows no word of
+//! our domain.
 
 pub mod backoff;
 pub mod chance;
 pub mod clock;
 pub mod disk;
+pub mod frames;
 pub mod metrics;
 pub mod tasks;
 

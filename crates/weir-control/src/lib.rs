@@ -7,19 +7,23 @@
 pub mod catalog;
 pub mod completion;
 pub mod flush;
+mod history;
 pub mod records;
 pub mod spec;
 pub mod store;
+mod topics;
 
 pub use catalog::{Catalog, CatalogError, RedbCatalog, SharedCatalog};
 pub use completion::{Completion, Report, SoleReplica, Verdict};
 pub use flush::{FlushMemory, LastSegment};
+pub use history::{AUDIT_KEPT, AuditAction, AuditEntry, AuditLog, Move, led, resumes_at};
 pub use records::{
-    Artifact, NewPartition, NewTable, PauseInfo, Seal, SealReason, SegmentRecord, SegmentState, StoredSchema,
-    TableRecord, chain,
+    Artifact, NewPartition, NewTable, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason,
+    SegmentRecord, SegmentState, StoredSchema, TableRecord, chain,
 };
 pub use spec::{
     Capabilities, DecoderKnown, ParsedSchema, ParsedTable, SpecError, SpecErrors, check_schema_change, parse_schema,
     parse_table,
 };
-pub use store::{Store, StoreError};
+pub use store::{MoveTo, Store, StoreError};
+pub use topics::{PartPause, Retired, changes};

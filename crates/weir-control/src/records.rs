@@ -3,11 +3,15 @@
 //! A segment is `Consuming` and knows where it starts; `Committing` with its range fixed, while its successor is being
 //! read; or `Done` with its artifact. No field is set only in some state.
 
+use crate::{
+    history::{Move, led},
+    topics::{PartPause, Retired},
+};
 use serde_json::Value as Json;
 use std::{collections::BTreeMap, sync::Arc};
 use weir_types::{
-    Accounting, NextOffset, OffsetRange, RangeError, Schema, SchemaVersion, SegmentName, Skip, StreamPartition,
-    TableSpec,
+    Accounting, NextOffset, OffsetRange, RangeError, Schema, SchemaVersion, SegmentName, StreamPartition, TableSpec,
+    TopicName,
 };
 
 /// A table that somebody asks for, validated.
@@ -25,6 +29,8 @@ pub struct NewTable {
     pub unrecognized: BTreeMap<String, Json>,
     /// Keys that are accepted and have no effect yet.
     pub not_yet_effective: Vec<String>,
+    /// Topics that its patterns found.
+    pub topics: Vec<TopicName>,
 }
 
 impl NewTable {
@@ -38,7 +44,13 @@ impl NewTable {
             schema_json: schema.json,
             unrecognized: table.unrecognized,
             not_yet_effective: table.not_yet_effective,
+            topics: vec![],
         }
+    }
+
+    /// The topics that it reads as far as they are known: those it names, then those that were found.
+    pub fn reads(&self) -> impl Iterator<Item = &TopicName> {
+        self.spec.streams.iter().map(|stream| &stream.topic).chain(&self.topics)
     }
 
     /// The record it would become, with no uid: to try what it asks for before it is made.
@@ -54,8 +66,12 @@ impl NewTable {
             not_yet_effective: self.not_yet_effective.clone(),
             created_ms: 0,
             paused: None,
+            part_pauses: vec![],
+            topics: BTreeMap::new(),
+            retired: vec![],
             version: 0,
         }
+        .with_topics(self.reads())
     }
 }
 
@@ -78,8 +94,14 @@ pub struct TableRecord {
     pub not_yet_effective: Vec<String>,
     /// When it was made, wall time in milliseconds since the epoch.
     pub created_ms: i64,
-    /// Set while consumption is paused by request.
+    /// Set while consumption of all of it is paused by request.
     pub paused: Option<PauseInfo>,
+    /// Pauses of single topics and partitions.
+    pub part_pauses: Vec<PartPause>,
+    /// Every topic that it ever read, and Pinot's number of it.
+    pub topics: BTreeMap<TopicName, u32>,
+    /// Topics that it no longer reads.
+    pub retired: Vec<Retired>,
     /// Version of its catalog entry.
     pub version: u64,
 }
@@ -230,12 +252,22 @@ pub enum SealReason {
     Memory,
     /// The stream no longer holds what comes next.
     StreamGap,
+    /// Its rows were replayed from the quarantine.
+    Replay,
 }
 
 impl SealReason {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Rows, Self::Time, Self::Size, Self::Forced, Self::EndOfPartition, Self::Memory, Self::StreamGap];
+    pub const ALL: [Self; 8] = [
+        Self::Rows,
+        Self::Time,
+        Self::Size,
+        Self::Forced,
+        Self::EndOfPartition,
+        Self::Memory,
+        Self::StreamGap,
+        Self::Replay,
+    ];
 
     /// The word shown to users and stored; Pinot's where it has one.
     #[must_use]
@@ -248,6 +280,7 @@ impl SealReason {
             Self::EndOfPartition => "endOfPartitionGroup",
             Self::Memory => "memoryLimit",
             Self::StreamGap => "streamGap",
+            Self::Replay => "replay",
         }
     }
 
@@ -279,6 +312,46 @@ pub struct Artifact {
     pub built_ms: i64,
     /// When it was uploaded, wall time in milliseconds since the epoch.
     pub uploaded_ms: i64,
+}
+
+/// Records of the quarantine that became rows after all, in one catalog transaction. A record that is named here is
+/// replayed, whatever else says it is in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayRecord {
+    /// The table's identity.
+    pub table_uid: u64,
+    /// Counts the table's replays from 0.
+    pub number: u64,
+    /// When, wall time in milliseconds since the epoch.
+    pub at_ms: i64,
+    /// The schema it was made with.
+    pub schema_version: SchemaVersion,
+    /// One per partition and reading.
+    pub parts: Vec<ReplayPart>,
+}
+
+/// What of one partition was replayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayPart {
+    /// The partition.
+    pub partition: StreamPartition,
+    /// How often the partition had been started over when they were read: an offset may come again after that.
+    pub reading: u32,
+    /// The messages that left the quarantine, ascending.
+    pub offsets: Vec<NextOffset>,
+    /// Rows altered on the way.
+    pub altered: u64,
+    /// Where the rows are; `None` where the messages gave none. It belongs to no chain of ranges.
+    pub segment: Option<ReplaySegment>,
+}
+
+/// A segment of replayed rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplaySegment {
+    /// Its name, `replay__{table}__{partition}__{time}__{number}`.
+    pub name: Arc<str>,
+    /// Where its file is.
+    pub artifact: Artifact,
 }
 
 /// A chain of segments that cannot be.
@@ -319,8 +392,21 @@ pub enum ChainError {
 }
 
 /// Checks the records of one partition, in order: sequence numbers are one apart, each range starts where its predecessor
-/// ended or a recorded skip leads there, and only the last may still be consuming.
-pub fn chain(records: &[SegmentRecord], skips: &[Skip]) -> Result<(), ChainError> {
+/// ended or where recorded moves lead from there, and only the last may still be consuming. `moves` are the partition's.
+pub fn chain(records: &[SegmentRecord], moves: &[Move]) -> Result<(), ChainError> {
+    let follows = |record: &SegmentRecord, end: NextOffset| {
+        let (found, segment) = (record.state.start(), record.name.clone());
+        match led(end, record.name.sequence, moves) {
+            Ok(expected) if expected == found => Ok(()),
+            Ok(expected) => Err(ChainError::Range { segment, source: RangeError::DoesNotFollow { expected, found } }),
+            Err(source) => Err(ChainError::Range { segment, source }),
+        }
+    };
+    if let Some(first) = records.first()
+        && let Some(step) = moves.iter().find(|step| step.before == first.name.sequence)
+    {
+        follows(first, step.from)?;
+    }
     for pair in records.windows(2) {
         let [before, record] = pair else { continue };
         let segment = record.name.clone();
@@ -332,8 +418,7 @@ pub fn chain(records: &[SegmentRecord], skips: &[Skip]) -> Result<(), ChainError
             return Err(ChainError::Sequence { segment, previous: before.name.sequence });
         }
         let Some(end) = before.state.end() else { return Err(ChainError::AfterOpen { segment }) };
-        let follows = OffsetRange::empty(record.state.start()).follows(end, skips);
-        follows.map_err(|source| ChainError::Range { segment, source })?;
+        follows(record, end)?;
     }
     Ok(())
 }
@@ -341,7 +426,7 @@ pub fn chain(records: &[SegmentRecord], skips: &[Skip]) -> Result<(), ChainError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_types::{SkipReason, TableName, TopicName};
+    use weir_types::{SkipReason, TableName};
 
     fn range(start: u64, end: u64) -> OffsetRange {
         OffsetRange::try_new(NextOffset::new(start), NextOffset::new(end)).unwrap()
@@ -372,9 +457,16 @@ mod tests {
 
     #[test]
     fn a_chain_has_no_hole_that_is_not_on_the_record() {
-        let skip = Skip { range: range(9, 12), reason: SkipReason::Retention, at_ms: 0 };
+        let partition = consuming(0, 0).partition;
+        let (from, to) = (NextOffset::new(9), NextOffset::new(12));
+        let skip = Move { partition, before: 1, from, to, reason: SkipReason::Retention, at_ms: 0 };
+        let back = Move { to: NextOffset::new(4), ..skip.clone() };
         assert_eq!(chain(&[committing(0, 0, 5), committing(1, 5, 9), consuming(2, 9)], &[]), Ok(()));
-        assert_eq!(chain(&[committing(0, 0, 9), consuming(1, 12)], &[skip]), Ok(()));
+        assert_eq!(chain(&[committing(0, 0, 9), consuming(1, 12)], std::slice::from_ref(&skip)), Ok(()));
+        assert_eq!(chain(&[committing(0, 0, 9), consuming(1, 4)], std::slice::from_ref(&back)), Ok(()));
+        assert_eq!(chain(&[consuming(1, 12)], std::slice::from_ref(&skip)), Ok(()));
+        let unmoved = chain(&[committing(0, 0, 9), consuming(1, 9)], std::slice::from_ref(&skip));
+        assert!(matches!(unmoved, Err(ChainError::Range { .. })), "{unmoved:?}");
         let hole = chain(&[committing(0, 0, 9), consuming(1, 12)], &[]);
         assert!(matches!(hole, Err(ChainError::Range { .. })), "{hole:?}");
         let overlap = chain(&[committing(0, 0, 9), consuming(1, 8)], &[skip]);

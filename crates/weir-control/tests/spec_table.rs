@@ -7,7 +7,10 @@ use configs::{capabilities, schema_json, table_json};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use weir_control::{Capabilities, DecoderKnown, ParsedTable, SpecError, SpecErrors, parse_schema, parse_table};
-use weir_types::{ColumnName, ErrorPolicy, FieldIndexes, FlushPolicy, RowsThreshold, Schema, StartAt, TableSpec};
+use weir_types::{
+    AutoReset, ColumnName, ErrorPolicy, FieldIndexes, FlushPolicy, QuarantineSpec, RowsThreshold, Schema, StartAt,
+    TableSpec, TopicName,
+};
 
 fn schema() -> Schema {
     parse_schema(&schema_json("orders")).expect("the schema is right").schema
@@ -200,12 +203,14 @@ fn wrong_stream_values_name_key_value_and_remedy() {
         ("stream.kafka.isolation.level", json!("none"), "read_committed"),
         ("stream.kafka.decoder.class.name", json!("com.example.Mine"), "is not a decoder"),
         ("stream.kafka.fetch.timeout.millis", json!("x"), "period such as 30s"),
-        ("stream.kafka.partition.ids", json!("0-3"), "reads all partitions"),
+        ("stream.kafka.partition.ids", json!("3-0"), "runs backwards"),
+        ("stream.kafka.topic.pattern", json!("orders.*"), "remove one of them"),
         ("stream.kafka.ssl.server.certificate", json!("MIIB"), "ssl.ca.location"),
-        ("stream.kafka.error.policy", json!("ignore"), "quarantine, drop or halt"),
+        ("stream.kafka.error.policy", json!("ignore"), "haltAbove:N with N rejects a minute"),
         ("stream.kafka.lagging.after", json!("0"), "more than 0"),
         ("stopOnDecodeError", json!("perhaps"), "true or false"),
-        ("realtime.segment.offsetAutoReset.enable", json!("true"), "set false"),
+        ("realtime.segment.offsetAutoReset.enable", json!("true"), "needs offsetThreshold"),
+        ("realtime.segment.offsetAutoReset.offsetThreshold", json!("many"), "whole number"),
         ("realtime.segment.isBackfillTopic", json!("true"), "set false"),
         ("config.providers", json!("file"), "write the values"),
         ("sasl.jaas.config", json!("x password=${file:/secrets:p};"), "write the value"),
@@ -244,6 +249,12 @@ fn the_error_policy_and_its_old_switch() {
     assert_eq!(policy(with_stream("stream.kafka.error.policy", json!("DROP"))), ErrorPolicy::Drop);
     assert_eq!(policy(with_stream("stopOnDecodeError", json!(true))), ErrorPolicy::Halt);
     assert_eq!(policy(with_stream("stopOnDecodeError", json!("false"))), ErrorPolicy::Quarantine);
+    let above = with_stream("stream.kafka.error.policy", json!("haltAbove: 100"));
+    assert_eq!(policy(above), ErrorPolicy::HaltAbove { per_minute: 100 });
+    for wrong in ["haltAbove", "haltAbove:", "haltAbove:0", "haltAbove:x", "haltAbove:-1", "keep"] {
+        let found = errors(&with_stream("stream.kafka.error.policy", json!(wrong)));
+        assert!(found[0].reason.contains("haltAbove:N"), "{wrong}");
+    }
     let both = put(
         with_stream("stopOnDecodeError", json!("true")),
         "/tableIndexConfig/streamConfigs/stream.kafka.error.policy",
@@ -252,6 +263,48 @@ fn the_error_policy_and_its_old_switch() {
     assert!(errors(&both)[0].reason.contains("contradicts"));
     let lagging = with_stream("stream.kafka.lagging.after", json!("2m"));
     assert_eq!(spec(&lagging).lagging_after, Duration::from_secs(120));
+}
+
+#[test]
+fn the_quarantine_is_bounded_by_age_and_size() {
+    let bounds = |key: &str, value: &str| spec(&with_stream(key, json!(value))).quarantine;
+    let week = Duration::from_secs(7 * 86_400);
+    assert_eq!(spec(&table_json("orders")).quarantine, QuarantineSpec { max_age: week, max_bytes: 256 << 20 });
+    let age = bounds("stream.kafka.quarantine.max.age", "36h");
+    assert_eq!(age, QuarantineSpec { max_age: Duration::from_secs(36 * 3600), max_bytes: 256 << 20 });
+    assert_eq!(bounds("stream.kafka.quarantine.max.size", "10M").max_bytes, 10 << 20);
+    for (key, value) in [("age", "0"), ("age", "soon"), ("size", "1K"), ("size", "much")] {
+        let key = format!("stream.kafka.quarantine.max.{key}");
+        assert_eq!(errors(&with_stream(&key, json!(value))).len(), 1, "{key} = {value}");
+    }
+}
+
+#[test]
+fn a_subset_of_partitions_a_pattern_of_topics_and_a_bound_on_the_backlog() {
+    let stream = |config: &Json| spec(config).streams.remove(0);
+    assert_eq!(
+        stream(&with_stream("stream.kafka.partition.ids", json!("0-2,7"))).only_partitions,
+        Some(vec![0, 1, 2, 7])
+    );
+    let mut config = with_stream("realtime.segment.offsetAutoReset.enable", json!("true"));
+    let map = config["tableIndexConfig"]["streamConfigs"].as_object_mut().unwrap();
+    map.insert("realtime.segment.offsetAutoReset.offsetThreshold".into(), json!("-1"));
+    map.insert("realtime.segment.offsetAutoReset.timeThresholdSeconds".into(), json!(90));
+    let expected = AutoReset { offsets: None, age: Some(Duration::from_secs(90)) };
+    assert_eq!(stream(&config).auto_reset, Some(expected));
+    let off = with_stream("realtime.segment.offsetAutoReset.offsetThreshold", json!("5"));
+    assert_eq!(stream(&off).auto_reset, None);
+
+    let mut config = table_json("orders");
+    let map = config["tableIndexConfig"]["streamConfigs"].as_object_mut().unwrap();
+    map.remove("stream.kafka.topic.name");
+    map.insert("stream.kafka.topic.pattern".into(), json!("orders[.].*"));
+    let by_pattern = spec(&config);
+    assert!(by_pattern.streams.is_empty());
+    let found = by_pattern.patterns[0].stream(TopicName::parse("orders.eu").unwrap());
+    assert_eq!((&*by_pattern.patterns[0].pattern, found.topic.as_str()), ("orders[.].*", "orders.eu"));
+    config["tableIndexConfig"]["streamConfigs"]["stream.kafka.topic.pattern"] = json!("(");
+    assert!(errors(&config)[0].reason.contains("regular expression"));
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! The store over an embedded catalog on a disk in memory: tables, the two transactions, skips, drops and crashes.
 
+#[path = "store/replays.rs"]
+mod replays;
 mod support;
+
+#[path = "store/offsets.rs"]
+mod offsets;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use support::{Bench, artifact, new_table, partition, range, schema_json, seal};
 use weir_base::Chance;
 use weir_control::{
-    NewPartition, PauseInfo, SegmentRecord, SegmentState, StoreError,
+    MoveTo, NewPartition, PauseInfo, SegmentRecord, SegmentState, StoreError,
     catalog::Op,
     chain,
     flush::{FlushMemory, Lesson},
@@ -18,6 +23,10 @@ fn replicas() -> Vec<Arc<str>> {
     vec!["server".into()]
 }
 
+fn move_to(to: u64, reason: SkipReason) -> MoveTo {
+    MoveTo { to: NextOffset::new(to), reason, at_ms: 1, topic_id: None }
+}
+
 fn new(number: u32, start: u64) -> NewPartition {
     NewPartition { partition: partition(number), partition_group: number, start: NextOffset::new(start) }
 }
@@ -27,7 +36,7 @@ async fn a_table_is_stored_as_it_was_made() {
     let bench = Bench::new();
     let store = bench.store();
     let wanted = new_table("orders");
-    let made = store.create_table(wanted.clone(), 1234).await.unwrap();
+    let made = store.create_table(wanted.clone(), 1234, &[]).await.unwrap();
     assert_eq!((made.uid, made.created_ms, made.schema.version), (1, 1234, SchemaVersion(1)));
     drop(store);
     let store = bench.store();
@@ -38,9 +47,9 @@ async fn a_table_is_stored_as_it_was_made() {
     assert_eq!(read.config_json, wanted.config_json);
     assert_eq!(read.unrecognized, wanted.unrecognized);
     assert_eq!(read.not_yet_effective, wanted.not_yet_effective);
-    let twice = store.create_table(wanted, 1).await.unwrap_err();
+    let twice = store.create_table(wanted, 1, &[]).await.unwrap_err();
     assert!(matches!(&twice, StoreError::Conflict { what } if what.contains("orders exists")), "{twice}");
-    let other = store.create_table(new_table("clicks"), 1).await.unwrap();
+    let other = store.create_table(new_table("clicks"), 1, &[]).await.unwrap();
     assert_eq!(other.uid, 2);
     let names: Vec<_> = store.tables().await.unwrap().iter().map(|table| table.spec.name.to_string()).collect();
     assert_eq!(names, ["clicks", "orders"]);
@@ -50,22 +59,22 @@ async fn a_table_is_stored_as_it_was_made() {
 async fn replacing_counts_schemas_and_keeps_the_identity() {
     let bench = Bench::new();
     let store = bench.store();
-    let made = store.create_table(new_table("orders"), 1).await.unwrap();
+    let made = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let pause = PauseInfo { reason: "ADMINISTRATIVE".into(), comment: "cleaning".into(), at_ms: 5 };
-    let paused = store.set_paused(&made, Some(pause.clone())).await.unwrap();
-    let same = store.replace_table(&paused, new_table("orders")).await.unwrap();
+    let paused = store.set_pauses(&made, Some(pause.clone()), vec![], &[]).await.unwrap();
+    let same = store.replace_table(&paused, new_table("orders"), &[]).await.unwrap();
     assert_eq!((same.uid, same.created_ms, same.schema.version), (made.uid, 1, SchemaVersion(1)));
     assert_eq!(same.paused, Some(pause));
     let mut wider = schema_json("orders");
     wider["dimensionFieldSpecs"].as_array_mut().unwrap().push(serde_json::json!({"name": "more", "dataType": "INT"}));
     let next = support::new_table_of("orders", &wider);
-    let changed = store.replace_table(&same, next).await.unwrap();
+    let changed = store.replace_table(&same, next, &[]).await.unwrap();
     assert_eq!(changed.schema.version, SchemaVersion(2));
     assert!(changed.schema.field("more").is_some());
-    let stale = store.replace_table(&same, new_table("orders")).await.unwrap_err();
+    let stale = store.replace_table(&same, new_table("orders"), &[]).await.unwrap_err();
     assert!(matches!(stale, StoreError::Conflict { .. }), "{stale}");
-    store.drop_table(&made.spec.name).await.unwrap();
-    let gone = store.set_paused(&changed, None).await.unwrap_err();
+    store.drop_table(&made.spec.name, &[]).await.unwrap();
+    let gone = store.set_pauses(&changed, None, vec![], &[]).await.unwrap_err();
     assert!(matches!(gone, StoreError::NotFound { .. }), "{gone}");
 }
 
@@ -77,10 +86,10 @@ async fn schemas_stand_on_their_own_until_a_table_uses_them() {
     store.put_schema(&schema).await.unwrap();
     assert_eq!(store.schema("orders").await.unwrap().unwrap().json, schema.json);
     assert_eq!(store.schemas().await.unwrap().len(), 1);
-    store.create_table(new_table("orders"), 1).await.unwrap();
+    store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let used = store.delete_schema("orders").await.unwrap_err();
     assert!(matches!(used, StoreError::Conflict { .. }), "{used}");
-    store.drop_table(&TableName::parse("orders").unwrap()).await.unwrap();
+    store.drop_table(&TableName::parse("orders").unwrap(), &[]).await.unwrap();
     assert!(store.delete_schema("orders").await.unwrap());
     assert!(!store.delete_schema("orders").await.unwrap());
 }
@@ -89,7 +98,7 @@ async fn schemas_stand_on_their_own_until_a_table_uses_them() {
 async fn the_two_transactions() {
     let bench = Bench::new();
     let store = bench.store();
-    let table = store.create_table(new_table("orders"), 1).await.unwrap();
+    let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let started = store.start_partition(&table, new(3, 100), 50, 10, &replicas()).await.unwrap();
     assert_eq!(started.name.to_string(), "orders__3__0__19700101T0000Z");
     let twice = store.start_partition(&table, new(3, 100), 50, 10, &replicas()).await.unwrap_err();
@@ -123,11 +132,11 @@ async fn the_two_transactions() {
 async fn a_changed_schema_is_that_of_the_next_segment() {
     let bench = Bench::new();
     let store = bench.store();
-    let table = store.create_table(new_table("orders"), 1).await.unwrap();
+    let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let started = store.start_partition(&table, new(0, 0), 50, 10, &replicas()).await.unwrap();
     let mut wider = schema_json("orders");
     wider["dimensionFieldSpecs"].as_array_mut().unwrap().push(serde_json::json!({"name": "more", "dataType": "INT"}));
-    store.replace_table(&table, support::new_table_of("orders", &wider)).await.unwrap();
+    store.replace_table(&table, support::new_table_of("orders", &wider), &[]).await.unwrap();
     let (committing, successor) = store.fix_end(&started, range(0, 5), seal(5), 60, 20).await.unwrap();
     assert_eq!((committing.schema_version, successor.schema_version), (SchemaVersion(1), SchemaVersion(2)));
 }
@@ -136,7 +145,7 @@ async fn a_changed_schema_is_that_of_the_next_segment() {
 async fn skips_stand_between_segments_and_losses_within_them() {
     let bench = Bench::new();
     let store = bench.store();
-    let table = store.create_table(new_table("orders"), 1).await.unwrap();
+    let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let started = store.start_partition(&table, new(0, 0), 50, 10, &replicas()).await.unwrap();
     let (committing, open) = store.fix_end(&started, range(0, 5), seal(5), 60, 20).await.unwrap();
     let skip = |start, end| Skip { range: range(start, end), reason: SkipReason::Retention, at_ms: 7 };
@@ -150,7 +159,7 @@ async fn skips_stand_between_segments_and_losses_within_them() {
     store.record_loss(&table, &partition(0), skip(2, 4)).await.unwrap();
     assert_eq!(store.skips(&table).await.unwrap(), [(partition(0), skip(5, 9))]);
     assert_eq!(store.losses(&table).await.unwrap(), [(partition(0), skip(2, 4))], "repeating a loss keeps the last");
-    chain(&store.segments(&table).await.unwrap(), &[skip(5, 9)]).unwrap();
+    chain(&store.segments(&table).await.unwrap(), &store.moves(&table).await.unwrap()).unwrap();
     assert!(chain(&[committing, moved], &[]).is_err());
 }
 
@@ -158,7 +167,7 @@ async fn skips_stand_between_segments_and_losses_within_them() {
 async fn a_partition_that_ended_starts_again_where_it_ended_or_behind_a_skip() {
     let bench = Bench::new();
     let store = bench.store();
-    let table = store.create_table(new_table("orders"), 1).await.unwrap();
+    let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let started = store.start_partition(&table, new(0, 0), 50, 10, &replicas()).await.unwrap();
     let (_, open) = store.fix_end(&started, range(0, 5), seal(5), 60, 20).await.unwrap();
     let both = store.start_partitions(&table, vec![new(1, 0), new(0, 5)], 50, 10, &replicas()).await.unwrap_err();
@@ -173,18 +182,18 @@ async fn a_partition_that_ended_starts_again_where_it_ended_or_behind_a_skip() {
 async fn nothing_is_written_below_a_dropped_table() {
     let bench = Bench::new();
     let store = bench.store();
-    let table = store.create_table(new_table("orders"), 1).await.unwrap();
+    let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let open = store.start_partition(&table, new(0, 0), 50, 10, &replicas()).await.unwrap();
     let (committing, open) = store.fix_end(&open, range(0, 5), seal(5), 60, 20).await.unwrap();
     store.put_flush_memory(&table, &partition(0).topic, &FlushMemory::default()).await.unwrap();
     let skip = Skip { range: range(5, 9), reason: SkipReason::Reset, at_ms: 7 };
     let open = store.record_skip(&table, &open, skip).await.unwrap();
-    assert!(store.drop_table(&table.spec.name).await.unwrap().is_some());
-    assert!(store.drop_table(&table.spec.name).await.unwrap().is_none());
+    assert!(store.drop_table(&table.spec.name, &[]).await.unwrap().is_some());
+    assert!(store.drop_table(&table.spec.name, &[]).await.unwrap().is_none());
     let left = store.catalog().list("").await.unwrap();
     let left: Vec<&str> = left.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(left, ["uids"], "every key of the table is gone");
-    let remade = store.create_table(new_table("orders"), 1).await.unwrap();
+    let remade = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     assert_ne!(remade.uid, table.uid);
     for error in [
         store.fix_end(&open, range(9, 9), seal(0), 1, 1).await.err(),
@@ -203,7 +212,7 @@ async fn nothing_is_written_below_a_dropped_table() {
 async fn a_drop_that_was_cut_short_is_finished_later() {
     let bench = Bench::new();
     let store = bench.store();
-    let table = store.create_table(new_table("orders"), 1).await.unwrap();
+    let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     store.start_partitions(&table, (0..10).map(|at| new(at, 0)).collect(), 50, 10, &replicas()).await.unwrap();
     // As the first transaction of a drop leaves it.
     let ops =
@@ -221,7 +230,7 @@ async fn a_drop_that_was_cut_short_is_finished_later() {
 async fn what_segments_taught_is_remembered_by_topic() {
     let bench = Bench::new();
     let store = bench.store();
-    let table = store.create_table(new_table("orders"), 1).await.unwrap();
+    let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let (topic, other) = (partition(0).topic, TopicName::parse("other").unwrap());
     let age = Some(std::time::Duration::from_secs(60));
     let last = Some(Lesson { rows: 5, byte_count: 6, rows_limit: 7, age });
@@ -235,7 +244,7 @@ async fn what_segments_taught_is_remembered_by_topic() {
 async fn segments_come_in_the_order_of_their_numbers() {
     let bench = Bench::new();
     let store = bench.store();
-    let table = store.create_table(new_table("orders"), 1).await.unwrap();
+    let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let partitions = [200, 9, 10, 1].map(|at| new(at, 0));
     store.start_partitions(&table, partitions.to_vec(), 50, 10, &replicas()).await.unwrap();
     let mut open = store.segments_of(&table, &partition(9)).await.unwrap().remove(0);
@@ -256,7 +265,7 @@ async fn five_hundred_partitions_start_in_one_transaction() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::on(weir_base::disk::RealDisk::shared(), dir.path());
     let store = bench.store();
-    let table = store.create_table(new_table("orders"), 1).await.unwrap();
+    let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let began = Instant::now();
     let started = store.start_partitions(&table, (0..500).map(|at| new(at, 0)).collect(), 50, 10, &replicas()).await;
     let started = started.unwrap();
@@ -273,9 +282,9 @@ async fn random_lives_keep_the_chain() {
         let mut chance = Chance::seeded(seed);
         let bench = Bench::new();
         let mut store = bench.store();
-        let mut table = store.create_table(new_table("orders"), 1).await.unwrap();
+        let mut table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
         let mut known: BTreeMap<StreamPartition, Vec<SegmentRecord>> = BTreeMap::new();
-        let mut skips: Vec<(StreamPartition, Skip)> = vec![];
+        let mut steps: Vec<(StreamPartition, u64, u64)> = vec![];
         for _ in 0..150 {
             let at = u32::try_from(chance.below(3)).unwrap();
             let records = known.entry(partition(at)).or_default();
@@ -303,12 +312,15 @@ async fn random_lives_keep_the_chain() {
                 }
                 (8, Some(open)) => {
                     let start = open.state.start().number();
-                    let range = range(start, start + 1 + chance.below(9));
-                    let skip = Skip { range, reason: SkipReason::Retention, at_ms: 1 };
-                    *records.last_mut().unwrap() = store.record_skip(&table, &open, skip).await.unwrap();
-                    skips.push((partition(at), skip));
+                    let back = chance.hit(0.3).then(|| start.saturating_sub(1 + chance.below(9)));
+                    let to = back.unwrap_or(start + 1 + chance.below(9));
+                    if to != start {
+                        let to = move_to(to, SkipReason::Reset);
+                        *records.last_mut().unwrap() = store.move_start(&table, &open, &to, &[]).await.unwrap();
+                        steps.push((partition(at), start, to.to.number()));
+                    }
                 }
-                (9, _) => table = store.set_paused(&table, None).await.unwrap(),
+                (9, _) => table = store.set_pauses(&table, None, vec![], &[]).await.unwrap(),
                 (10, _) => {
                     bench.disk.crash(&mut chance);
                     drop(store);
@@ -317,16 +329,17 @@ async fn random_lives_keep_the_chain() {
                 _ => {}
             }
             for (partition, records) in &known {
-                let between: Vec<Skip> =
-                    skips.iter().filter(|(of, _)| of == partition).map(|(_, skip)| *skip).collect();
+                let mut between = store.moves(&table).await.unwrap();
+                between.retain(|step| step.partition == *partition);
                 assert_eq!(store.segments_of(&table, partition).await.unwrap(), *records, "seed {seed}");
                 chain(records, &between).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             }
         }
-        let mut stored = store.skips(&table).await.unwrap();
-        let key = |skip: &(StreamPartition, Skip)| (skip.0.clone(), skip.1.range.start());
-        stored.sort_by_key(key);
-        skips.sort_by_key(key);
-        assert_eq!(stored, skips, "seed {seed}");
+        let stored = store.moves(&table).await.unwrap();
+        let stored: Vec<(StreamPartition, u64, u64)> =
+            stored.into_iter().map(|step| (step.partition, step.from.number(), step.to.number())).collect();
+        // Made in this order, and listed by partition.
+        steps.sort_by_key(|(partition, ..)| partition.clone());
+        assert_eq!(stored, steps, "seed {seed}");
     }
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with a decoder's name or settings, or with a date-time format.
 
+use weir_functions::date_pattern::DateError;
 use weir_types::{Classify, ErrorKind, Retry};
 
 /// A decoder or a format that cannot be had as it was asked for.
@@ -32,13 +33,8 @@ pub enum FormatError {
         reason: String,
     },
     /// A date-time format that cannot be read.
-    #[error("'{format}' is not a date-time format: {reason}")]
-    DateTime {
-        /// As given.
-        format: String,
-        /// Why, and what would be right.
-        reason: String,
-    },
+    #[error(transparent)]
+    DateTime(#[from] DateError),
 }
 
 impl Classify for FormatError {

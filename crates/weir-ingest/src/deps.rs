@@ -1,13 +1,14 @@
 //! What the pipelines of a node stand on, and what those of one table share.
 
-use crate::{quarantine::Quarantine, sealer::Sealer};
+use crate::{checkpoint::Checkpoints, quarantine::Quarantine, replay::Replays, sealer::Sealer};
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use weir_base::{SharedClock, SharedDisk, metrics::Metrics};
 use weir_control::{Completion, Store, TableRecord};
 use weir_files::SharedFileSystem;
-use weir_streams::Streams;
+use weir_streams::{StreamSource, Streams};
 use weir_table::{SegmentCache, TableOnNode, Tables, VisibleMarks};
 use weir_types::NextOffset;
 
@@ -68,6 +69,9 @@ pub struct IngestOptions {
     pub creation_timeout: Duration,
     /// Where segments are built.
     pub heavy: HeavyWork,
+    /// Rows of a frozen block of an open segment, `weir_segment::consuming::BLOCK_ROWS` but for tests: what a checkpoint is
+    /// made of.
+    pub block_rows: u32,
 }
 
 /// What the pipelines of a node stand on.
@@ -105,12 +109,41 @@ pub(crate) struct TableContext {
     pub(crate) cache: SegmentCache,
     /// Rejected records.
     pub(crate) quarantine: Arc<Quarantine>,
+    /// What of them became rows after all.
+    pub(crate) replays: Replays,
+    /// Open segments on the local disk.
+    pub(crate) checkpoints: Arc<Checkpoints>,
     /// Visible offsets.
     pub(crate) marks: VisibleMarks,
     /// Builds and uploads.
     pub(crate) sealer: Sealer,
     /// Agrees on the ends of segments.
     pub(crate) completion: Arc<dyn Completion>,
+    /// What the table holds of its streams' logs.
+    pub(crate) holds: Holds,
+}
+
+/// From where on a table may read its streams again. Once it is dropped it holds nothing, whatever is still under way.
+#[derive(Default)]
+pub(crate) struct Holds {
+    released: Mutex<bool>,
+}
+
+impl Holds {
+    /// Says that the table may read a partition again from `floor` on.
+    pub(crate) fn hold(&self, source: &dyn StreamSource, holder: &str, partition: u32, floor: NextOffset) {
+        let released = self.released.lock();
+        if !*released {
+            source.hold(holder, partition, floor);
+        }
+    }
+
+    /// Gives up all that the table holds of `sources`, for good.
+    pub(crate) fn release<'a>(&self, sources: impl IntoIterator<Item = &'a dyn StreamSource>, holder: &str) {
+        let mut released = self.released.lock();
+        *released = true;
+        sources.into_iter().for_each(|source| source.release(holder));
+    }
 }
 
 impl TableContext {
@@ -124,8 +157,14 @@ impl TableContext {
     /// What all keys of the table start with.
     #[must_use]
     pub(crate) fn object_prefix(&self) -> String {
+        format!("{}/", self.holder())
+    }
+
+    /// The table by a name that no later table has.
+    #[must_use]
+    pub(crate) fn holder(&self) -> String {
         let record = self.record.load();
-        format!("{}-{}/", record.spec.name, record.uid)
+        format!("{}-{}", record.spec.name, record.uid)
     }
 }
 
@@ -136,4 +175,6 @@ pub(crate) struct PartitionPast {
     pub(crate) start: NextOffset,
     /// Counts of all ranges that are fixed, and of skips.
     pub(crate) fixed: weir_types::Accounting,
+    /// Offsets gone back on the record.
+    pub(crate) rewound: u64,
 }

@@ -26,9 +26,32 @@ pub enum IngestError {
     /// The catalog.
     #[error("catalog: {0}")]
     Store(#[from] StoreError),
+    /// It is not done unless somebody says that it is meant.
+    #[error("{what}")]
+    Refused {
+        /// What would happen, and what to do about it.
+        what: String,
+    },
     /// The table is not here.
     #[error("table {0} does not exist")]
     NoTable(TableName),
+    /// The deep store does not take a segment.
+    #[error("could not upload segment {segment}: {source}; nothing was changed, try again")]
+    Upload {
+        /// The segment.
+        segment: String,
+        /// The cause.
+        source: weir_files::FileError,
+    },
+    /// The table was dropped, or the node stopped, while something was under way.
+    #[error("table {0} was stopped meanwhile")]
+    Stopped(TableName),
+    /// Stored rejects cannot become a segment.
+    #[error("could not replay: {reason}")]
+    Replay {
+        /// Why.
+        reason: String,
+    },
     /// A local file.
     #[error("could not {action}: {source}")]
     Disk {
@@ -45,8 +68,11 @@ impl Classify for IngestError {
             Self::Stream { source, .. } if source.kind() == ErrorKind::Unavailable => ErrorKind::Unavailable,
             Self::Stream { .. } | Self::Setting { .. } => ErrorKind::Invalid,
             Self::Store(error) => error.kind(),
+            Self::Refused { .. } => ErrorKind::Conflict,
             Self::NoTable(_) => ErrorKind::NotFound,
             Self::Disk { .. } => ErrorKind::Exhausted,
+            Self::Upload { .. } | Self::Stopped(_) => ErrorKind::Unavailable,
+            Self::Replay { .. } => ErrorKind::Internal,
         }
     }
 
@@ -54,8 +80,10 @@ impl Classify for IngestError {
         match self {
             Self::Stream { source, .. } => source.retry(),
             Self::Store(error) => error.retry(),
-            Self::Disk { .. } => Retry::Later,
-            Self::Setting { .. } | Self::NoTable(_) => Retry::Never,
+            Self::Disk { .. } | Self::Upload { .. } => Retry::Later,
+            Self::Setting { .. } | Self::Refused { .. } | Self::NoTable(_) | Self::Stopped(_) | Self::Replay { .. } => {
+                Retry::Never
+            }
         }
     }
 }

@@ -3,20 +3,29 @@
 //!
 //! `pipeline/run.rs` is the conductor and the place to start reading; `sealer.rs` is what happens after an end is fixed.
 
+mod checkpoint;
+mod control;
 mod deps;
 mod error;
+mod feeds;
 mod node;
 mod pipeline;
 mod prepare;
 mod quarantine;
 mod rebuild;
+mod replay;
+mod resume;
 mod sealer;
 mod status;
 mod table;
+mod topics;
 
+pub use control::Scope;
 pub use deps::{HeavyWork, IngestDeps, IngestOptions};
 pub use error::IngestError;
 pub use node::IngestNode;
 pub use prepare::{KeyStage, NoKeys, Prepared, RecordPath, RecordRules};
-pub use quarantine::{Entry, Quarantine, QuarantineBounds};
+pub use quarantine::{Entry, EntryId, Page, Quarantine, QuarantineBounds, QuarantineCounts, Selection};
+pub use replay::{ReplayFailure, ReplayReport};
+pub use resume::{ConsumeFrom, PlannedMove, ResumeRequest};
 pub use status::{PartitionState, PartitionStatus, StatusCell};

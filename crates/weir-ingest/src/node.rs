@@ -1,27 +1,34 @@
 //! All tables of a node: opened from the catalog at start, made, changed, paused and dropped by request.
 
 use crate::{
+    checkpoint::CheckpointQueue,
     deps::IngestDeps,
     error::IngestError,
-    pipeline::Command,
-    quarantine::Quarantine,
+    feeds::{feeds, found_topics, plan, start_records, stream_error},
+    quarantine::{Quarantine, Selection},
+    replay::ReplayReport,
     sealer::BuildPermits,
     status::PartitionStatus,
-    table::{TableRuntime, plan, start_records},
+    table::TableRuntime,
 };
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::sync::{Semaphore, oneshot};
-use weir_control::{NewTable, PauseInfo, SegmentRecord, TableRecord};
-use weir_types::TableName;
+use weir_base::tasks::spawn_named;
+use weir_control::{AuditAction, AuditEntry, Move, NewTable, ReplayRecord, SegmentRecord, TableRecord, changes};
+use weir_types::{Skip, StreamPartition, TableName, TopicName};
 
 /// The ingestion of a node.
 pub struct IngestNode {
     deps: IngestDeps,
     permits: BuildPermits,
+    checkpoints: CheckpointQueue,
     tables: Mutex<BTreeMap<TableName, Arc<TableRuntime>>>,
     /// Requests that change the set of tables take turns.
-    changing: tokio::sync::Mutex<()>,
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 impl IngestNode {
@@ -30,13 +37,15 @@ impl IngestNode {
     pub async fn start(deps: IngestDeps) -> Result<Arc<Self>, IngestError> {
         let node = Arc::new(Self {
             permits: Arc::new(Semaphore::new(1)),
+            checkpoints: CheckpointQueue::start(deps.options.heavy),
             tables: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             deps,
         });
         for record in node.deps.store.tables().await? {
             let name = record.spec.name.clone();
-            let runtime = TableRuntime::open(node.deps.clone(), record, node.permits.clone(), false).await?;
+            let (permits, checkpoints) = (node.permits.clone(), node.checkpoints.clone());
+            let runtime = TableRuntime::open(node.deps.clone(), record, permits, checkpoints, false).await?;
             node.tables.lock().insert(name, runtime);
         }
         Ok(node)
@@ -50,22 +59,49 @@ impl IngestNode {
 
     /// Asks the streams of a table whether they answer as its settings say.
     pub async fn validate(&self, new: &NewTable) -> Result<(), IngestError> {
-        plan(&self.deps, &new.draft()).await.map(drop)
+        found_topics(&self.deps, &new.spec).await?;
+        plan(&self.deps, &new.draft(), None).await.map(drop)
     }
 
     /// Makes a table: asks its streams, writes the catalog, starts. It is queryable when this returns; on an error
     /// nothing is left behind.
-    pub async fn create_table(&self, new: NewTable) -> Result<TableRecord, IngestError> {
+    pub async fn create_table(&self, new: NewTable, who: &str) -> Result<TableRecord, IngestError> {
         let _turn = self.changing.lock().await;
-        for (at, stream) in new.spec.streams.iter().enumerate() {
-            let ensured = self.deps.streams.ensure_topic(stream).await;
-            ensured.map_err(|source| IngestError::Stream { path: format!("streamConfigMaps[{at}]"), source })?;
+        let spec = new.spec.clone();
+        let mut fresh_topics = vec![];
+        let created = async {
+            for (at, stream) in spec.streams.iter().enumerate() {
+                let ensured = self.deps.streams.ensure_topic(stream).await;
+                let path = || format!("streamConfigMaps[{at}]");
+                if ensured.map_err(|source| IngestError::Stream { path: path(), source })? {
+                    fresh_topics.push(stream);
+                }
+            }
+            self.create_over_topics(new, who).await
+        };
+        let created = created.await;
+        if created.is_err() {
+            for stream in fresh_topics {
+                if let Err(error) = self.deps.streams.take_back_topic(stream).await {
+                    tracing::warn!(topic = %stream.topic, %error, "the topic of a table that was not made stays");
+                }
+            }
         }
-        let partitions = plan(&self.deps, &new.draft()).await?;
-        let record = self.deps.store.create_table(new, self.deps.clock.wall_ms()).await?;
+        created
+    }
+
+    async fn create_over_topics(&self, new: NewTable, who: &str) -> Result<TableRecord, IngestError> {
+        let topics = found_topics(&self.deps, &new.spec).await?;
+        let new = NewTable { topics, ..new };
+        let partitions = plan(&self.deps, &new.draft(), None).await?;
+        let now_ms = self.deps.clock.wall_ms();
+        let reads: Vec<&str> = new.reads().map(TopicName::as_str).collect();
+        let audit = AuditEntry::new(AuditAction::CreateTable, &new.spec.name, who, now_ms).change("", reads.join(", "));
+        let record = self.deps.store.create_table(new, now_ms, &[audit]).await?;
         let opened = async {
             start_records(&self.deps, &record, partitions).await?;
-            TableRuntime::open(self.deps.clone(), record.clone(), self.permits.clone(), true).await
+            let (permits, checkpoints) = (self.permits.clone(), self.checkpoints.clone());
+            TableRuntime::open(self.deps.clone(), record.clone(), permits, checkpoints, true).await
         };
         match opened.await {
             Ok(runtime) => {
@@ -73,7 +109,9 @@ impl IngestNode {
                 Ok(record)
             }
             Err(error) => {
-                if let Err(left) = self.deps.store.drop_table(&record.spec.name).await {
+                let undone = AuditEntry::new(AuditAction::DropTable, &record.spec.name, who, self.deps.clock.wall_ms());
+                let undone = undone.change("", format!("it could not start: {error}"));
+                if let Err(left) = self.deps.store.drop_table(&record.spec.name, &[undone]).await {
                     tracing::error!(table = %record.spec.name, error = %left, "a table that could not start stays in the catalog");
                 }
                 Err(error)
@@ -82,21 +120,49 @@ impl IngestNode {
     }
 
     /// Changes a table's settings or schema; open segments are sealed and consumption goes on with the new ones.
-    pub async fn update_table(&self, name: &TableName, new: NewTable) -> Result<TableRecord, IngestError> {
+    /// Topics that are new are asked first and read from here on, those that are gone are sealed.
+    pub async fn update_table(&self, name: &TableName, new: NewTable, who: &str) -> Result<TableRecord, IngestError> {
         let _turn = self.changing.lock().await;
         let runtime = self.runtime(name)?;
-        let before = runtime.context().record.load_full();
-        let record = self.deps.store.replace_table(&before, new).await?;
-        runtime.reshape(record.clone()).await;
+        runtime.refresh().await?;
+        let new = NewTable { topics: found_topics(&self.deps, &new.spec).await?, ..new };
+        self.ask_added(&runtime, &new).await?;
+        let record = {
+            // Nobody gives the record another version meanwhile.
+            let _quiet = runtime.looking.lock().await;
+            let before = runtime.context().record.load_full();
+            let audit = changes(&before, &new, who, self.deps.clock.wall_ms());
+            let record = self.deps.store.replace_table(&before, new, &audit).await?;
+            runtime.adopt(record.clone())?;
+            record
+        };
+        runtime.reshape().await;
         Ok(record)
     }
 
+    /// Asks the streams of topics that a table does not read yet; all must be of a kind that can be read.
+    async fn ask_added(&self, runtime: &TableRuntime, new: &NewTable) -> Result<(), IngestError> {
+        let (draft, reads) = (new.draft(), runtime.feeds());
+        feeds(&self.deps, &draft, &reads)?;
+        let mut added = BTreeSet::new();
+        for (at, stream) in draft.streams().iter().enumerate() {
+            if !reads.contains_key(&stream.topic) {
+                let ensured = self.deps.streams.ensure_topic(stream).await;
+                ensured.map_err(|source| stream_error(at, source))?;
+                added.insert(stream.topic.clone());
+            }
+        }
+        if added.is_empty() { Ok(()) } else { plan(&self.deps, &draft, Some(&added)).await.map(drop) }
+    }
+
     /// Drops a table with its objects, local files and quarantine. False where it is not here.
-    pub async fn drop_table(&self, name: &TableName) -> Result<bool, IngestError> {
+    pub async fn drop_table(&self, name: &TableName, who: &str) -> Result<bool, IngestError> {
         let _turn = self.changing.lock().await;
         let Some(runtime) = self.tables.lock().remove(name) else { return Ok(false) };
         runtime.stop();
-        self.deps.store.drop_table(name).await?;
+        let audit = AuditEntry::new(AuditAction::DropTable, name, who, self.deps.clock.wall_ms());
+        self.deps.store.drop_table(name, &[audit]).await?;
+        runtime.release_streams();
         self.deps.metrics.forget(name.as_str());
         let context = runtime.context();
         let record = context.record.load_full();
@@ -136,6 +202,53 @@ impl IngestNode {
         Some(self.tables.lock().get(name)?.context().quarantine.clone())
     }
 
+    /// Runs records of the quarantine through the table's settings as they are now; those that become rows leave it, for
+    /// good and once. Goes on to its end also when whoever asked has gone.
+    pub async fn replay(&self, name: &TableName, selection: Selection, who: &str) -> Result<ReplayReport, IngestError> {
+        let runtime = self.runtime(name)?;
+        let (done, ended) = oneshot::channel();
+        let (at_work, who) = (runtime.clone(), who.to_owned());
+        runtime.keep(spawn_named(format!("replay {name}"), async move {
+            // Nobody waits any more where the request was given up.
+            drop(done.send(at_work.replay(selection, &who).await));
+        }));
+        ended.await.unwrap_or_else(|_| Err(IngestError::Stopped(name.clone())))
+    }
+
+    /// Deletes records of the quarantine for good and says how many there were; they stay counted as rejected.
+    pub async fn delete_quarantined(
+        &self,
+        name: &TableName,
+        selection: Selection,
+        who: &str,
+    ) -> Result<u64, IngestError> {
+        let quarantine = self.runtime(name)?.context().quarantine.clone();
+        let deleted = self.deps.options.heavy.run(move || quarantine.delete(&selection)).await;
+        let deleted =
+            deleted.map_err(|source| IngestError::Disk { action: "delete from the quarantine".into(), source })?;
+        if deleted > 0 {
+            let entry = AuditEntry::new(AuditAction::DeleteQuarantine, name, who, self.deps.clock.wall_ms());
+            let entry = entry.change("in quarantine", format!("{deleted} messages deleted"));
+            // They are deleted: an audit that cannot be written must not say that they are not.
+            if let Err(error) = self.deps.store.audit(entry).await {
+                tracing::warn!(table = %name, deleted, who, %error, "a deletion from the quarantine is not in the audit");
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// What of a table was replayed, by number.
+    pub async fn replays(&self, name: &TableName) -> Result<Vec<ReplayRecord>, IngestError> {
+        let record = self.runtime(name)?.context().record.load_full();
+        Ok(self.deps.store.replays(&record).await?)
+    }
+
+    /// How many messages of a table were replayed; `None` where it is not here.
+    #[must_use]
+    pub fn replayed(&self, name: &TableName) -> Option<u64> {
+        Some(self.tables.lock().get(name)?.context().replays.count())
+    }
+
     /// A table's record as the node has it.
     #[must_use]
     pub fn record(&self, name: &TableName) -> Option<Arc<TableRecord>> {
@@ -146,6 +259,12 @@ impl IngestNode {
     #[must_use]
     pub fn names(&self) -> Vec<TableName> {
         self.tables.lock().keys().cloned().collect()
+    }
+
+    /// How a table's next offsets were moved, and what of fixed ranges could not be read again.
+    pub async fn moves(&self, name: &TableName) -> Result<(Vec<Move>, Vec<(StreamPartition, Skip)>), IngestError> {
+        let record = self.runtime(name)?.context().record.load_full();
+        Ok((self.deps.store.moves(&record).await?, self.deps.store.losses(&record).await?))
     }
 
     /// A table's segment records.
@@ -160,47 +279,6 @@ impl IngestNode {
         self.tables.lock().get(name)?.context().cache.byte_count(segment)
     }
 
-    /// Stops reading a table; what was read stays queryable. Survives a restart.
-    pub async fn pause(&self, name: &TableName, pause: PauseInfo) -> Result<(), IngestError> {
-        let reason = pause.reason.clone();
-        self.set_paused(name, Some(pause)).await?;
-        for handle in self.runtime(name)?.handles() {
-            handle.send(Command::Pause(reason.clone())).await;
-        }
-        Ok(())
-    }
-
-    /// Reads on.
-    pub async fn resume(&self, name: &TableName) -> Result<(), IngestError> {
-        self.set_paused(name, None).await?;
-        for handle in self.runtime(name)?.handles() {
-            handle.send(Command::Resume).await;
-        }
-        Ok(())
-    }
-
-    /// Seals the open segments of a table (of some of its partitions, by Pinot's number) and names them.
-    pub async fn force_commit(
-        &self,
-        name: &TableName,
-        partition_groups: Option<&[u32]>,
-    ) -> Result<Vec<String>, IngestError> {
-        let mut sealed = vec![];
-        for handle in self.runtime(name)?.handles() {
-            let group = handle.status.get().partition_group;
-            if partition_groups.is_some_and(|groups| !groups.contains(&group)) {
-                continue;
-            }
-            let (answer, answered) = oneshot::channel();
-            if handle.send(Command::Seal(answer)).await
-                && let Ok(Some(segment)) = answered.await
-            {
-                sealed.push(segment.to_string());
-            }
-        }
-        Ok(sealed)
-    }
-
     /// Ends all pipelines. Rows of open segments are read again at the next start.
     pub fn stop(&self) {
         for (_, table) in std::mem::take(&mut *self.tables.lock()) {
@@ -208,16 +286,7 @@ impl IngestNode {
         }
     }
 
-    async fn set_paused(&self, name: &TableName, pause: Option<PauseInfo>) -> Result<(), IngestError> {
-        let _turn = self.changing.lock().await;
-        let runtime = self.runtime(name)?;
-        let before = runtime.context().record.load_full();
-        let record = self.deps.store.set_paused(&before, pause).await?;
-        runtime.context().record.store(Arc::new(record));
-        Ok(())
-    }
-
-    fn runtime(&self, name: &TableName) -> Result<Arc<TableRuntime>, IngestError> {
+    pub(crate) fn runtime(&self, name: &TableName) -> Result<Arc<TableRuntime>, IngestError> {
         self.tables.lock().get(name).cloned().ok_or_else(|| IngestError::NoTable(name.clone()))
     }
 }

@@ -4,7 +4,7 @@
 //! does not use. Transforms, filters and enrichers will stand between decode and time check, upsert and dedup in the key
 //! stage.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use weir_formats::{Decoder, Payload, Reject, stages};
 use weir_streams::Messages;
 use weir_types::{Accounting, NextOffset, RowBatch, Schema};
@@ -46,27 +46,44 @@ pub struct RecordPath {
     decoder: Box<dyn Decoder>,
     keys: Box<dyn KeyStage>,
     rules: RecordRules,
+    /// Messages that were rejected before and stay so.
+    settled: BTreeSet<NextOffset>,
 }
 
 impl RecordPath {
     /// A path with its decoder and key stage.
     #[must_use]
     pub fn new(decoder: Box<dyn Decoder>, keys: Box<dyn KeyStage>, rules: RecordRules) -> Self {
-        Self { decoder, keys, rules }
+        Self { decoder, keys, rules, settled: BTreeSet::new() }
+    }
+
+    /// These messages were rejected before: read again, they are rejected without a second look, whatever the settings
+    /// say by now. They are in quarantine or replayed from there; a second reading must not make rows of them too.
+    #[must_use]
+    pub fn with_settled(self, settled: BTreeSet<NextOffset>) -> Self {
+        Self { settled, ..self }
     }
 
     /// Turns messages `from..to` of a batch into rows and rejects.
     pub fn prepare(&mut self, messages: &dyn Messages, from: usize, to: usize) -> Prepared {
         let mut counts = Accounting { fetched: (to - from) as u64, ..Accounting::default() };
         let mut rows = RowBatch::new(&self.rules.schema);
+        if self.settled.last().is_some_and(|last| from < to && *last < messages.offset(from)) {
+            self.settled.clear();
+        }
         let decoded = {
             let counts = &mut counts;
+            let settled = &self.settled;
             let mut payloads = (from..to).filter_map(|at| {
                 let Some(value) = messages.value(at) else {
                     counts.tombstones += 1;
                     return None;
                 };
                 counts.bytes += value.len() as u64;
+                if !settled.is_empty() && settled.contains(&messages.offset(at)) {
+                    counts.rejected += 1;
+                    return None;
+                }
                 let message = u32::try_from(at).expect("a batch holds far less than 4 G messages");
                 Some(Payload { message, value, key: messages.key(at) })
             });
@@ -86,7 +103,7 @@ impl RecordPath {
         rejects.extend(sanitised.rejects);
         rejects.sort_by_key(|reject| reject.message);
         rejects.dedup_by_key(|reject| reject.message);
-        counts.rejected = rejects.len() as u64;
+        counts.rejected += rejects.len() as u64;
         self.keys.apply(&mut rows, &|message| messages.offset(message as usize), &mut counts);
         counts.rows = rows.rows() as u64;
         counts.stored = distinct(&rows.message_of_row);

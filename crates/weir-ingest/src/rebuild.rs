@@ -1,17 +1,20 @@
 //! Reads a fixed range again, with a reader of its own beside the successor's.
 //!
-//! For a segment between the two transactions whose rows died with the process and whose file was not finished. Exactly
-//! the offsets of the range are read; what the stream no longer holds is said in the log and on the record.
+//! For a segment between the two transactions whose rows died with the process and whose file was not finished. What its
+//! checkpoint holds is taken from there; of the rest, exactly the offsets of the range are read. What the stream no longer
+//! holds is said in the log and on the record.
 
 use crate::{
     pipeline::{consuming_spec, record_path},
+    quarantine::Entry,
     sealer::SealJob,
 };
 use std::sync::Arc;
-use weir_control::SegmentState;
+use weir_control::{Move, SegmentState, TableRecord};
+use weir_formats::Reject;
 use weir_segment::{ConsumingSegment, Segment};
-use weir_streams::{FetchLimit, StreamError};
-use weir_types::{Accounting, NextOffset, OffsetRange, Skip, SkipReason};
+use weir_streams::{FetchLimit, Messages, StreamError};
+use weir_types::{Accounting, ErrorPolicy, NextOffset, OffsetRange, Skip, SkipReason};
 
 /// Reading again has no reader waiting for freshness: larger steps than the pipeline's, still a bounded share of memory.
 const FETCH: FetchLimit = FetchLimit { max_messages: 16_384, max_bytes: 16 << 20 };
@@ -22,13 +25,22 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<Arc<dyn Segment>, String
         return Err(format!("segment {} is not committing", job.record.name));
     };
     let record = job.table.record.load_full();
-    let mut path = record_path(&record, &job.stream, job.record.created_ms)?;
+    let path = record_path(&record, &job.stream, job.record.created_ms)?;
+    eprintln!("DBG rebuild {} lenient {}", job.record.name, record.spec.continue_on_error);
+    let mut path = path.with_settled(job.table.settled(&job.record.partition, job.record.name.sequence, range.start()));
     let name: Arc<str> = job.record.name.to_string().into();
-    let spec = consuming_spec(&name, job.record.created_ms, &record.spec, &record.schema);
-    let mut segment = ConsumingSegment::new(spec);
-    let mut counts = Accounting::default();
-    let mut next = range.start();
+    let kept = job.table.checkpoints.restore(&record, &job.record, range.start(), Some(range.end())).await;
+    let (mut segment, mut counts, mut next) = match kept {
+        Some(kept) => (kept.segment, kept.counts, kept.next),
+        None => {
+            let spec = consuming_spec(&name, job.record.created_ms, &record.spec, &record.schema);
+            (ConsumingSegment::new(spec), Accounting::default(), range.start())
+        }
+    };
     let partition = job.record.partition.partition;
+    if next < range.end() && another_log(job).await? {
+        next = lose(job, next, range.end(), SkipReason::Recreated, &mut counts).await?;
+    }
     'reading: while next < range.end() {
         let mut reader = match job.source.open(partition, next).await {
             Ok(reader) => reader,
@@ -49,6 +61,7 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<Arc<dyn Segment>, String
             let inside = (0..messages.len()).take_while(|at| messages.offset(*at) < range.end()).count();
             let prepared = path.prepare(messages, 0, inside);
             segment.append(&prepared.rows, &|message| messages.offset(message as usize));
+            keep_rejects(job, &record, messages, &prepared.rejects)?;
             let reached = batch.range.end().min(range.end());
             counts.add(&prepared.counts);
             counts.gaps += reached.since(next).saturating_sub(prepared.counts.fetched);
@@ -66,6 +79,43 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<Arc<dyn Segment>, String
     Ok(segment.freeze().snapshot())
 }
 
+/// Records that were rows before and are none with the settings of today go to quarantine; for good, since the range is
+/// committed without them.
+fn keep_rejects(
+    job: &SealJob,
+    record: &TableRecord,
+    messages: &dyn Messages,
+    rejects: &[Reject],
+) -> Result<(), String> {
+    if rejects.is_empty() || record.spec.error_policy == ErrorPolicy::Drop {
+        return Ok(());
+    }
+    let (table, partition) = (&job.table, &job.record.partition);
+    let of = (partition.clone(), table.replays.reading(partition, job.record.name.sequence));
+    let time_ms = table.deps.clock.wall_ms();
+    for reject in rejects {
+        eprintln!("DBG rebuild reject {}", messages.offset(reject.message as usize));
+    }
+    let entries = rejects.iter().map(|reject| Entry::new(&of, messages, reject, time_ms));
+    let kept = table.quarantine.add(entries).and_then(|()| table.quarantine.sync());
+    kept.map_err(|error| format!("quarantine cannot be written: {error}"))
+}
+
+/// Whether the topic was made anew since the range was read: its offsets mean other messages now.
+async fn another_log(job: &SealJob) -> Result<bool, String> {
+    let (store, record) = (&job.table.deps.store, job.table.record.load_full());
+    let (partition, sequence) = (&job.record.partition, job.record.name.sequence);
+    let anew =
+        |step: &Move| step.partition == *partition && step.before > sequence && step.reason == SkipReason::Recreated;
+    let moves = store.moves(&record).await.map_err(|error| error.to_string())?;
+    if moves.iter().any(anew) {
+        return Ok(true);
+    }
+    let known = store.topic_ids(&record).await.map_err(|error| error.to_string())?;
+    let now = job.source.topic_id().await.map_err(|error| error.to_string())?;
+    Ok(now.is_some_and(|now| known.get(partition).is_some_and(|known| *known != now)))
+}
+
 /// What the stream no longer holds of the range is a recorded skip; any other error is for a later attempt.
 async fn passed_over(
     job: &SealJob,
@@ -78,10 +128,20 @@ async fn passed_over(
     if held.low <= next {
         return Err(error.to_string());
     }
-    let to = held.low.min(end);
+    lose(job, next, held.low.min(end), SkipReason::Retention, counts).await
+}
+
+/// Says on the record that offsets of the range are lost.
+async fn lose(
+    job: &SealJob,
+    next: NextOffset,
+    to: NextOffset,
+    reason: SkipReason,
+    counts: &mut Accounting,
+) -> Result<NextOffset, String> {
     let range = OffsetRange::try_new(next, to).map_err(|error| error.to_string())?;
     let at_ms = job.table.deps.clock.wall_ms();
-    let skip = Skip { range, reason: SkipReason::Retention, at_ms };
+    let skip = Skip { range, reason, at_ms };
     let record = job.table.record.load_full();
     let recorded = job.table.deps.store.record_loss(&record, &job.record.partition, skip).await;
     recorded.map_err(|error| format!("loss cannot be recorded: {error}"))?;

@@ -12,12 +12,12 @@ use weir_base::{
     metrics::{Counter, Labels},
     tasks::spawn_named,
 };
-use weir_control::{Artifact, LastSegment, SegmentRecord, SegmentState, StoreError, flush};
+use weir_control::{Artifact, LastSegment, SegmentRecord, SegmentState, StoreError, TableRecord, flush};
 use weir_formats::datetime::DateTimeFormat;
 use weir_segment::{BuildSpec, BuiltSegment, Segment, build};
-use weir_streams::SharedSource;
+use weir_streams::{SharedSource, StreamSource};
 use weir_table::{LoadedSegment, PartitionView};
-use weir_types::{NextOffset, SegmentName, StreamSpec};
+use weir_types::{NextOffset, SegmentName, StreamPartition, StreamSpec};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// A deep store that is back is noticed within this.
@@ -44,7 +44,7 @@ pub(crate) struct SealJob {
 
 /// Takes jobs and sees them through.
 pub(crate) struct Sealer {
-    permits: BuildPermits,
+    pub(crate) permits: BuildPermits,
 }
 
 impl Sealer {
@@ -152,6 +152,7 @@ async fn attempt(
         // The mapped file serves from here on; the frozen rows' memory is free once the last query has let go.
         *frozen = None;
         *sealed = Some(copy);
+        table.checkpoints.remove(name).await;
     }
     let copy = sealed.as_ref().expect("made above");
     let key = table.object_key(name, copy.crc);
@@ -180,7 +181,7 @@ fn local_copy(job: &SealJob, name: &Arc<str>) -> Option<LocalCopy> {
         bytes: bytes.into(),
         crc: sealed.meta().crc?,
         rows: sealed.meta().rows,
-        times: times(job, &stats),
+        times: times(&job.table.record.load(), &stats),
         built_ms: job.table.deps.clock.wall_ms(),
     };
     place(job, name, sealed);
@@ -196,13 +197,18 @@ async fn build_and_keep(
     let table = &job.table;
     let Ok(_permit) = permits.acquire().await else { return Err(Failure::Settled("the node is stopping".into())) };
     let rows = frozen.clone().expect("rows were read again where there were none");
-    let spec = build_spec(job, name);
-    let built = table.deps.options.heavy.run(move || build(&*rows, &spec)).await;
-    let built: BuiltSegment = built.map_err(|error| Failure::Again(format!("could not build: {error}")))?;
+    let spec = build_spec(&table.record.load(), name);
+    let (keeper, segment) = (table.clone(), name.clone());
+    // Building takes the processor, keeping the file waits for the disk: neither may hold up a pipeline's thread.
+    let made = table.deps.options.heavy.run(move || {
+        let built = build(&*rows, &spec).map_err(|error| format!("could not build: {error}"))?;
+        let sealed = keeper.cache.keep(&segment, &built.bytes).map_err(|error| error.to_string())?;
+        Ok((built, sealed))
+    });
+    let (built, sealed): (BuiltSegment, _) = made.await.map_err(Failure::Again)?;
     for failure in &built.index_failures {
         tracing::error!(segment = &**name, failure, "an index could not be built; the segment is sealed without it");
     }
-    let sealed = table.cache.keep(name, &built.bytes).map_err(|error| Failure::Again(error.to_string()))?;
     let stats = |column: &weir_types::ColumnName| {
         let found = built.columns.iter().find(|(name, ..)| name == column);
         found.map(|(_, min, max)| (min.clone(), max.clone()))
@@ -210,7 +216,7 @@ async fn build_and_keep(
     let copy = LocalCopy {
         crc: built.crc,
         rows: built.rows,
-        times: times(job, &stats),
+        times: times(&table.record.load(), &stats),
         built_ms: table.deps.clock.wall_ms(),
         bytes: built.bytes.into(),
     };
@@ -227,8 +233,8 @@ pub(crate) fn sequence_of(name: &str) -> u32 {
     SegmentName::parse(name).map_or(u32::MAX, |name| name.sequence)
 }
 
-fn build_spec(job: &SealJob, name: &Arc<str>) -> BuildSpec {
-    let record = job.table.record.load();
+/// How a segment of a table is built.
+pub(crate) fn build_spec(record: &TableRecord, name: &Arc<str>) -> BuildSpec {
     BuildSpec {
         name: name.clone(),
         schema: record.schema.clone(),
@@ -240,11 +246,10 @@ fn build_spec(job: &SealJob, name: &Arc<str>) -> BuildSpec {
 }
 
 /// Smallest and greatest time of the segment in milliseconds, where the table has a time column that can be read.
-fn times(
-    job: &SealJob,
+pub(crate) fn times(
+    record: &TableRecord,
     min_max: &dyn Fn(&weir_types::ColumnName) -> Option<(weir_types::Value, weir_types::Value)>,
 ) -> Option<(i64, i64)> {
-    let record = job.table.record.load();
     let column = record.spec.time_column.as_ref()?;
     let format = DateTimeFormat::parse(record.schema.field(column.as_str())?.format.as_deref()?).ok()?;
     let (min, max) = min_max(column)?;
@@ -297,18 +302,21 @@ async fn learn(job: &SealJob, copy: &LocalCopy, byte_count: u64) {
 
 /// Tells the stream from where the table may still read: the oldest range that is not `Done`.
 pub(crate) async fn release(job: &SealJob) {
-    let record = job.table.record.load_full();
-    let segments = match job.table.deps.store.segments(&record).await {
+    hold_log(&job.table, &*job.source, &job.record.partition).await;
+}
+
+/// Tells the stream from where on a partition may still be read; from nowhere where all of it is `Done`.
+pub(crate) async fn hold_log(table: &TableContext, source: &dyn StreamSource, partition: &StreamPartition) {
+    let record = table.record.load_full();
+    let segments = match table.deps.store.segments(&record).await {
         Ok(segments) => segments,
         Err(error) => {
             tracing::warn!(%error, "segment records cannot be read; the stream keeps its log");
             return;
         }
     };
-    if let Some(floor) = oldest_needed(&segments, &job.record.partition) {
-        let holder = format!("{}-{}", record.spec.name, record.uid);
-        job.source.hold(&holder, job.record.partition.partition, floor);
-    }
+    let floor = oldest_needed(&segments, partition).unwrap_or(NextOffset::new(u64::MAX));
+    table.holds.hold(source, &table.holder(), partition.partition, floor);
 }
 
 /// Where the oldest range of a partition that is not `Done` starts.

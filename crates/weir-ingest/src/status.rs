@@ -89,6 +89,8 @@ pub struct PartitionStatus {
     pub low_watermark: Option<NextOffset>,
     /// How far the newest visible message is behind the wall clock; zero at the end of the log.
     pub lag_ms: u64,
+    /// Offsets gone back on the record: `next - start + rewound = fetched + gaps + skipped` for a dense log.
+    pub rewound: u64,
     /// Counts since `start`.
     pub accounting: Accounting,
     /// Name of the open segment.

@@ -1,13 +1,16 @@
-//! One table's pipelines: starts them from the catalog's records, finds new and vanished partitions, restarts a pipeline
-//! that the catalog has overtaken.
+//! One table's pipelines: starts them from the catalog's records, restarts a pipeline that the catalog has overtaken.
 
 use crate::{
-    deps::{IngestDeps, PartitionPast, TableContext},
+    checkpoint::{CheckpointQueue, Checkpoints, Restored},
+    deps::{Holds, IngestDeps, PartitionPast, TableContext},
     error::IngestError,
-    pipeline::{Command, PartitionPipeline, PipelineEnd, PipelineHandle, PipelineParts},
+    feeds::{Feed, Feeds, feeds},
+    pipeline::{PartitionPipeline, PipelineEnd, PipelineHandle, PipelineParts},
     quarantine::{Quarantine, QuarantineBounds},
+    replay::Replays,
     sealer::{BuildPermits, SealJob, Sealer, oldest_needed, sequence_of},
     status::{PartitionState, PartitionStatus, StatusCell},
+    topics::discover,
 };
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -18,35 +21,30 @@ use std::{
 };
 use tokio::task::JoinHandle;
 use weir_base::tasks::spawn_named;
-use weir_control::{NewPartition, SegmentRecord, SegmentState, SoleReplica, StoreError, TableRecord};
-use weir_streams::{SharedSource, StreamError};
+use weir_control::{Move, PauseInfo, SegmentRecord, SegmentState, SoleReplica, StoreError, TableRecord, resumes_at};
 use weir_table::{LoadedSegment, PartitionView, SegmentCache, TableOnNode, Target, VisibleMarks};
-use weir_types::{Accounting, Classify, NextOffset, Skip, StartAt, StreamPartition, StreamSpec};
+use weir_types::{Accounting, NextOffset, StreamPartition};
 
 /// A segment that the deep store does not give is asked for again after this.
 const LOAD_AGAIN: Duration = Duration::from_secs(2);
 /// A pipeline that cannot be started is tried again after this.
 const START_AGAIN: Duration = Duration::from_secs(1);
 
-/// One stream of a table with its source.
-#[derive(Clone)]
-struct Feed {
-    position: u32,
-    spec: StreamSpec,
-    source: SharedSource,
-}
-
 /// A table at work on this node.
 pub(crate) struct TableRuntime {
     context: Arc<TableContext>,
-    feeds: Vec<Feed>,
+    feeds: ArcSwap<Feeds>,
+    /// Looks for what came or went take turns.
+    pub(crate) looking: tokio::sync::Mutex<()>,
     handles: Mutex<BTreeMap<StreamPartition, PipelineHandle>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Pinot's partition number: the stream's own where there is one stream.
-fn partition_group(feeds: usize, position: u32, partition: u32) -> u32 {
-    if feeds > 1 { position * 10_000 + partition } else { partition }
+/// What the catalog says of a table's partitions.
+struct Records {
+    segments: Vec<SegmentRecord>,
+    moves: Vec<Move>,
+    topic_ids: BTreeMap<StreamPartition, Arc<str>>,
 }
 
 impl TableRuntime {
@@ -56,44 +54,95 @@ impl TableRuntime {
         deps: IngestDeps,
         record: TableRecord,
         permits: BuildPermits,
+        checkpoints: CheckpointQueue,
         fresh: bool,
     ) -> Result<Arc<Self>, IngestError> {
         let dir = deps.options.dir.join(format!("{}-{}", record.spec.name, record.uid));
+        let bounds = QuarantineBounds::of(&record.spec.quarantine);
         let quarantine =
-            Quarantine::open(deps.disk.clone(), dir.join("quarantine.log"), QuarantineBounds::default()).map_err(
+            Quarantine::open(deps.disk.clone(), deps.clock.clone(), dir.join("quarantine.log"), bounds).map_err(
                 |source| IngestError::Disk { action: format!("open the quarantine of {}", record.spec.name), source },
             )?;
-        let feeds = feeds(&deps, &record)?;
+        let feeds = ArcSwap::from_pointee(feeds(&deps, &record, &Feeds::new())?);
         let context = Arc::new(TableContext {
             on_node: TableOnNode::new(record.schema.clone(), record.spec.clone()),
             cache: SegmentCache::new(deps.disk.clone(), dir.join("segments")),
             marks: VisibleMarks::new(deps.disk.clone(), dir.join("marks"), deps.options.boot),
             sealer: Sealer::new(permits),
+            checkpoints: Checkpoints::new(&deps, dir.join("open"), quarantine.clone(), checkpoints),
             completion: Arc::new(SoleReplica::new(deps.options.instance.clone())),
             quarantine,
+            replays: Replays::default(),
             record: ArcSwap::from_pointee(record),
+            holds: Holds::default(),
             deps,
         });
-        let runtime = Arc::new(Self { context, feeds, handles: Mutex::default(), tasks: Mutex::default() });
-        let record = runtime.context.record.load_full();
-        let segments = runtime.context.deps.store.segments(&record).await?;
-        let skips = runtime.context.deps.store.skips(&record).await?;
-        for feed in &runtime.feeds {
-            let partitions: BTreeSet<&StreamPartition> = segments
-                .iter()
-                .filter(|segment| segment.partition.topic == feed.spec.topic)
-                .map(|segment| &segment.partition)
-                .collect();
-            for partition in partitions {
-                runtime.start(feed, partition, &segments, &skips, fresh)?;
+        let runtime = Arc::new(Self {
+            context,
+            feeds,
+            looking: tokio::sync::Mutex::default(),
+            handles: Mutex::default(),
+            tasks: Mutex::default(),
+        });
+        if let Err(error) = runtime.start_all(fresh).await {
+            runtime.stop();
+            if fresh {
+                runtime.release_streams();
             }
+            return Err(error);
         }
         runtime.context.deps.tables.insert(runtime.context.on_node.clone());
-        for feed in &runtime.feeds {
-            let task = discover(Arc::downgrade(&runtime), feed.clone());
-            runtime.keep(spawn_named(format!("discover {}", feed.spec.topic), task));
-        }
+        let task = discover(Arc::downgrade(&runtime));
+        runtime.keep(spawn_named(format!("discover {}", runtime.context.on_node.name()), task));
         Ok(runtime)
+    }
+
+    /// Starts all partitions that the catalog names.
+    async fn start_all(self: &Arc<Self>, fresh: bool) -> Result<(), IngestError> {
+        let record = self.context.record.load_full();
+        self.context.read_replays().await?;
+        let records = self.records().await?;
+        self.context.checkpoints.sweep(&records.segments).await;
+        let mut restored = self.context.checkpoints.restore_open(&record, &records.segments).await;
+        let partitions: BTreeSet<&StreamPartition> =
+            records.segments.iter().map(|segment| &segment.partition).collect();
+        for partition in partitions {
+            self.start(partition, &records, restored.remove(partition), fresh)?;
+        }
+        Ok(())
+    }
+
+    async fn records(&self) -> Result<Records, StoreError> {
+        let (store, record) = (&self.context.deps.store, self.context.record.load_full());
+        Ok(Records {
+            segments: store.segments(&record).await?,
+            moves: store.moves(&record).await?,
+            topic_ids: store.topic_ids(&record).await?,
+        })
+    }
+
+    /// Starts one partition from its records. Of a `new` one nothing was ever visible.
+    pub(crate) async fn start_from_records(
+        self: &Arc<Self>,
+        partition: &StreamPartition,
+        new: bool,
+    ) -> Result<(), IngestError> {
+        self.context.read_replays().await?;
+        let (table, records) = (self.context.record.load_full(), self.records().await?);
+        let ours = records.segments.iter().filter(|segment| segment.partition == *partition);
+        let mut restored = self.context.checkpoints.restore_open(&table, ours).await;
+        self.start(partition, &records, restored.remove(partition), new)
+    }
+
+    /// What is read.
+    #[must_use]
+    pub(crate) fn feeds(&self) -> Arc<Feeds> {
+        self.feeds.load_full()
+    }
+
+    /// Another set of topics is read from here on.
+    pub(crate) fn set_feeds(&self, feeds: Feeds) {
+        self.feeds.store(Arc::new(feeds));
     }
 
     /// What its pipelines share.
@@ -105,7 +154,9 @@ impl TableRuntime {
     /// Its partitions' status, by topic and number.
     #[must_use]
     pub(crate) fn partitions(&self) -> Vec<PartitionStatus> {
-        self.handles.lock().values().map(|handle| handle.status.get()).collect()
+        let mut statuses: Vec<_> = self.handles.lock().values().map(|handle| handle.status.get()).collect();
+        statuses.iter_mut().for_each(|status| self.context.replays.correct(status));
+        statuses
     }
 
     /// Its pipelines.
@@ -121,9 +172,20 @@ impl TableRuntime {
             task.abort();
         }
         self.handles.lock().clear();
+        self.context.checkpoints.stop();
     }
 
-    fn keep(&self, task: JoinHandle<()>) {
+    /// The table was dropped, or could not be made: its streams need keep nothing for it.
+    pub(crate) fn release_streams(&self) {
+        let retired = self.context.record.load_full();
+        let retired = retired.retired.iter().flat_map(|retired| &retired.streams);
+        let retired: Vec<Feed> = retired.filter_map(|stream| self.feed(&stream.topic)).collect();
+        let feeds = self.feeds();
+        let sources = feeds.values().chain(&retired).map(|feed| &*feed.source);
+        self.context.holds.release(sources, &self.context.holder());
+    }
+
+    pub(crate) fn keep(&self, task: JoinHandle<()>) {
         let mut tasks = self.tasks.lock();
         tasks.retain(|task| !task.is_finished());
         tasks.push(task);
@@ -132,31 +194,34 @@ impl TableRuntime {
     /// Starts a partition from its records.
     fn start(
         self: &Arc<Self>,
-        feed: &Feed,
         partition: &StreamPartition,
-        segments: &[SegmentRecord],
-        skips: &[(StreamPartition, Skip)],
+        known: &Records,
+        restored: Option<Restored>,
         fresh: bool,
     ) -> Result<(), IngestError> {
-        let records: Vec<&SegmentRecord> = segments.iter().filter(|segment| segment.partition == *partition).collect();
-        let past = past(&records, skips, partition);
-        let open_start = records.iter().find_map(|record| match record.state {
-            SegmentState::Consuming { start } => Some(start),
-            _ => None,
-        });
-        let next = open_start.unwrap_or(past.start);
+        let feed = self.feed(&partition.topic);
+        let ours = known.segments.iter().filter(|segment| segment.partition == *partition);
+        let records: Vec<&SegmentRecord> = ours.collect();
+        let moves: Vec<&Move> = known.moves.iter().filter(|step| step.partition == *partition).collect();
+        let past = past(&records, &moves);
+        let open = records.iter().find(|record| matches!(record.state, SegmentState::Consuming { .. }));
+        let ended = resumes_at(records.last().copied(), partition, &known.moves);
+        let next = open.map(|open| open.state.start()).or(ended).unwrap_or(past.start);
         let (mark, last) = self
             .context
             .marks
             .open(partition)
             .map_err(|source| IngestError::Disk { action: format!("open the visible mark of {partition}"), source })?;
         let target = match last {
+            _ if open.is_none() => Target::At(next),
             Some(last) => Target::At(last.max(next)),
             None if fresh => Target::At(next),
             None => Target::EndOfLog,
         };
         let absent = records.iter().filter(|record| !matches!(record.state, SegmentState::Consuming { .. }));
-        let absent: Vec<Arc<str>> = absent.map(|record| record.name.to_string().into()).collect();
+        let mut absent: Vec<Arc<str>> = absent.map(|record| record.name.to_string().into()).collect();
+        let replayed = self.context.replays.segments(partition);
+        absent.extend(replayed.iter().map(|segment| segment.name.clone()));
         let view = match self.context.on_node.partitions().get(partition) {
             Some(view) => {
                 view.start_over(next, target, &absent);
@@ -164,60 +229,53 @@ impl TableRuntime {
             }
             None => self.context.on_node.add(PartitionView::new(partition.clone(), next, target, absent)),
         };
-        let group = partition_group(self.feeds.len(), feed.position, partition.partition);
-        let status = StatusCell::new(first_status(&self.context, partition, group, next, &past));
-        let floor = oldest_needed(segments, partition).unwrap_or(next);
-        let holder = format!("{}-{}", self.context.record.load().spec.name, self.context.record.load().uid);
-        feed.source.hold(&holder, partition.partition, floor);
-        let paused = self.context.record.load().paused.as_ref().map(|pause| pause.reason.clone());
+        let table = self.context.record.load_full();
+        let status = StatusCell::new(first_status(&self.context, partition, table.group(partition), next, &past));
+        if let Some(feed) = &feed {
+            let floor = oldest_needed(&known.segments, partition).unwrap_or(NextOffset::new(u64::MAX));
+            self.context.holds.hold(&*feed.source, &self.context.holder(), partition.partition, floor);
+        }
         let (handle, commands) = PipelineHandle::new(status.clone());
         self.handles.lock().insert(partition.clone(), handle);
-        self.settle_fixed(feed, &view, &records);
-        let Some(open) = records.iter().find(|record| matches!(record.state, SegmentState::Consuming { .. })) else {
-            status.enter(PartitionState::Gone("no segment of it is consuming".into()));
+        self.settle_fixed(feed.as_ref(), &view, &records);
+        self.show_replayed(&view, replayed);
+        let ending = self.unread(partition);
+        let (Some(open), Some(feed)) = (open, feed) else {
+            status.enter(PartitionState::Gone(ending.unwrap_or_else(|| "no segment of it is consuming".into())));
             return Ok(());
         };
         let parts = PipelineParts {
             table: self.context.clone(),
-            stream: feed.spec.clone(),
-            source: feed.source.clone(),
+            feed,
+            topic_id: known.topic_ids.get(partition).cloned(),
             view,
             mark,
             status,
             commands,
             record: (*open).clone(),
             past,
-            paused,
+            restored,
+            paused: table.pause_of(partition).filter(|_| ending.is_none()).map(said),
+            ending,
         };
         let pipeline = PartitionPipeline::new(parts)
             .map_err(|reason| IngestError::Setting { path: "tableIndexConfig.streamConfigs".into(), reason })?;
         let runtime = Arc::downgrade(self);
-        let (feed, partition) = (feed.clone(), partition.clone());
+        let partition = partition.clone();
         self.keep(spawn_named(format!("consume {partition}"), async move {
             let PipelineEnd::Reload(why) = pipeline.run().await else { return };
             tracing::info!(%partition, why, "partition is started again from its records");
             let Some(runtime) = runtime.upgrade() else { return };
-            runtime.start_again(&feed, &partition).await;
+            runtime.start_again(&partition).await;
         }));
         Ok(())
     }
 
     /// Boxed: a pipeline's task starts its successor's.
-    fn start_again<'a>(
-        self: &'a Arc<Self>,
-        feed: &'a Feed,
-        partition: &'a StreamPartition,
-    ) -> futures::future::BoxFuture<'a, ()> {
+    fn start_again<'a>(self: &'a Arc<Self>, partition: &'a StreamPartition) -> futures::future::BoxFuture<'a, ()> {
         Box::pin(async move {
             loop {
-                let record = self.context.record.load_full();
-                let store = &self.context.deps.store;
-                let read = async { Ok::<_, StoreError>((store.segments(&record).await?, store.skips(&record).await?)) };
-                let started = match read.await {
-                    Ok((segments, skips)) => self.start(feed, partition, &segments, &skips, false),
-                    Err(error) => Err(error.into()),
-                };
-                let Err(error) = started else { return };
+                let Err(error) = self.start_from_records(partition, false).await else { return };
                 tracing::error!(%partition, %error, "partition cannot be started yet");
                 self.context.deps.clock.sleep(START_AGAIN).await;
             }
@@ -225,7 +283,7 @@ impl TableRuntime {
     }
 
     /// Loads what is done and sees through what is between the two transactions.
-    fn settle_fixed(self: &Arc<Self>, feed: &Feed, view: &Arc<PartitionView>, records: &[&SegmentRecord]) {
+    fn settle_fixed(self: &Arc<Self>, feed: Option<&Feed>, view: &Arc<PartitionView>, records: &[&SegmentRecord]) {
         let loaded = view.snapshot();
         let mut done = vec![];
         for record in records {
@@ -235,14 +293,20 @@ impl TableRuntime {
             }
             match &record.state {
                 SegmentState::Consuming { .. } => {}
-                SegmentState::Committing { .. } => self.context.sealer.submit(SealJob {
-                    table: self.context.clone(),
-                    view: view.clone(),
-                    record: (*record).clone(),
-                    frozen: None,
-                    stream: feed.spec.clone(),
-                    source: feed.source.clone(),
-                }),
+                SegmentState::Committing { .. } => {
+                    let Some(feed) = feed else {
+                        tracing::error!(segment = name, "a segment is not committed: its topic is not known any more");
+                        continue;
+                    };
+                    self.context.sealer.submit(SealJob {
+                        table: self.context.clone(),
+                        view: view.clone(),
+                        record: (*record).clone(),
+                        frozen: None,
+                        stream: feed.spec.clone(),
+                        source: feed.source.clone(),
+                    });
+                }
                 SegmentState::Done { artifact, .. } => done.push((name, artifact.crc, artifact.key.clone())),
             }
         }
@@ -250,53 +314,6 @@ impl TableRuntime {
             let (context, view) = (self.context.clone(), view.clone());
             let partition = view.partition().clone();
             self.keep(spawn_named(format!("load {partition}"), async move { load(context, view, done).await }));
-        }
-    }
-
-    /// New partitions start at the oldest message, vanished ones are said to be gone.
-    async fn look(self: &Arc<Self>, feed: &Feed) -> Result<(), IngestError> {
-        let found = match feed.source.partitions().await {
-            Ok(found) => found,
-            Err(StreamError::TopicMissing { .. }) => return Ok(()),
-            Err(source) => return Err(IngestError::Stream { path: "stream".into(), source }),
-        };
-        let known: BTreeSet<u32> = {
-            let handles = self.handles.lock();
-            handles.keys().filter(|known| known.topic == feed.spec.topic).map(|known| known.partition).collect()
-        };
-        let fresh: Vec<u32> = found.into_iter().filter(|partition| !known.contains(partition)).collect();
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        let record = self.context.record.load_full();
-        let new = starts(feed, &fresh, &StartAt::Earliest, self.context.deps.clock.wall_ms(), self.feeds.len()).await?;
-        let started = start_records(&self.context.deps, &record, new).await?;
-        for segment in &started {
-            tracing::info!(table = %record.spec.name, partition = %segment.partition, "new partition found");
-            self.start(feed, &segment.partition, std::slice::from_ref(segment), &[], true)?;
-        }
-        Ok(())
-    }
-
-    /// The table's settings or schema changed: pipelines seal and go on with the new ones.
-    pub(crate) async fn reshape(&self, record: TableRecord) {
-        self.context.on_node.reshape(record.schema.clone(), record.spec.clone());
-        self.context.record.store(Arc::new(record));
-        for handle in self.handles() {
-            handle.send(Command::Reshape).await;
-        }
-    }
-}
-
-async fn discover(runtime: std::sync::Weak<TableRuntime>, feed: Feed) {
-    loop {
-        let Some(alive) = runtime.upgrade() else { return };
-        let (clock, every) = (alive.context.deps.clock.clone(), alive.context.deps.options.discovery_every);
-        drop(alive);
-        clock.sleep(every).await;
-        let Some(alive) = runtime.upgrade() else { return };
-        if let Err(error) = alive.look(&feed).await {
-            tracing::debug!(topic = feed.spec.topic.as_str(), %error, "partitions cannot be listed now");
         }
     }
 }
@@ -324,24 +341,25 @@ async fn load(context: Arc<TableContext>, view: Arc<PartitionView>, mut missing:
     }
 }
 
-fn past(records: &[&SegmentRecord], skips: &[(StreamPartition, Skip)], partition: &StreamPartition) -> PartitionPast {
+/// What a pause is said to be: its word, and the comment where there is one.
+pub(crate) fn said(pause: &PauseInfo) -> String {
+    if pause.comment.is_empty() { pause.reason.clone() } else { format!("{}: {}", pause.reason, pause.comment) }
+}
+
+/// The counts of what is fixed, from the first offset that was ever read or moved away from.
+fn past(records: &[&SegmentRecord], moves: &[&Move]) -> PartitionPast {
     let mut fixed = Accounting::default();
-    let mut start: Option<NextOffset> = None;
     for record in records {
-        let from = match &record.state {
-            SegmentState::Consuming { start } => *start,
-            SegmentState::Committing { range, seal } | SegmentState::Done { range, seal, .. } => {
-                fixed.add(&seal.accounting);
-                range.start()
-            }
-        };
-        start = Some(start.map_or(from, |start| start.min(from)));
+        if let SegmentState::Committing { seal, .. } | SegmentState::Done { seal, .. } = &record.state {
+            fixed.add(&seal.accounting);
+        }
     }
-    for (_, skip) in skips.iter().filter(|(skipped, _)| skipped == partition) {
-        fixed.skipped += skip.range.span();
-        start = start.map(|start| start.min(skip.range.start()));
-    }
-    PartitionPast { start: start.unwrap_or(NextOffset::ZERO), fixed }
+    fixed.skipped += moves.iter().map(|step| step.skipped()).sum::<u64>();
+    let rewound = moves.iter().map(|step| step.rewound()).sum();
+    let first = records.first();
+    let moved = moves.first().filter(|step| first.is_none_or(|first| step.before <= first.name.sequence));
+    let start = moved.map(|step| step.from).or_else(|| Some(first?.state.start()));
+    PartitionPast { start: start.unwrap_or(NextOffset::ZERO), fixed, rewound }
 }
 
 fn first_status(
@@ -361,6 +379,7 @@ fn first_status(
         high_watermark: None,
         low_watermark: None,
         lag_ms: 0,
+        rewound: past.rewound,
         accounting: past.fixed,
         open_segment: None,
         open_rows: 0,
@@ -371,91 +390,4 @@ fn first_status(
         last_error: None,
         last_error_offset: None,
     }
-}
-
-/// The table's streams with their sources.
-fn feeds(deps: &IngestDeps, record: &TableRecord) -> Result<Vec<Feed>, IngestError> {
-    let streams = record.spec.streams.iter().enumerate();
-    let feed = |(at, spec): (usize, &StreamSpec)| {
-        let source = deps.streams.source(spec).map_err(|source| stream_error(at, source))?;
-        Ok(Feed { position: u32::try_from(at).unwrap_or(u32::MAX), spec: spec.clone(), source })
-    };
-    streams.map(feed).collect()
-}
-
-fn stream_error(at: usize, source: StreamError) -> IngestError {
-    let key = match &source {
-        StreamError::Setting { key, .. } => format!(".{key}"),
-        StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => ".topic.name".into(),
-        StreamError::Unreachable { .. } | StreamError::Denied { .. } => ".broker.list".into(),
-        _ => String::new(),
-    };
-    IngestError::Stream { path: format!("streamConfigMaps[{at}]{key}"), source }
-}
-
-/// Where partitions start, asked of the stream.
-async fn starts(
-    feed: &Feed,
-    partitions: &[u32],
-    at: &StartAt,
-    now_ms: i64,
-    feeds: usize,
-) -> Result<Vec<NewPartition>, IngestError> {
-    let resolve = partitions.iter().map(|partition| async move {
-        let start = feed.source.resolve(*partition, at, now_ms).await;
-        let start = start.map_err(|source| stream_error(feed.position as usize, source))?;
-        Ok(NewPartition {
-            partition: StreamPartition { topic: feed.spec.topic.clone(), partition: *partition },
-            partition_group: partition_group(feeds, feed.position, *partition),
-            start,
-        })
-    });
-    futures::future::try_join_all(resolve).await
-}
-
-/// Asks every stream of a table for its partitions and their first offsets.
-pub(crate) async fn plan(deps: &IngestDeps, record: &TableRecord) -> Result<Vec<NewPartition>, IngestError> {
-    let feeds = feeds(deps, record)?;
-    let mut new = vec![];
-    for feed in &feeds {
-        let at = feed.position as usize;
-        crate::pipeline::record_path(record, &feed.spec, deps.clock.wall_ms())
-            .map_err(|reason| IngestError::Setting { path: format!("streamConfigMaps[{at}].decoder"), reason })?;
-        let asked = async {
-            let partitions = feed.source.partitions().await.map_err(|source| stream_error(at, source))?;
-            starts(feed, &partitions, &feed.spec.start_at, deps.clock.wall_ms(), feeds.len()).await
-        };
-        let timeout = deps.options.creation_timeout;
-        tokio::select! {
-            biased;
-            found = asked => new.extend(found?),
-            () = deps.clock.sleep(timeout) => {
-                let reason = format!("no answer within {} s", timeout.as_secs());
-                let topic = feed.spec.topic.to_string();
-                return Err(stream_error(at, StreamError::Unreachable { topic, reason }));
-            }
-        }
-    }
-    Ok(new)
-}
-
-/// Writes the records of new partitions.
-pub(crate) async fn start_records(
-    deps: &IngestDeps,
-    record: &TableRecord,
-    new: Vec<NewPartition>,
-) -> Result<Vec<SegmentRecord>, IngestError> {
-    if new.is_empty() {
-        return Ok(vec![]);
-    }
-    let memory = deps.store.flush_memory(record, &new[0].partition.topic).await?;
-    let mut chance = weir_base::Chance::seeded(deps.seed);
-    let partitions = new.len() as u64;
-    let limit = weir_control::flush::next_rows_limit(&record.spec.flush, &memory, partitions, &mut chance);
-    let replicas = [deps.options.instance.clone()];
-    let started = deps.store.start_partitions(record, new, limit, deps.clock.wall_ms(), &replicas).await;
-    started.map_err(|error| {
-        tracing::debug!(kind = ?error.kind(), "partitions could not be recorded");
-        error.into()
-    })
 }

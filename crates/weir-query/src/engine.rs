@@ -1,5 +1,9 @@
 //! Runs queries: on threads of their own, in a bounded pool of memory, under a deadline. Whatever goes wrong is an
 //! exception of the answer.
+//!
+//! A query is two tasks. One works, on the threads of queries. The other watches, on a thread that does nothing else: it
+//! waits for a turn and for the work, and when the deadline comes first it stops the work and answers at once. However
+//! busy the threads are, and be it only one, the deadline is seen.
 
 use crate::{
     answer::{QueryException, QueryRequest, QueryResponse, QueryStats, ResultColumn},
@@ -11,13 +15,14 @@ use crate::{
     provider::pinot_type_of,
     source::TableSource,
     stats,
-    tables::Taken,
+    stop::{StopFlag, stoppable},
+    tables::{Names, Taken},
 };
 use arrow::record_batch::RecordBatch;
 use datafusion::{
     common::Result as PlanResult,
     execution::{
-        SessionState, SessionStateBuilder,
+        SessionState, SessionStateBuilder, TaskContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::{GreedyMemoryPool, MemoryConsumer},
         runtime_env::RuntimeEnvBuilder,
@@ -29,8 +34,8 @@ use datafusion::{
 use futures::StreamExt;
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    runtime::{Builder, Runtime},
-    sync::Semaphore,
+    runtime::{Builder, Handle, Runtime},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
 };
 use weir_base::{SharedClock, SystemClock};
@@ -60,14 +65,27 @@ struct Engine {
     options: QueryOptions,
     tables: Arc<dyn TableSource>,
     state: SessionState,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     clock: SharedClock,
+    /// Where queries work.
+    workers: Handle,
 }
 
 /// Answers queries over the snapshots of a node. Dropping it ends what is running.
 pub struct QueryEngine {
     engine: Arc<Engine>,
-    runtime: Option<Runtime>,
+    runtimes: Option<Runtimes>,
+}
+
+struct Runtimes {
+    watch: Runtime,
+    work: Runtime,
+}
+
+/// Threads of a name, as a runtime.
+fn threads(name: &str, count: usize) -> Result<Runtime, EngineError> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(count).thread_name(name).enable_all().build().map_err(EngineError::Threads)
 }
 
 impl std::fmt::Debug for QueryEngine {
@@ -79,18 +97,24 @@ impl std::fmt::Debug for QueryEngine {
 impl Drop for QueryEngine {
     fn drop(&mut self) {
         // Waiting for running queries would block whoever drops us, perhaps inside another runtime.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+        if let Some(Runtimes { watch, work }) = self.runtimes.take() {
+            watch.shutdown_background();
+            work.shutdown_background();
         }
     }
 }
 
 /// Ends a task when nobody waits for it any more.
-struct Abandoned<T>(JoinHandle<T>);
+struct Awaited<T> {
+    task: JoinHandle<T>,
+    stop: StopFlag,
+}
 
-impl<T> Drop for Abandoned<T> {
+impl<T> Drop for Awaited<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        // The flag reaches work that is inside of an operator; the abort, work that waits.
+        self.stop.set();
+        self.task.abort();
     }
 }
 
@@ -112,26 +136,37 @@ impl QueryEngine {
         tables: Arc<dyn TableSource>,
         clock: SharedClock,
     ) -> Result<Self, EngineError> {
-        let threads = options.threads.max(1);
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("query")
-            .enable_all()
-            .build()
-            .map_err(EngineError::Threads)?;
-        let state = session(&options, threads).map_err(|error| EngineError::SetUp(error.to_string()))?;
-        let turns = Semaphore::new(threads * QUERIES_PER_THREAD);
-        let engine = Arc::new(Engine { options, tables, state, turns, clock });
-        Ok(Self { engine, runtime: Some(runtime) })
+        let count = options.threads.max(1);
+        let state = session(&options, count).map_err(|error| EngineError::SetUp(error.to_string()))?;
+        // Starts queries and waits for them: one thread is enough for any number of them.
+        let watch = threads("query-watch", 1)?;
+        let work = match threads("query", count) {
+            Ok(work) => work,
+            Err(error) => {
+                // Dropping it would block, perhaps inside another runtime.
+                watch.shutdown_background();
+                return Err(error);
+            }
+        };
+        let turns = Arc::new(Semaphore::new(count * QUERIES_PER_THREAD));
+        let engine = Engine { options, tables, state, turns, clock, workers: work.handle().clone() };
+        Ok(Self { engine: Arc::new(engine), runtimes: Some(Runtimes { watch, work }) })
+    }
+
+    /// Memory that queries hold now, in bytes; at most what the options allow.
+    #[must_use]
+    pub fn memory_held(&self) -> u64 {
+        self.engine.state.runtime_env().memory_pool.reserved() as u64
     }
 
     /// Answers a query. Never fails: errors are exceptions of the answer.
     pub async fn execute(&self, request: QueryRequest) -> QueryResponse {
         let started = self.engine.clock.monotonic();
         let engine = self.engine.clone();
-        let Some(runtime) = &self.runtime else { return QueryResponse::default() };
-        let mut task = Abandoned(runtime.spawn(async move { engine.answer(request).await }));
-        let mut response = match (&mut task.0).await {
+        let Some(Runtimes { watch, .. }) = &self.runtimes else { return QueryResponse::default() };
+        let task = watch.spawn(async move { engine.answer(request).await });
+        let mut watching = Awaited { task, stop: StopFlag::default() };
+        let mut response = match (&mut watching.task).await {
             Ok(response) => response,
             Err(error) => failed(QueryException::new(Code::Internal, crash(error))),
         };
@@ -197,7 +232,8 @@ struct Ready {
 type Outcome<T> = Result<T, QueryException>;
 
 impl Engine {
-    async fn answer(&self, request: QueryRequest) -> QueryResponse {
+    /// Lets a query work, until it ends or its deadline comes.
+    async fn answer(self: Arc<Self>, request: QueryRequest) -> QueryResponse {
         let parsed = match dialect::parse(&request.sql) {
             Ok(parsed) => parsed,
             Err(exception) => return failed(exception),
@@ -213,29 +249,54 @@ impl Engine {
             QueryException::new(code, what)
         };
         let deadline = tokio::time::Instant::now() + timeout;
-        let Ok(turn) = tokio::time::timeout_at(deadline, self.turns.acquire()).await else {
-            return failed(late(Code::SchedulingTimeout));
+        let turn = match tokio::time::timeout_at(deadline, self.turns.clone().acquire_owned()).await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(_)) | Err(_) => return failed(late(Code::SchedulingTimeout)),
         };
-        let mut taken =
-            Taken::new(&*self.tables, request.database.clone(), settings.nulls, self.options.host_name.clone());
-        let outcome = tokio::time::timeout_at(deadline, self.run(parsed, settings, &mut taken)).await;
-        drop(turn);
-        let mut response = match outcome {
+        let (names, stop) = (Names::default(), StopFlag::default());
+        let work = self.clone().work(parsed, settings, request.database, names.clone(), stop.clone(), turn);
+        let mut working = Awaited { task: self.workers.spawn(work), stop };
+        let mut response = match tokio::time::timeout_at(deadline, &mut working.task).await {
             Ok(Ok(response)) => response,
-            Ok(Err(exception)) => failed(exception),
+            Ok(Err(error)) => failed(QueryException::new(Code::Internal, crash(error))),
             Err(_) => failed(late(Code::ExecutionTimeout)),
         };
-        response.tables = taken.names();
+        response.tables.clone_from(&names.lock());
+        response
+    }
+
+    /// The work of a query. It holds its turn until it has really ended: what was stopped and still runs counts.
+    async fn work(
+        self: Arc<Self>,
+        parsed: dialect::Parsed,
+        settings: Settings,
+        database: Option<String>,
+        names: Names,
+        stop: StopFlag,
+        turn: OwnedSemaphorePermit,
+    ) -> QueryResponse {
+        let mut taken = Taken::new(&*self.tables, database, settings.nulls, self.options.host_name.clone(), names);
+        let mut response = match self.run(parsed, settings, &mut taken, &stop).await {
+            Ok(response) => response,
+            Err(exception) => failed(exception),
+        };
         if response.exceptions.is_empty() {
             for lack in taken.lacks() {
                 response.exceptions.push(QueryException::new(Code::SegmentUnavailable, lack));
                 response.partial = true;
             }
         }
+        drop(turn);
         response
     }
 
-    async fn run(&self, parsed: dialect::Parsed, settings: Settings, taken: &mut Taken<'_>) -> Outcome<QueryResponse> {
+    async fn run(
+        &self,
+        parsed: dialect::Parsed,
+        settings: Settings,
+        taken: &mut Taken<'_>,
+        stop: &StopFlag,
+    ) -> Outcome<QueryResponse> {
         let ready = self.ready(parsed, settings, taken)?;
         let mut stats = stats::of_snapshots(taken.snapshots());
         let physical =
@@ -249,7 +310,7 @@ impl Engine {
             .map_err(|error| exception(&error, Stage::Planning))?;
             return Ok(QueryResponse { columns, rows: vec![batch], stats, ..QueryResponse::default() });
         }
-        let rows = self.collect(&physical, &mut stats).await?;
+        let rows = self.collect(&physical, &mut stats, stop).await?;
         let rows = if ready.settings.drop_results { vec![] } else { rows };
         Ok(QueryResponse { columns: ready.columns, rows, stats, ..QueryResponse::default() })
     }
@@ -280,11 +341,18 @@ impl Engine {
     }
 
     /// Runs a plan to its end; the rows are held in the pool of queries until they are handed over.
-    async fn collect(&self, plan: &Arc<dyn ExecutionPlan>, stats: &mut QueryStats) -> Outcome<Vec<RecordBatch>> {
+    async fn collect(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        stats: &mut QueryStats,
+        stop: &StopFlag,
+    ) -> Outcome<Vec<RecordBatch>> {
         let running = |error| exception(&error, Stage::Running);
-        let context = self.state.task_ctx();
+        let config = self.state.config().clone().with_extension(Arc::new(stop.clone()));
+        let context = Arc::new(TaskContext::from(&self.state).with_session_config(config));
         let held = MemoryConsumer::new("result").register(context.memory_pool());
-        let mut stream = execute_stream(plan.clone(), context).map_err(running)?;
+        let running_plan = stoppable(plan, stop).map_err(running)?;
+        let mut stream = execute_stream(running_plan, context).map_err(running)?;
         let mut rows = vec![];
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(running)?;

@@ -5,6 +5,7 @@
 //! it, [`provider`] scans the snapshot, [`engine`] runs it under its limits and fills the answer.
 
 mod answer;
+mod comparison;
 mod dialect;
 mod engine;
 mod error;
@@ -15,6 +16,7 @@ mod planner;
 mod provider;
 mod source;
 mod stats;
+mod stop;
 mod tables;
 
 pub use answer::{QueryException, QueryRequest, QueryResponse, QueryStats, ResultColumn};

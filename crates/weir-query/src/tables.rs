@@ -9,6 +9,7 @@ use crate::{
     source::TableSource,
 };
 use datafusion::catalog::TableProvider;
+use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
 use weir_table::TableSnapshot;
 
@@ -18,6 +19,10 @@ const SYSTEM: &str = "system";
 /// The database of tables that name none.
 const DEFAULT: &str = "default";
 
+/// Names of the tables that a query has taken so far, as those spell them, in the order of their first mention. Shared
+/// with whoever answers for a query that did not end.
+pub(crate) type Names = Arc<Mutex<Vec<String>>>;
+
 /// What a query has taken so far.
 pub(crate) struct Taken<'a> {
     source: &'a dyn TableSource,
@@ -25,20 +30,26 @@ pub(crate) struct Taken<'a> {
     nulls: bool,
     host: Arc<str>,
     snapshots: Vec<Arc<TableSnapshot>>,
-    names: Vec<String>,
+    names: Names,
     tables: HashMap<String, Table>,
     providers: QueryTables,
 }
 
 impl<'a> Taken<'a> {
-    pub(crate) fn new(source: &'a dyn TableSource, database: Option<String>, nulls: bool, host: Arc<str>) -> Self {
+    pub(crate) fn new(
+        source: &'a dyn TableSource,
+        database: Option<String>,
+        nulls: bool,
+        host: Arc<str>,
+        names: Names,
+    ) -> Self {
         Self {
             source,
             database,
             nulls,
             host,
             snapshots: vec![],
-            names: vec![],
+            names,
             tables: HashMap::new(),
             providers: QueryTables::new(),
         }
@@ -46,11 +57,6 @@ impl<'a> Taken<'a> {
 
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Arc<TableSnapshot>> {
         self.snapshots.iter()
-    }
-
-    /// Names as their tables spell them, in the order of their first mention.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.names.clone()
     }
 
     pub(crate) fn providers(&self) -> &QueryTables {
@@ -73,7 +79,7 @@ impl<'a> Taken<'a> {
     fn keep(&mut self, table: Table, name: String, provider: Arc<dyn TableProvider>) -> Table {
         self.providers.insert(table.key.clone(), provider);
         self.tables.insert(table.key.clone(), table.clone());
-        self.names.push(name);
+        self.names.lock().push(name);
         table
     }
 

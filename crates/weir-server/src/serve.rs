@@ -105,8 +105,9 @@ fn spawn(listener: TcpListener, router: Router, mut stopped: watch::Receiver<boo
         // A sender that is gone means the same as one that says stop.
         stopped.wait_for(|stop| *stop).await.ok();
     };
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until).await {
+        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(until).await {
             tracing::error!(%error, "a port does not answer any more");
         }
     })

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use std::sync::Arc;
-use weir_types::{Classify, ErrorKind, NextOffset, OffsetRange, Retry, StartAt};
+use weir_types::{Classify, ErrorKind, NextOffset, OffsetRange, Retry, StartAt, TopicName};
 
 /// Messages of one fetch, borrowed from whatever buffer the stream keeps. Position `at` runs from 0 to `len`.
 pub trait Messages: Send + Sync {
@@ -157,6 +157,13 @@ pub type SharedSource = Arc<dyn StreamSource>;
 pub trait StreamSource: Send + Sync + 'static {
     /// Its partitions, ascending. `TopicMissing` where the topic is not there.
     async fn partitions(&self) -> Result<Vec<u32>, StreamError>;
+    /// The topics beside it, itself included where it is there: what a pattern over names is held against.
+    async fn topics(&self) -> Result<Vec<TopicName>, StreamError>;
+    /// The identity that the topic was given when it was made: a topic made anew under the same name has another. `None`
+    /// where the stream tells none.
+    async fn topic_id(&self) -> Result<Option<Arc<str>>, StreamError> {
+        Ok(None)
+    }
     /// First and next offset of a partition.
     async fn watermarks(&self, partition: u32) -> Result<Watermarks, StreamError>;
     /// The offset that `at` means for a partition now; a time past the end is the end. `now_ms` is wall time.
@@ -166,6 +173,8 @@ pub trait StreamSource: Send + Sync + 'static {
     /// Says that `holder` (a table) may read a partition again from `floor` on: a stream that keeps its own log deletes
     /// nothing at or after the lowest floor. Others pass it over.
     fn hold(&self, _holder: &str, _partition: u32, _floor: NextOffset) {}
+    /// Says that `holder` (a table that was dropped) reads nothing of the topic any more: its floors are gone.
+    fn release(&self, _holder: &str) {}
     /// Whether offsets are dense but for transactions and compaction, so that a range can be explained by counts.
     fn dense(&self) -> bool {
         true

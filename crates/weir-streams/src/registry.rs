@@ -33,6 +33,12 @@ impl Streams {
         &self.local
     }
 
+    /// The topics in process memory.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<MemoryStreams> {
+        &self.memory
+    }
+
     /// The stream that a table's settings describe. Settings are checked; the stream is not asked yet.
     pub fn source(&self, spec: &StreamSpec) -> Result<SharedSource, StreamError> {
         match &*spec.stream_type {
@@ -62,6 +68,16 @@ impl Streams {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Takes back a topic that `ensure_topic` made for a table that could not be made. One that somebody has appended to
+    /// meanwhile stays.
+    pub async fn take_back_topic(&self, spec: &StreamSpec) -> Result<(), StreamError> {
+        if &*spec.stream_type == "local" {
+            let taken = self.local.delete_unused_topic(&spec.topic);
+            taken.map_err(|error| StreamError::Full { topic: spec.topic.to_string(), reason: error.to_string() })?;
+        }
+        Ok(())
     }
 }
 

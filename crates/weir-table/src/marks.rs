@@ -46,6 +46,14 @@ impl Mark {
         }
         Ok(())
     }
+
+    /// Says that offsets count anew from `next` on: what was visible before is in segments of its own. The one way back.
+    pub fn restart(&self, next: NextOffset) -> io::Result<()> {
+        let said = next.number().saturating_add(1);
+        self.file.write_at(MARK_AT, &said.to_le_bytes())?;
+        self.written.store(said, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 impl VisibleMarks {
@@ -99,6 +107,9 @@ mod tests {
         let (mark, _) = marks(1).open(&partition).unwrap();
         mark.raise(NextOffset::new(5)).unwrap();
         assert_eq!(marks(1).open(&partition).unwrap().1, Some(NextOffset::new(41)), "a mark never goes back");
+        mark.restart(NextOffset::new(7)).unwrap();
+        mark.raise(NextOffset::new(6)).unwrap();
+        assert_eq!(marks(1).open(&partition).unwrap().1, Some(NextOffset::new(7)), "but when it counts anew");
         assert_eq!(marks(2).open(&partition).unwrap().1, None);
         assert_eq!(marks(2).open(&partition).unwrap().1, None);
     }

@@ -55,6 +55,8 @@ impl Target {
 pub struct PartitionSnapshot {
     /// Whole segments, in the order of their ranges.
     pub whole: Arc<Vec<LoadedSegment>>,
+    /// Whole segments of rows that were replayed from the quarantine, in no range.
+    pub replayed: Arc<Vec<LoadedSegment>>,
     /// The open segment.
     pub open: Option<LoadedSegment>,
     /// One past the last message whose rows are here.
@@ -63,6 +65,14 @@ pub struct PartitionSnapshot {
     pub target: Target,
     /// Segments that the catalog names and that are not loaded.
     pub absent: Arc<Vec<Arc<str>>>,
+}
+
+impl PartitionSnapshot {
+    /// Whether a whole segment is here.
+    #[must_use]
+    pub fn is_loaded(&self, name: &str) -> bool {
+        self.whole.iter().chain(&*self.replayed).any(|present| &*present.name == name)
+    }
 }
 
 /// One partition as readers see it.
@@ -79,7 +89,14 @@ impl PartitionView {
     /// A partition of which nothing is visible; `absent` names the segments that have to be loaded first.
     #[must_use]
     pub fn new(partition: StreamPartition, next: NextOffset, target: Target, absent: Vec<Arc<str>>) -> Arc<Self> {
-        let snapshot = PartitionSnapshot { whole: Arc::default(), open: None, next, target, absent: Arc::new(absent) };
+        let snapshot = PartitionSnapshot {
+            whole: Arc::default(),
+            replayed: Arc::default(),
+            open: None,
+            next,
+            target,
+            absent: Arc::new(absent),
+        };
         Arc::new(Self {
             partition,
             current: ArcSwap::from_pointee(snapshot),
@@ -146,6 +163,29 @@ impl PartitionView {
         });
     }
 
+    /// Puts a segment of replayed rows in place.
+    pub fn place_replayed(&self, loaded: LoadedSegment) {
+        self.change(|snapshot| {
+            if snapshot.absent.contains(&loaded.name) {
+                Arc::make_mut(&mut snapshot.absent).retain(|name| *name != loaded.name);
+            }
+            let replayed = Arc::make_mut(&mut snapshot.replayed);
+            match replayed.iter_mut().find(|present| present.name == loaded.name) {
+                Some(present) => *present = loaded,
+                None => replayed.push(loaded),
+            }
+        });
+    }
+
+    /// The records name a whole segment that is not loaded yet; one that is there is not missed.
+    pub fn expect(&self, name: &Arc<str>) {
+        self.change(|snapshot| {
+            if !snapshot.is_loaded(name) && !snapshot.absent.contains(name) {
+                Arc::make_mut(&mut snapshot.absent).push(name.clone());
+            }
+        });
+    }
+
     /// A segment whose rows cannot be had is no longer waited for: its loss is on the record.
     pub fn give_up(&self, name: &str) {
         self.change(|snapshot| Arc::make_mut(&mut snapshot.absent).retain(|absent| &**absent != name));
@@ -170,9 +210,8 @@ impl PartitionView {
             snapshot.target = seen.and(snapshot.target).and(target);
             snapshot.open = None;
             snapshot.next = next;
-            let loaded = &snapshot.whole;
-            let missing = named.iter().filter(|name| loaded.iter().all(|present| present.name != **name));
-            snapshot.absent = Arc::new(missing.cloned().collect());
+            let missing = named.iter().filter(|name| !snapshot.is_loaded(name)).cloned().collect();
+            snapshot.absent = Arc::new(missing);
         });
     }
 
@@ -217,6 +256,11 @@ mod tests {
         assert_eq!(*snapshot.absent, ["b".into()]);
         assert_eq!((snapshot.next, snapshot.target), (NextOffset::new(7), Target::At(NextOffset::new(9))));
         view.place(loaded("b"), &|name| u32::from(name == "b"));
+        view.expect(&"b".into());
+        view.expect(&"r".into());
+        assert_eq!(*view.snapshot().absent, ["r".into()]);
+        view.place_replayed(loaded("r"));
+        view.start_over(NextOffset::new(7), Target::At(NextOffset::new(7)), &["a".into(), "b".into(), "r".into()]);
         assert!(view.snapshot().absent.is_empty() && !view.snapshot().target.reached(NextOffset::new(8)));
     }
 }

@@ -128,6 +128,7 @@ impl TableOnNode {
                 consuming,
             };
             snapshot.segments.extend(state.whole.iter().map(|loaded| segment(loaded, false)));
+            snapshot.segments.extend(state.replayed.iter().map(|loaded| segment(loaded, false)));
             snapshot.segments.extend(state.open.iter().map(|loaded| segment(loaded, true)));
             if !state.target.reached(state.next) {
                 let until = match state.target {

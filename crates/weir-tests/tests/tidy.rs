@@ -136,7 +136,7 @@ fn every_file_says_what_it_is() {
 #[test]
 fn files_stay_short() {
     // Production lines: everything before the tests. Longer files are listed with their length, and may only shrink.
-    let grown: BTreeMap<&str, usize> = BTreeMap::from([("crates/weir-query/src/dialect/lower.rs", 700)]);
+    let grown: BTreeMap<&str, usize> = BTreeMap::new();
     let root = root();
     for path in files(&root.join("crates"), ".rs") {
         let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();

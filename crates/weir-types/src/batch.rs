@@ -84,6 +84,15 @@ impl BytesColumn {
         (&self.offsets, &self.data)
     }
 
+    /// Values from positions (one more than values, the first 0, never falling) and bytes (as many as the last position);
+    /// `None` where they do not fit each other.
+    #[must_use]
+    pub fn from_parts(offsets: Vec<u32>, data: Vec<u8>) -> Option<Self> {
+        let ends = offsets.first() == Some(&0) && offsets.last().is_some_and(|end| *end as usize == data.len());
+        let falls = offsets.windows(2).fold(false, |falls, pair| falls | (pair[0] > pair[1]));
+        (ends && !falls).then_some(Self { offsets, data })
+    }
+
     /// Positions (`len + 1`) and bytes, without a copy.
     #[must_use]
     pub fn into_parts(self) -> (Vec<u32>, Vec<u8>) {
@@ -292,6 +301,17 @@ impl RowBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_that_do_not_fit_are_no_column() {
+        let column = BytesColumn::from_parts(vec![0, 1, 1, 3], b"abc".to_vec()).unwrap();
+        assert_eq!(column.iter().collect::<Vec<_>>(), [&b"a"[..], b"", b"bc"]);
+        for (offsets, data) in
+            [(vec![], ""), (vec![0], "a"), (vec![1], "a"), (vec![0, 2, 1, 3], "abc"), (vec![0, 9], "a")]
+        {
+            assert_eq!(BytesColumn::from_parts(offsets.clone(), data.into()), None, "{offsets:?}");
+        }
+    }
 
     #[test]
     fn truncating_keeps_values_ends_and_nulls_together() {

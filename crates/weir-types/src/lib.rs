@@ -19,6 +19,7 @@ pub use names::{ColumnName, NameError, SegmentName, StreamPartition, TableKind, 
 pub use offset::{NextOffset, OffsetRange, RangeError, Skip, SkipReason};
 pub use schema::{DataType, ExceedStrategy, FieldKind, FieldSpec, Schema, SchemaVersion, Stored};
 pub use table_spec::{
-    ErrorPolicy, FieldIndexes, FlushPolicy, IndexKind, RowsThreshold, StartAt, StreamSpec, TableSpec,
+    AutoReset, ErrorPolicy, FieldIndexes, FlushPolicy, IndexKind, QuarantineSpec, RowsThreshold, StartAt, StreamSpec,
+    TableSpec, TopicPattern,
 };
 pub use value::Value;

@@ -153,9 +153,14 @@ pub enum SkipReason {
     Recreated,
     /// Somebody asked for it.
     Reset,
+    /// The backlog was larger than the table's settings allow.
+    AutoReset,
 }
 
 impl SkipReason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Retention, Self::Recreated, Self::Reset, Self::AutoReset];
+
     /// The word shown to users.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -163,7 +168,14 @@ impl SkipReason {
             Self::Retention => "RETENTION",
             Self::Recreated => "RECREATED",
             Self::Reset => "RESET",
+            Self::AutoReset => "AUTO_RESET",
         }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
 }
 

@@ -36,6 +36,54 @@ pub struct StreamSpec {
     pub settings: BTreeMap<String, String>,
     /// Fetch time-out.
     pub fetch_timeout: Duration,
+    /// The only partitions that are read, ascending; all where there is none.
+    pub only_partitions: Option<Vec<u32>>,
+    /// When a backlog is passed over.
+    pub auto_reset: Option<AutoReset>,
+}
+
+/// A partition whose backlog is larger than this at the start of a segment goes on at the end of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AutoReset {
+    /// Offsets between the next one to read and the end.
+    pub offsets: Option<u64>,
+    /// How far the newest visible message is behind the wall clock.
+    pub age: Option<Duration>,
+}
+
+/// Every topic whose whole name matches is a stream of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicPattern {
+    /// A regular expression over whole names.
+    pub pattern: Arc<str>,
+    /// What each of them is like but for its topic.
+    like: StreamSpec,
+}
+
+impl TopicPattern {
+    /// Topics that match are read as `like` says; its own topic means nothing.
+    #[must_use]
+    pub fn new(pattern: impl Into<Arc<str>>, like: StreamSpec) -> Self {
+        Self { pattern: pattern.into(), like }
+    }
+
+    /// The stream of a topic that matches.
+    #[must_use]
+    pub fn stream(&self, topic: TopicName) -> StreamSpec {
+        StreamSpec { topic, ..self.like.clone() }
+    }
+
+    /// The type of its streams.
+    #[must_use]
+    pub fn stream_type(&self) -> &str {
+        &self.like.stream_type
+    }
+
+    /// Where its topics are looked for: a stream of some topic, whose brokers are asked.
+    #[must_use]
+    pub fn asked(&self) -> &StreamSpec {
+        &self.like
+    }
 }
 
 /// How many rows a segment may hold.
@@ -74,6 +122,27 @@ pub enum ErrorPolicy {
     Drop,
     /// The partition stops in front of it.
     Halt,
+    /// Kept as in quarantine, up to a rate; the partition stops in front of the first beyond it.
+    HaltAbove {
+        /// Rejects within a minute of reading that still pass, per partition.
+        per_minute: u64,
+    },
+}
+
+/// How much of what was rejected is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuarantineSpec {
+    /// For how long.
+    pub max_age: Duration,
+    /// Bytes of the table's quarantine file on a node.
+    pub max_bytes: u64,
+}
+
+impl Default for QuarantineSpec {
+    /// A week has one working day in it at least; 256 MiB are a hundred thousand records of a kilobyte, twice.
+    fn default() -> Self {
+        Self { max_age: Duration::from_secs(7 * 24 * 60 * 60), max_bytes: 256 << 20 }
+    }
 }
 
 /// Kinds of index a sealed column may have.
@@ -107,8 +176,10 @@ pub struct TableSpec {
     pub time_column: Option<ColumnName>,
     /// Wanted copies.
     pub replication: u32,
-    /// Its streams; a stream's position gives Pinot's partition number, never identity.
+    /// Its streams by name. A stream's place in the list means nothing.
     pub streams: Vec<StreamSpec>,
+    /// Its streams by pattern.
+    pub patterns: Vec<TopicPattern>,
     /// When segments are sealed.
     pub flush: FlushPolicy,
     /// Rows of a sealed segment are ordered by this column.
@@ -123,6 +194,8 @@ pub struct TableSpec {
     pub continue_on_error: bool,
     /// What happens with rejects.
     pub error_policy: ErrorPolicy,
+    /// How much of them is kept.
+    pub quarantine: QuarantineSpec,
     /// A partition that lags by more than this is LAGGING.
     pub lagging_after: Duration,
 }

@@ -9,6 +9,7 @@ mod date_format;
 mod error;
 mod indexes;
 mod keys;
+mod offsets;
 mod period;
 mod read;
 mod redact;
@@ -21,9 +22,10 @@ mod walk;
 
 pub use change::check_schema_change;
 pub use error::{SpecError, SpecErrors};
+pub use offsets::{STARTS, TopicMatcher, start_at};
 pub use redact::{is_secret, redacted};
 pub use reference::key_reference;
 pub use schema::{ParsedSchema, parse_schema};
 pub use table::{Capabilities, DecoderKnown, ParsedTable, parse_table};
 
-pub(crate) use table::reread_table;
+pub(crate) use table::{StoredDecoders, reread_table};

@@ -16,11 +16,17 @@ Weir reads Apache Pinot's table-config JSON. What becomes of each key:
 
 Any other key is kept and reported under `unrecognizedProperties`. Values may be text, numbers or booleans.
 
-Two keys are Weir's own, both in the stream map:
+Five keys are Weir's own, all in the stream map:
 
+- `stream.<type>.topic.pattern`: in place of `topic.name`: a regular expression over whole topic names. Every topic that
+  matches is read as the map says: those that are there when the table is made start as
+  `consumer.prop.auto.offset.reset` says, those that are found later at their oldest message.
 - `stream.<type>.error.policy`: what happens with a record that cannot be read or typed: `quarantine` (default: kept with
   its bytes and reason), `drop` (counted), `halt` (the partition stops in front of it; `stopOnDecodeError=true` means the
-  same).
+  same), `haltAbove:N` (kept, but the partition stops in front of the first beyond N rejects within a minute of reading).
+- `stream.<type>.quarantine.max.age`: how long a rejected record is kept; a period or milliseconds, default 7d.
+- `stream.<type>.quarantine.max.size`: bytes of the table's quarantine file; beyond half of it the oldest records go, at
+  most 100,000 are kept; a size, default 256M.
 - `stream.<type>.lagging.after`: a partition that is behind its stream by more than this is LAGGING; a period (`30s`) or
   milliseconds, default 10 s.
 

@@ -1,7 +1,8 @@
 //! Stream maps: topic, decoder, start, client settings, flush thresholds, error policy.
 
 use crate::spec::{
-    period::{byte_size, instant_ms, period, period_or_millis},
+    offsets::{STARTS, TopicMatcher, start_at, subset},
+    period::{byte_size, period_or_millis},
     read::{At, Findings, scalar_text},
     table::{DecoderKnown, Decoders},
     walk::walk_stream,
@@ -12,7 +13,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use weir_types::{ErrorPolicy, FlushPolicy, RowsThreshold, StartAt, StreamSpec, TopicName};
+use weir_types::{
+    AutoReset, ErrorPolicy, FlushPolicy, QuarantineSpec, RowsThreshold, StartAt, StreamSpec, TopicName, TopicPattern,
+};
 
 /// Rows per node where no threshold is given.
 const DEFAULT_ROWS: u64 = 5_000_000;
@@ -28,12 +31,16 @@ const DEFAULT_FETCH: Duration = Duration::from_secs(5);
 const DEFAULT_LAGGING: Duration = Duration::from_secs(10);
 /// Partitions that a stream of our own may be asked to make: more would be a slip of the key.
 const MOST_PARTITIONS: u64 = 10_000;
+/// A quarantine holds one message of the usual largest size.
+const LEAST_QUARANTINE: u64 = 1 << 20;
 
 /// What the stream maps of a table say.
 pub(super) struct Streams {
     pub(super) streams: Vec<StreamSpec>,
+    pub(super) patterns: Vec<TopicPattern>,
     pub(super) flush: FlushPolicy,
     pub(super) error_policy: ErrorPolicy,
+    pub(super) quarantine: QuarantineSpec,
     pub(super) lagging_after: Duration,
     /// Whether one of them wants metadata columns filled, and where it says so.
     pub(super) metadata: Option<String>,
@@ -44,6 +51,7 @@ pub(super) struct Streams {
 struct Shared {
     flush: FlushPolicy,
     error_policy: ErrorPolicy,
+    quarantine: QuarantineSpec,
     lagging_after: Duration,
 }
 
@@ -57,20 +65,22 @@ pub(super) fn streams(
     let maps = maps(root, findings);
     let mut found = Streams {
         streams: vec![],
+        patterns: vec![],
         flush: default_flush(),
         error_policy: ErrorPolicy::Quarantine,
+        quarantine: QuarantineSpec::default(),
         lagging_after: DEFAULT_LAGGING,
         metadata: None,
     };
     let mut first: Option<(Shared, Arc<str>)> = None;
     let mut topics = BTreeSet::new();
-    for (position, map) in maps.iter().enumerate() {
+    for map in &maps {
         if !map.value.is_some_and(Json::is_object) {
             findings.wrong(map, "must be a map of stream settings");
             continue;
         }
         let reader = MapReader { map: map.clone(), stream_type: stream_type(map, stream_types, findings) };
-        let (stream, shared) = reader.read(position, decoders, findings);
+        let (stream, shared) = reader.read((found.streams.len(), found.patterns.len()), decoders, findings);
         if reader.truth("metadata.populate") {
             found.metadata = Some(reader.own("metadata.populate").path);
         }
@@ -84,22 +94,29 @@ pub(super) fn streams(
                     );
                 }
                 if *first != shared {
-                    let reason = "flush thresholds, error policy and lagging.after must be the same in all stream maps";
+                    let reason = "flush thresholds, error policy, quarantine bounds and lagging.after must be the same in all stream maps";
                     findings.wrong(&At::place(map.path.clone(), None), reason);
                 }
             }
         }
-        if let Some(stream) = stream {
-            if !topics.insert(stream.topic.clone()) {
-                findings
-                    .wrong(&reader.own("topic.name"), "a topic may be read once: another stream map has it already");
+        match stream {
+            Some(Read::Pattern(pattern)) => found.patterns.push(pattern),
+            Some(Read::Topic(stream)) => {
+                if !topics.insert(stream.topic.clone()) {
+                    findings.wrong(
+                        &reader.own("topic.name"),
+                        "a topic may be read once: another stream map has it already",
+                    );
+                }
+                found.streams.push(stream);
             }
-            found.streams.push(stream);
+            None => {}
         }
     }
     if let Some((shared, _)) = first {
         found.flush = shared.flush;
         found.error_policy = shared.error_policy;
+        found.quarantine = shared.quarantine;
         found.lagging_after = shared.lagging_after;
     }
     found
@@ -154,6 +171,12 @@ fn one_of(known: Option<&[&str]>) -> String {
     known.map_or_else(String::new, |known| format!(": {} can", known.join(", ")))
 }
 
+/// What one map reads.
+enum Read {
+    Topic(StreamSpec),
+    Pattern(TopicPattern),
+}
+
 struct MapReader<'a> {
     map: At<'a>,
     stream_type: Arc<str>,
@@ -175,40 +198,65 @@ impl<'a> MapReader<'a> {
         found.unwrap_or_else(|| self.map.key(keys[0]))
     }
 
-    fn read(&self, position: usize, decoders: &Decoders<'_>, findings: &mut Findings) -> (Option<StreamSpec>, Shared) {
+    /// `read` counts the maps before this one by their kind: topics and patterns.
+    fn read(&self, read: (usize, usize), decoders: &Decoders<'_>, findings: &mut Findings) -> (Option<Read>, Shared) {
         let for_client = walk_stream(&self.map, &self.stream_type, findings);
-        let topic = self.topic(findings);
-        let decoder = self.decoder(position, decoders, findings);
+        let topics = self.topics(findings);
+        let decoder = self.decoder(read, decoders, findings);
         let fetch = self.millis(&self.own("fetch.timeout.millis"), findings).unwrap_or(DEFAULT_FETCH);
         let start_at = self.start_at(findings);
         let settings = self.settings(&for_client, findings);
         let shared = Shared {
             flush: self.flush(findings),
             error_policy: self.error_policy(findings),
+            quarantine: self.quarantine(findings),
             lagging_after: self.lagging_after(findings),
         };
-        let stream = topic.zip(decoder).map(|(topic, decoder)| StreamSpec {
-            stream_type: self.stream_type.clone(),
-            topic,
-            start_at,
-            decoder,
-            decoder_settings: self.decoder_settings(),
-            settings,
-            fetch_timeout: fetch,
+        let only_partitions = self.only_partitions(findings);
+        let auto_reset = self.auto_reset(findings);
+        let read = topics.zip(decoder).map(|((topic, pattern), decoder)| {
+            let stream = StreamSpec {
+                stream_type: self.stream_type.clone(),
+                topic,
+                start_at,
+                decoder,
+                decoder_settings: self.decoder_settings(),
+                settings,
+                fetch_timeout: fetch,
+                only_partitions,
+                auto_reset,
+            };
+            match pattern {
+                Some(pattern) => Read::Pattern(TopicPattern::new(pattern, stream)),
+                None => Read::Topic(stream),
+            }
         });
-        (stream, shared)
+        (read, shared)
     }
 
-    fn topic(&self, findings: &mut Findings) -> Option<TopicName> {
-        let at = self.own("topic.name");
+    /// The topic, or the pattern with a topic that stands for any.
+    fn topics(&self, findings: &mut Findings) -> Option<(TopicName, Option<String>)> {
+        let (at, pattern) = (self.own("topic.name"), self.own("topic.pattern"));
+        if !pattern.is_absent() {
+            if !at.is_absent() {
+                findings.wrong(&pattern, format!("is given beside {}: remove one of them", at.path));
+            }
+            let text = findings.text(&pattern)?;
+            if let Err(reason) = TopicMatcher::new(text.trim()) {
+                findings.wrong(&pattern, reason);
+                return None;
+            }
+            let any = TopicName::parse("any").expect("three letters are a name");
+            return Some((any, Some(text.trim().to_owned())));
+        }
         if at.is_absent() {
             if !self.stream_type.is_empty() {
-                findings.wrong(&at, "must name the topic to read");
+                findings.wrong(&at, "must name the topic to read, or topic.pattern beside it the topics");
             }
             return None;
         }
         match TopicName::parse(findings.text(&at)?.trim()) {
-            Ok(topic) => Some(topic),
+            Ok(topic) => Some((topic, None)),
             Err(error) => {
                 findings.wrong(&at, error.reason);
                 None
@@ -216,10 +264,17 @@ impl<'a> MapReader<'a> {
         }
     }
 
-    fn decoder(&self, position: usize, decoders: &Decoders<'_>, findings: &mut Findings) -> Option<Arc<str>> {
+    fn decoder(
+        &self,
+        (topics, patterns): (usize, usize),
+        decoders: &Decoders<'_>,
+        findings: &mut Findings,
+    ) -> Option<Arc<str>> {
         let at = self.own("decoder.class.name");
         if let Decoders::Stored(names) = decoders {
-            return names.get(position).map(|name| (**name).into());
+            let pattern = !self.own("topic.pattern").is_absent();
+            let name = if pattern { names.patterns.get(patterns) } else { names.topics.get(topics) };
+            return name.map(|name| (**name).into());
         }
         if at.is_absent() {
             if !self.stream_type.is_empty() {
@@ -252,20 +307,42 @@ impl<'a> MapReader<'a> {
     fn start_at(&self, findings: &mut Findings) -> StartAt {
         let at = self.own("consumer.prop.auto.offset.reset");
         let Some(text) = findings.text(&at) else { return StartAt::Latest };
-        match text.trim().to_ascii_lowercase().as_str() {
-            "smallest" | "earliest" => return StartAt::Earliest,
-            "largest" | "latest" => return StartAt::Latest,
-            _ => {}
+        start_at(&text).unwrap_or_else(|| {
+            findings.wrong(&at, format!("must be {STARTS}"));
+            StartAt::Latest
+        })
+    }
+
+    fn only_partitions(&self, findings: &mut Findings) -> Option<Vec<u32>> {
+        let at = self.own("partition.ids");
+        match subset(&findings.text(&at)?) {
+            Ok(partitions) => Some(partitions),
+            Err(reason) => {
+                findings.wrong(&at, reason);
+                None
+            }
         }
-        if let Some(ago) = period(&text) {
-            return StartAt::Ago(ago);
+    }
+
+    fn auto_reset(&self, findings: &mut Findings) -> Option<AutoReset> {
+        let key = |name: &str| self.map.key(&format!("realtime.segment.offsetAutoReset.{name}"));
+        let mut threshold = |name: &str| {
+            let at = key(name);
+            let number = findings.text(&at)?.trim().parse::<i64>();
+            if number.is_err() {
+                findings.wrong(&at, "must be a whole number; -1 is none");
+            }
+            u64::try_from(number.ok()?).ok().filter(|number| *number > 0)
+        };
+        let (offsets, seconds) = (threshold("offsetThreshold"), threshold("timeThresholdSeconds"));
+        let at = key("enable");
+        if !findings.boolean(&at).unwrap_or(false) {
+            return None;
         }
-        if let Some(ms) = instant_ms(&text) {
-            return StartAt::TimestampMs(ms);
+        if offsets.is_none() && seconds.is_none() {
+            findings.wrong(&at, "needs offsetThreshold or timeThresholdSeconds above 0 beside it, or set false");
         }
-        findings
-            .wrong(&at, "must be smallest, largest, a period such as 2d, or an instant such as 2026-01-01T00:00:00Z");
-        StartAt::Latest
+        Some(AutoReset { offsets, age: seconds.map(Duration::from_secs) })
     }
 
     fn settings(&self, for_client: &[(&str, At<'_>)], findings: &mut Findings) -> BTreeMap<String, String> {
@@ -392,15 +469,33 @@ impl<'a> MapReader<'a> {
             None | Some("quarantine") => ErrorPolicy::Quarantine,
             Some("drop") => ErrorPolicy::Drop,
             Some("halt") => ErrorPolicy::Halt,
-            Some(_) => {
-                findings.wrong(&at, "must be quarantine, drop or halt");
-                ErrorPolicy::Quarantine
-            }
+            Some(text) => match halt_above(text) {
+                Some(policy) => policy,
+                None => {
+                    let reason = "must be quarantine, drop, halt, or haltAbove:N with N rejects a minute, at least 1";
+                    findings.wrong(&at, reason);
+                    ErrorPolicy::Quarantine
+                }
+            },
         };
         if halts && policy != ErrorPolicy::Halt {
             findings.wrong(&stop, format!("contradicts {}: remove one of them", at.path));
         }
         policy
+    }
+
+    fn quarantine(&self, findings: &mut Findings) -> QuarantineSpec {
+        let mut spec = QuarantineSpec::default();
+        if let Some(age) = self.millis(&self.own("quarantine.max.age"), findings) {
+            spec.max_age = age;
+        }
+        let at = self.own("quarantine.max.size");
+        match findings.text(&at).map(|text| byte_size(&text)) {
+            None => {}
+            Some(Some(bytes)) if bytes >= LEAST_QUARANTINE => spec.max_bytes = bytes,
+            Some(_) => findings.wrong(&at, "must be a size such as 256M, and at least 1M"),
+        }
+        spec
     }
 
     fn lagging_after(&self, findings: &mut Findings) -> Duration {
@@ -415,6 +510,12 @@ impl<'a> MapReader<'a> {
         }
         read
     }
+}
+
+/// `haltabove:N`.
+fn halt_above(text: &str) -> Option<ErrorPolicy> {
+    let per_minute = text.strip_prefix("haltabove:")?.trim().parse().ok().filter(|rejects| *rejects > 0)?;
+    Some(ErrorPolicy::HaltAbove { per_minute })
 }
 
 /// Whether a value is a reference for a config provider: `${file:/path:key}`.

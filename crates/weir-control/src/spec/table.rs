@@ -37,7 +37,7 @@ pub(super) enum Decoders<'a> {
     /// From the class names in the config.
     Ask(fn(&str) -> DecoderKnown),
     /// From a stored record, by the position of the stream.
-    Stored(&'a [String]),
+    Stored(&'a StoredDecoders),
 }
 
 /// A table config that was read.
@@ -67,11 +67,31 @@ pub fn parse_table(
     }
 }
 
+/// Our names of the decoders that class names resolved to, in the order of a table's streams and of its patterns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredDecoders {
+    pub(crate) topics: Vec<String>,
+    pub(crate) patterns: Vec<String>,
+}
+
+impl StoredDecoders {
+    /// Those of a spec.
+    pub(crate) fn of(spec: &TableSpec) -> Self {
+        Self {
+            topics: spec.streams.iter().map(|stream| stream.decoder.to_string()).collect(),
+            patterns: spec.patterns.iter().map(|pattern| pattern.asked().decoder.to_string()).collect(),
+        }
+    }
+}
+
 /// Reads a config that was accepted before. A check that a later release made stricter does not keep a table from being
 /// opened: only what cannot be understood at all is an error.
-pub(crate) fn reread_table(json: &Json, schema: &Schema, decoders: &[String]) -> Result<ParsedTable, SpecErrors> {
+pub(crate) fn reread_table(json: &Json, schema: &Schema, decoders: &StoredDecoders) -> Result<ParsedTable, SpecErrors> {
     let (spec, findings) = interpret(json, Some(schema), None, &Decoders::Stored(decoders));
-    let Some(spec) = spec.filter(|spec| spec.streams.len() == decoders.len()) else {
+    let whole = |spec: &TableSpec| {
+        spec.streams.len() == decoders.topics.len() && spec.patterns.len() == decoders.patterns.len()
+    };
+    let Some(spec) = spec.filter(whole) else {
         return Err(findings.into_errors());
     };
     for error in &findings.errors {
@@ -119,12 +139,13 @@ fn interpret(
         let at = ingestion.key("rowTimeValueCheck");
         findings.wrong(&at, "needs a time column to check: name one in segmentsConfig.timeColumnName, or set false");
     }
-    let spec = name.filter(|_| !streams.streams.is_empty()).map(|name| TableSpec {
+    let spec = name.filter(|_| !(streams.streams.is_empty() && streams.patterns.is_empty())).map(|name| TableSpec {
         name,
         kind: TableKind::Realtime,
         time_column,
         replication,
         streams: streams.streams,
+        patterns: streams.patterns,
         flush: streams.flush,
         sorted_column: indexes.sorted_column,
         indexes: indexes.columns,
@@ -132,6 +153,7 @@ fn interpret(
         row_time_check,
         continue_on_error,
         error_policy: streams.error_policy,
+        quarantine: streams.quarantine,
         lagging_after: streams.lagging_after,
     });
     (spec, findings)

@@ -5,13 +5,17 @@
 //! schemas/{schema}                                      schemas that stand on their own
 //! tables/{table}                                        tables
 //! segments/{uid}/{topic}/{partition}/{sequence}         segments of a table
-//! skips/{uid}/{topic}/{partition}/{start}               offsets passed over between segments
+//! moves/{uid}/{topic}/{partition}/{sequence}/{number}   how the next offset was moved in front of a segment
+//! topicids/{uid}/{topic}/{partition}                    whose log it is that is read
 //! losses/{uid}/{topic}/{partition}/{start}              offsets of a fixed range that could not be read again
+//! replays/{uid}/{number}                                what was replayed from the quarantine, and its segments
 //! flush/{uid}/{topic}                                   what sealed segments taught about row limits
 //! dropping/{uid}                                        tables whose keys are being removed
+//! audits                                                how many audit entries were written
+//! audit/{number}                                        what somebody did; outlives the table
 //! ```
 //!
-//! Numbers have a fixed width (uid 16 hex digits, partition and sequence 10 digits, offsets 20), so that byte order is
+//! Numbers have a fixed width (uid 16 hex digits, partition and sequence 10 digits, offsets and replays 20), so that byte order is
 //! number order. A topic's name holds no `/`.
 
 use weir_types::{NextOffset, SegmentName, StreamPartition, TableName, TopicName};
@@ -20,6 +24,8 @@ pub(super) const UIDS: &str = "uids";
 pub(super) const TABLES: &str = "tables/";
 pub(super) const SCHEMAS: &str = "schemas/";
 pub(super) const DROPPING: &str = "dropping/";
+pub(super) const AUDITS: &str = "audits";
+pub(super) const AUDIT: &str = "audit/";
 
 pub(super) fn table(name: &TableName) -> String {
     format!("{TABLES}{name}")
@@ -37,6 +43,14 @@ pub(super) fn uid_of_dropping(key: &str) -> Option<u64> {
     u64::from_str_radix(key.strip_prefix(DROPPING)?, 16).ok()
 }
 
+pub(super) fn audit(number: u64) -> String {
+    format!("{AUDIT}{number:020}")
+}
+
+pub(super) fn number_of_audit(key: &str) -> Option<u64> {
+    key.strip_prefix(AUDIT)?.parse().ok()
+}
+
 pub(super) fn segments(uid: u64) -> String {
     format!("segments/{uid:016x}/")
 }
@@ -49,12 +63,24 @@ pub(super) fn segment(uid: u64, partition: &StreamPartition, name: &SegmentName)
     format!("{}{:010}", segments_of(uid, partition), name.sequence)
 }
 
-pub(super) fn skips(uid: u64) -> String {
-    format!("skips/{uid:016x}/")
+pub(super) fn moves(uid: u64) -> String {
+    format!("moves/{uid:016x}/")
 }
 
-pub(super) fn skip(uid: u64, partition: &StreamPartition, start: NextOffset) -> String {
-    format!("{}{}/{:010}/{:020}", skips(uid), partition.topic, partition.partition, start.number())
+pub(super) fn moves_before(uid: u64, partition: &StreamPartition, sequence: u32) -> String {
+    format!("{}{}/{:010}/{sequence:010}/", moves(uid), partition.topic, partition.partition)
+}
+
+pub(super) fn moved(uid: u64, partition: &StreamPartition, sequence: u32, number: u32) -> String {
+    format!("{}{number:010}", moves_before(uid, partition, sequence))
+}
+
+pub(super) fn topic_ids(uid: u64) -> String {
+    format!("topicids/{uid:016x}/")
+}
+
+pub(super) fn topic_id(uid: u64, partition: &StreamPartition) -> String {
+    format!("{}{}/{:010}", topic_ids(uid), partition.topic, partition.partition)
 }
 
 pub(super) fn losses(uid: u64) -> String {
@@ -63,6 +89,14 @@ pub(super) fn losses(uid: u64) -> String {
 
 pub(super) fn loss(uid: u64, partition: &StreamPartition, start: NextOffset) -> String {
     format!("{}{}/{:010}/{:020}", losses(uid), partition.topic, partition.partition, start.number())
+}
+
+pub(super) fn replays(uid: u64) -> String {
+    format!("replays/{uid:016x}/")
+}
+
+pub(super) fn replay(uid: u64, number: u64) -> String {
+    format!("{}{number:020}", replays(uid))
 }
 
 pub(super) fn flush_of(uid: u64) -> String {
@@ -74,6 +108,6 @@ pub(super) fn flush(uid: u64, topic: &TopicName) -> String {
 }
 
 /// Everything that belongs to a table, for its removal.
-pub(super) fn all_of(uid: u64) -> [String; 4] {
-    [segments(uid), skips(uid), losses(uid), flush_of(uid)]
+pub(super) fn all_of(uid: u64) -> [String; 6] {
+    [segments(uid), moves(uid), topic_ids(uid), losses(uid), replays(uid), flush_of(uid)]
 }

@@ -3,10 +3,16 @@
 //! Everything that must be true together changes in one catalog transaction whose checks carry the versions that were
 //! read. A change under a table also checks that the table is still there, so nothing is written below a dropped one.
 
+mod audit;
 mod keys;
+mod moves;
+mod replays;
 mod segments;
 mod stored;
+mod stored_history;
 mod tables;
+
+pub use moves::MoveTo;
 
 use crate::catalog::{Catalog, CatalogError, Check, Op, SharedCatalog, TxnOutcome};
 use crate::records::ChainError;

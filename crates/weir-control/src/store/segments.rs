@@ -3,6 +3,7 @@
 use crate::{
     catalog::{Check, Op},
     flush::FlushMemory,
+    history::{AuditEntry, Move},
     records::{Artifact, NewPartition, Seal, SegmentRecord, SegmentState, TableRecord, chain},
     store::{Store, StoreError, TRIES, keys, stored, tables::no_table},
 };
@@ -10,14 +11,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use weir_types::{OffsetRange, SchemaVersion, SegmentName, Skip, StreamPartition, TableName, TopicName};
 
 /// A table as it stood when a change below it began.
-struct Guard {
-    key: String,
-    version: u64,
+pub(super) struct Guard {
+    pub(super) key: String,
+    pub(super) version: u64,
     schema_version: SchemaVersion,
 }
 
 impl Guard {
-    fn check(&self) -> Check {
+    pub(super) fn check(&self) -> Check {
         Check::at(&self.key, self.version)
     }
 }
@@ -58,7 +59,7 @@ impl Store {
             for segment in self.segments(table).await? {
                 last.insert(segment.partition.clone(), segment);
             }
-            let skips = self.skips(table).await?;
+            let moves = self.moves(table).await?;
             let mut checks = vec![guard.check()];
             let mut ops = Vec::with_capacity(new.len());
             let mut started = Vec::with_capacity(new.len());
@@ -77,10 +78,8 @@ impl Store {
                     replicas: replicas.to_vec(),
                     version: 0,
                 };
-                if let Some(before) = before {
-                    may_follow(before, &record, &skips)?;
-                    checks.push(Check::at(key_of(before), before.version));
-                }
+                may_follow(before, &record, &moves)?;
+                checks.extend(before.map(|before| Check::at(key_of(before), before.version)));
                 checks.push(Check::absent(key_of(&record)));
                 ops.push(Op::Put(key_of(&record), stored::encode_segment(&record)));
                 last.insert(record.partition.clone(), record.clone());
@@ -170,28 +169,7 @@ impl Store {
             return Err(StoreError::conflict(what));
         };
         let state = SegmentState::Done { range: *range, seal: *seal, artifact };
-        self.replace(committing, SegmentRecord { state, ..committing.clone() }, vec![]).await
-    }
-
-    /// Passes offsets over between two segments: the skip is on the record and the consuming segment, which has read
-    /// nothing yet, starts behind it, together.
-    pub async fn record_skip(
-        &self,
-        table: &TableRecord,
-        consuming: &SegmentRecord,
-        skip: Skip,
-    ) -> Result<SegmentRecord, StoreError> {
-        let SegmentState::Consuming { start } = consuming.state else {
-            return Err(StoreError::conflict(format!("segment {} is not consuming any more", consuming.name)));
-        };
-        if skip.range.start() != start || skip.range.is_empty() {
-            let what = format!("segment {} starts at {start}, {} cannot be skipped there", consuming.name, skip.range);
-            return Err(StoreError::contradiction(what));
-        }
-        let moved = SegmentRecord { state: SegmentState::Consuming { start: skip.range.end() }, ..consuming.clone() };
-        let key = keys::skip(table.uid, &consuming.partition, start);
-        let put = Op::Put(key, stored::encode_skip(&consuming.partition, &skip));
-        self.replace(consuming, moved, vec![put]).await
+        self.replace(committing, SegmentRecord { state, ..committing.clone() }, vec![], vec![], &[]).await
     }
 
     /// Remembers that offsets inside a fixed range could not be read again; repeating it is fine.
@@ -212,18 +190,9 @@ impl Store {
         Err(StoreError::conflict(format!("table {} is being changed all the time", table.spec.name)))
     }
 
-    /// Offsets passed over between segments, by topic, partition and offset.
-    pub async fn skips(&self, table: &TableRecord) -> Result<Vec<(StreamPartition, Skip)>, StoreError> {
-        self.skips_under(&keys::skips(table.uid)).await
-    }
-
     /// Offsets of fixed ranges that could not be read again, by topic, partition and offset.
     pub async fn losses(&self, table: &TableRecord) -> Result<Vec<(StreamPartition, Skip)>, StoreError> {
-        self.skips_under(&keys::losses(table.uid)).await
-    }
-
-    async fn skips_under(&self, prefix: &str) -> Result<Vec<(StreamPartition, Skip)>, StoreError> {
-        let found = self.catalog.list(prefix).await?;
+        let found = self.catalog.list(&keys::losses(table.uid)).await?;
         found.iter().map(|(key, entry)| stored::decode_skip(key, &entry.value)).collect()
     }
 
@@ -248,19 +217,22 @@ impl Store {
     }
 
     /// Puts a segment's next state, with what belongs to it.
-    async fn replace(
+    pub(super) async fn replace(
         &self,
         before: &SegmentRecord,
         record: SegmentRecord,
+        more_checks: Vec<Check>,
         mut ops: Vec<Op>,
+        audit: &[AuditEntry],
     ) -> Result<SegmentRecord, StoreError> {
         let key = key_of(before);
         ops.push(Op::Put(key.clone(), stored::encode_segment(&record)));
         // A dropped table loses its name first and its segments then: the segment may still be there.
         for _ in 0..TRIES {
             let guard = self.guard(&before.name.table, before.table_uid).await?;
-            let checks = vec![guard.check(), Check::at(&key, before.version)];
-            match self.txn(checks, ops.clone()).await? {
+            let mut checks = vec![guard.check(), Check::at(&key, before.version)];
+            checks.extend_from_slice(&more_checks);
+            match self.txn_audited(checks, ops.clone(), audit).await? {
                 Ok(version) => return Ok(SegmentRecord { version, ..record }),
                 Err(conflict) if conflict == guard.key => {}
                 Err(_) => return Err(changed(before)),
@@ -270,7 +242,7 @@ impl Store {
     }
 
     /// The table as it stands, if it is still the one that is meant.
-    async fn guard(&self, name: &TableName, uid: u64) -> Result<Guard, StoreError> {
+    pub(super) async fn guard(&self, name: &TableName, uid: u64) -> Result<Guard, StoreError> {
         let key = keys::table(name);
         let Some(entry) = self.catalog.get(&key).await? else { return Err(no_table(name)) };
         let table = stored::peek_table(&key, &entry.value)?;
@@ -282,25 +254,21 @@ impl Store {
     }
 }
 
-fn key_of(segment: &SegmentRecord) -> String {
+pub(super) fn key_of(segment: &SegmentRecord) -> String {
     keys::segment(segment.table_uid, &segment.partition, &segment.name)
 }
 
-fn changed(segment: &SegmentRecord) -> StoreError {
+pub(super) fn changed(segment: &SegmentRecord) -> StoreError {
     StoreError::conflict(format!("segment {} was changed by somebody else meanwhile", segment.name))
 }
 
-/// Whether `record` may come after `before`.
-fn may_follow(
-    before: &SegmentRecord,
-    record: &SegmentRecord,
-    skips: &[(StreamPartition, Skip)],
-) -> Result<(), StoreError> {
-    if matches!(before.state, SegmentState::Consuming { .. }) {
+/// Whether `record` may come after `before`, or first.
+fn may_follow(before: Option<&SegmentRecord>, record: &SegmentRecord, moves: &[Move]) -> Result<(), StoreError> {
+    if let Some(before) = before.filter(|before| matches!(before.state, SegmentState::Consuming { .. })) {
         let what = format!("partition {} is being consumed by segment {}", before.partition, before.name);
         return Err(StoreError::conflict(what));
     }
-    let skips: Vec<Skip> =
-        skips.iter().filter(|(partition, _)| *partition == before.partition).map(|(_, skip)| *skip).collect();
-    Ok(chain(&[before.clone(), record.clone()], &skips)?)
+    let moves: Vec<Move> = moves.iter().filter(|step| step.partition == record.partition).cloned().collect();
+    let pair: Vec<SegmentRecord> = before.into_iter().chain([record]).cloned().collect();
+    Ok(chain(&pair, &moves)?)
 }

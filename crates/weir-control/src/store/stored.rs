@@ -5,19 +5,24 @@
 
 use crate::{
     flush::{FlushMemory, Lesson},
-    records::{Artifact, PauseInfo, Seal, SealReason, SegmentRecord, SegmentState, StoredSchema, TableRecord},
-    spec,
+    records::{
+        Artifact, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason, SegmentRecord, SegmentState,
+        StoredSchema, TableRecord,
+    },
+    spec::{self, StoredDecoders},
     store::StoreError,
+    topics::{PartPause, Retired, streams_of},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use weir_types::{
-    Accounting, NextOffset, OffsetRange, SchemaVersion, SegmentName, Skip, SkipReason, StreamPartition, TopicName,
+    Accounting, NextOffset, OffsetRange, Schema, SchemaVersion, SegmentName, Skip, SkipReason, StreamPartition,
+    TopicName,
 };
 
 /// The version that this release writes; it reads 1 up to this.
-const V: u32 = 1;
+pub(super) const V: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredTable {
@@ -26,10 +31,35 @@ pub(super) struct StoredTable {
     config: Json,
     schema: Json,
     pub(super) schema_version: u32,
-    /// Our name of each stream's decoder, in the order of the streams.
-    decoders: Vec<String>,
+    decoders: StoredNames,
     created_ms: i64,
     paused: Option<StoredPause>,
+    part_pauses: Vec<StoredPartPause>,
+    /// Topics and their numbers.
+    topics: BTreeMap<String, u32>,
+    retired: Vec<StoredRetired>,
+}
+
+/// Our names of decoders, in the order of a table's streams and of its patterns.
+#[derive(Serialize, Deserialize)]
+struct StoredNames {
+    topics: Vec<String>,
+    patterns: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPartPause {
+    topic: String,
+    partition: Option<u32>,
+    pause: StoredPause,
+}
+
+/// Topics that are not read any more, with the config that read them.
+#[derive(Serialize, Deserialize)]
+struct StoredRetired {
+    topics: Vec<String>,
+    config: Json,
+    decoders: StoredNames,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,6 +129,32 @@ struct StoredArtifact {
 }
 
 #[derive(Serialize, Deserialize)]
+struct StoredReplay {
+    v: u32,
+    uid: u64,
+    number: u64,
+    at_ms: i64,
+    schema_version: u32,
+    parts: Vec<StoredReplayPart>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredReplayPart {
+    topic: String,
+    partition: u32,
+    reading: u32,
+    offsets: Vec<u64>,
+    altered: u64,
+    segment: Option<StoredReplaySegment>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredReplaySegment {
+    name: Arc<str>,
+    artifact: StoredArtifact,
+}
+
+#[derive(Serialize, Deserialize)]
 struct StoredSkip {
     v: u32,
     topic: String,
@@ -125,14 +181,14 @@ struct StoredLesson {
     age_ms: Option<u64>,
 }
 
-fn encode(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("records hold no map with keys other than text")
 }
 
 /// Why stored bytes cannot be read; the key is added by `at`.
-type Reason = String;
+pub(super) type Reason = String;
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reason> {
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reason> {
     #[derive(Deserialize)]
     struct Version {
         v: u32,
@@ -144,7 +200,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reason> {
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
-fn at<T>(key: &str, result: Result<T, Reason>) -> Result<T, StoreError> {
+pub(super) fn at<T>(key: &str, result: Result<T, Reason>) -> Result<T, StoreError> {
     result.map_err(|reason| StoreError::Unreadable { key: key.to_owned(), reason })
 }
 
@@ -156,14 +212,56 @@ pub(super) fn encode_table(record: &TableRecord) -> Vec<u8> {
         config: record.config_json.clone(),
         schema: record.schema_json.clone(),
         schema_version: record.schema.version.0,
-        decoders: record.spec.streams.iter().map(|stream| stream.decoder.to_string()).collect(),
+        decoders: stored_names(StoredDecoders::of(&record.spec)),
         created_ms: record.created_ms,
-        paused: record.paused.as_ref().map(|pause| StoredPause {
-            reason: pause.reason.clone(),
-            comment: pause.comment.clone(),
-            at_ms: pause.at_ms,
-        }),
+        paused: record.paused.as_ref().map(stored_pause),
+        part_pauses: record.part_pauses.iter().map(stored_part_pause).collect(),
+        topics: record.topics.iter().map(|(topic, number)| (topic.to_string(), *number)).collect(),
+        retired: record.retired.iter().map(stored_retired).collect(),
     })
+}
+
+fn stored_names(decoders: StoredDecoders) -> StoredNames {
+    StoredNames { topics: decoders.topics, patterns: decoders.patterns }
+}
+
+fn names(stored: StoredNames) -> StoredDecoders {
+    StoredDecoders { topics: stored.topics, patterns: stored.patterns }
+}
+
+fn stored_pause(pause: &PauseInfo) -> StoredPause {
+    StoredPause { reason: pause.reason.clone(), comment: pause.comment.clone(), at_ms: pause.at_ms }
+}
+
+fn pause(StoredPause { reason, comment, at_ms }: StoredPause) -> PauseInfo {
+    PauseInfo { reason, comment, at_ms }
+}
+
+fn stored_part_pause(part: &PartPause) -> StoredPartPause {
+    StoredPartPause { topic: part.topic.to_string(), partition: part.partition, pause: stored_pause(&part.pause) }
+}
+
+fn part_pause(stored: StoredPartPause) -> Result<PartPause, Reason> {
+    Ok(PartPause { topic: topic(&stored.topic)?, partition: stored.partition, pause: pause(stored.pause) })
+}
+
+fn stored_retired(retired: &Retired) -> StoredRetired {
+    StoredRetired {
+        topics: retired.streams.iter().map(|stream| stream.topic.to_string()).collect(),
+        config: retired.config_json.clone(),
+        decoders: stored_names(retired.decoders.clone()),
+    }
+}
+
+fn retired(stored: StoredRetired, schema: &Schema) -> Result<Retired, Reason> {
+    let decoders = names(stored.decoders);
+    let parsed = spec::reread_table(&stored.config, schema, &decoders).map_err(|errors| errors.to_string())?;
+    let topics: Vec<TopicName> = stored.topics.iter().map(|name| topic(name)).collect::<Result<_, _>>()?;
+    Ok(Retired { streams: streams_of(&parsed.spec, &topics), config_json: stored.config, decoders })
+}
+
+pub(super) fn topic(name: &str) -> Result<TopicName, Reason> {
+    TopicName::parse(name).map_err(|error| error.to_string())
 }
 
 /// What every change of a segment needs to know of its table.
@@ -180,7 +278,13 @@ fn table(stored: StoredTable, version: u64) -> Result<TableRecord, Reason> {
     let schema = spec::parse_schema(&stored.schema).map_err(|errors| errors.to_string())?;
     let mut schema = schema.schema;
     schema.version = SchemaVersion(stored.schema_version);
-    let parsed = spec::reread_table(&stored.config, &schema, &stored.decoders).map_err(|errors| errors.to_string())?;
+    let parsed =
+        spec::reread_table(&stored.config, &schema, &names(stored.decoders)).map_err(|errors| errors.to_string())?;
+    // A topic that is not read any more must not keep the table from being opened.
+    let left = stored.retired.into_iter().map(|stored| retired(stored, &schema)).filter_map(|read| {
+        read.inspect_err(|reason| tracing::warn!(reason, "how a topic was read that is read no more is not known")).ok()
+    });
+    let retired = left.collect();
     Ok(TableRecord {
         uid: stored.uid,
         spec: Arc::new(parsed.spec),
@@ -190,7 +294,14 @@ fn table(stored: StoredTable, version: u64) -> Result<TableRecord, Reason> {
         unrecognized: parsed.unrecognized,
         not_yet_effective: parsed.not_yet_effective,
         created_ms: stored.created_ms,
-        paused: stored.paused.map(|StoredPause { reason, comment, at_ms }| PauseInfo { reason, comment, at_ms }),
+        paused: stored.paused.map(pause),
+        part_pauses: stored.part_pauses.into_iter().map(part_pause).collect::<Result<_, _>>()?,
+        topics: stored
+            .topics
+            .into_iter()
+            .map(|(name, number)| Ok((topic(&name)?, number)))
+            .collect::<Result<_, Reason>>()?,
+        retired,
         version,
     })
 }
@@ -259,7 +370,7 @@ fn segment(stored: StoredSegment, version: u64) -> Result<SegmentRecord, Reason>
     })
 }
 
-fn partition_of(topic: &str, partition: u32) -> Result<StreamPartition, Reason> {
+pub(super) fn partition_of(topic: &str, partition: u32) -> Result<StreamPartition, Reason> {
     Ok(StreamPartition { topic: TopicName::parse(topic).map_err(|error| error.to_string())?, partition })
 }
 
@@ -302,6 +413,53 @@ fn artifact_of(stored: StoredArtifact) -> Artifact {
     Artifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms }
 }
 
+pub(super) fn encode_replay(record: &ReplayRecord) -> Vec<u8> {
+    let part = |part: &ReplayPart| StoredReplayPart {
+        topic: part.partition.topic.to_string(),
+        partition: part.partition.partition,
+        reading: part.reading,
+        offsets: part.offsets.iter().map(|offset| offset.number()).collect(),
+        altered: part.altered,
+        segment: part.segment.as_ref().map(|segment| StoredReplaySegment {
+            name: segment.name.clone(),
+            artifact: stored_artifact(&segment.artifact),
+        }),
+    };
+    encode(&StoredReplay {
+        v: V,
+        uid: record.table_uid,
+        number: record.number,
+        at_ms: record.at_ms,
+        schema_version: record.schema_version.0,
+        parts: record.parts.iter().map(part).collect(),
+    })
+}
+
+pub(super) fn decode_replay(key: &str, bytes: &[u8]) -> Result<ReplayRecord, StoreError> {
+    at(key, read(bytes).and_then(replay))
+}
+
+fn replay(stored: StoredReplay) -> Result<ReplayRecord, Reason> {
+    let part = |part: StoredReplayPart| {
+        Ok(ReplayPart {
+            partition: partition_of(&part.topic, part.partition)?,
+            reading: part.reading,
+            offsets: part.offsets.into_iter().map(NextOffset::new).collect(),
+            altered: part.altered,
+            segment: part
+                .segment
+                .map(|segment| ReplaySegment { name: segment.name, artifact: artifact_of(segment.artifact) }),
+        })
+    };
+    Ok(ReplayRecord {
+        table_uid: stored.uid,
+        number: stored.number,
+        at_ms: stored.at_ms,
+        schema_version: SchemaVersion(stored.schema_version),
+        parts: stored.parts.into_iter().map(part).collect::<Result<_, Reason>>()?,
+    })
+}
+
 pub(super) fn encode_skip(partition: &StreamPartition, skip: &Skip) -> Vec<u8> {
     encode(&StoredSkip {
         v: V,
@@ -319,10 +477,8 @@ pub(super) fn decode_skip(key: &str, bytes: &[u8]) -> Result<(StreamPartition, S
 }
 
 fn skip(stored: StoredSkip) -> Result<(StreamPartition, Skip), Reason> {
-    let reason = [SkipReason::Retention, SkipReason::Recreated, SkipReason::Reset]
-        .into_iter()
-        .find(|reason| reason.as_str() == stored.reason)
-        .ok_or_else(|| format!("no offsets are skipped for the reason {}", stored.reason))?;
+    let reason = SkipReason::parse(&stored.reason);
+    let reason = reason.ok_or_else(|| format!("no offsets are skipped for the reason {}", stored.reason))?;
     let range = OffsetRange::try_new(NextOffset::new(stored.start), NextOffset::new(stored.end));
     let range = range.map_err(|error| error.to_string())?;
     Ok((partition_of(&stored.topic, stored.partition)?, Skip { range, reason, at_ms: stored.at_ms }))

@@ -2,11 +2,13 @@
 
 use crate::{
     catalog::{Check, Op},
+    history::AuditEntry,
     records::{NewTable, PauseInfo, StoredSchema, TableRecord},
     store::{KEYS_AT_ONCE, Store, StoreError, TRIES, keys, stored},
+    topics::PartPause,
 };
 use std::sync::Arc;
-use weir_types::{Schema, SchemaVersion, TableName};
+use weir_types::{Schema, SchemaVersion, TableName, TopicName};
 
 impl Store {
     /// All tables, by name.
@@ -23,7 +25,12 @@ impl Store {
     }
 
     /// Makes a table under an identity of its own. Conflict where there is one of that name.
-    pub async fn create_table(&self, new: NewTable, now_ms: i64) -> Result<TableRecord, StoreError> {
+    pub async fn create_table(
+        &self,
+        new: NewTable,
+        now_ms: i64,
+        audit: &[AuditEntry],
+    ) -> Result<TableRecord, StoreError> {
         self.finish_drops().await?;
         let key = keys::table(&new.spec.name);
         for _ in 0..TRIES {
@@ -37,7 +44,7 @@ impl Store {
                 Op::Put(key.clone(), stored::encode_table(&record)),
                 Op::Put(keys::UIDS.into(), record.uid.to_string().into_bytes()),
             ];
-            match self.txn(checks, ops).await? {
+            match self.txn_audited(checks, ops, audit).await? {
                 Ok(version) => return Ok(TableRecord { version, ..record }),
                 Err(conflict) if conflict == key => {
                     return Err(StoreError::conflict(format!("table {} exists already", new.spec.name)));
@@ -48,8 +55,14 @@ impl Store {
         Err(StoreError::conflict(format!("table {} could not be given an identity", new.spec.name)))
     }
 
-    /// Changes a table's settings and schema; identity, age and pause stay. Conflict where it changed since `before`.
-    pub async fn replace_table(&self, before: &TableRecord, new: NewTable) -> Result<TableRecord, StoreError> {
+    /// Changes a table's settings and schema; identity, age, pauses and topics' numbers stay. Topics that it reads no more
+    /// are kept as retired. Conflict where it changed since `before`.
+    pub async fn replace_table(
+        &self,
+        before: &TableRecord,
+        new: NewTable,
+        audit: &[AuditEntry],
+    ) -> Result<TableRecord, StoreError> {
         if new.spec.name != before.spec.name {
             let what = format!("table {} cannot become {}", before.spec.name, new.spec.name);
             return Err(StoreError::contradiction(what));
@@ -60,21 +73,46 @@ impl Store {
             uid: before.uid,
             created_ms: before.created_ms,
             paused: before.paused.clone(),
+            part_pauses: before.part_pauses.clone(),
+            topics: before.topics.clone(),
             ..new.draft()
-        };
+        }
+        .with_topics(new.reads())
+        .retiring(before);
         record.schema = Arc::new(with_version(&record.schema, version));
-        self.put_table(before, record).await
+        self.put_table(before, record, audit).await
     }
 
-    /// Remembers that a table is paused, or that it is not.
-    pub async fn set_paused(&self, before: &TableRecord, paused: Option<PauseInfo>) -> Result<TableRecord, StoreError> {
-        self.put_table(before, TableRecord { paused, ..before.clone() }).await
+    /// Remembers what of a table is paused. Conflict where it changed since `before`.
+    pub async fn set_pauses(
+        &self,
+        before: &TableRecord,
+        paused: Option<PauseInfo>,
+        part_pauses: Vec<PartPause>,
+        audit: &[AuditEntry],
+    ) -> Result<TableRecord, StoreError> {
+        self.put_table(before, TableRecord { paused, part_pauses, ..before.clone() }, audit).await
     }
 
-    async fn put_table(&self, before: &TableRecord, record: TableRecord) -> Result<TableRecord, StoreError> {
+    /// Gives numbers to topics that a pattern found. Conflict where the table changed since `before`.
+    pub async fn add_topics(
+        &self,
+        before: &TableRecord,
+        topics: &[TopicName],
+        audit: &[AuditEntry],
+    ) -> Result<TableRecord, StoreError> {
+        self.put_table(before, before.clone().with_topics(topics), audit).await
+    }
+
+    async fn put_table(
+        &self,
+        before: &TableRecord,
+        record: TableRecord,
+        audit: &[AuditEntry],
+    ) -> Result<TableRecord, StoreError> {
         let key = keys::table(&before.spec.name);
         let ops = vec![Op::Put(key.clone(), stored::encode_table(&record))];
-        match self.txn(vec![Check::at(&key, before.version)], ops).await? {
+        match self.txn_audited(vec![Check::at(&key, before.version)], ops, audit).await? {
             Ok(version) => Ok(TableRecord { version, ..record }),
             Err(_) if self.catalog.get(&key).await?.is_none() => Err(no_table(&before.spec.name)),
             Err(_) => {
@@ -86,7 +124,7 @@ impl Store {
 
     /// Drops a table: at once it is gone by name, then its keys are removed in bounded transactions. Dies in between:
     /// the next table made or dropped, or `finish_drops`, removes the rest. `None` where there is no such table.
-    pub async fn drop_table(&self, name: &TableName) -> Result<Option<TableRecord>, StoreError> {
+    pub async fn drop_table(&self, name: &TableName, audit: &[AuditEntry]) -> Result<Option<TableRecord>, StoreError> {
         self.finish_drops().await?;
         let key = keys::table(name);
         for _ in 0..TRIES {
@@ -94,7 +132,7 @@ impl Store {
             let record = stored::decode_table(&key, &entry.value, entry.version)?;
             let marked = Op::Put(keys::dropping(record.uid), name.as_str().as_bytes().to_vec());
             let ops = vec![Op::Delete(key.clone()), marked];
-            if self.txn(vec![Check::at(&key, entry.version)], ops).await?.is_ok() {
+            if self.txn_audited(vec![Check::at(&key, entry.version)], ops, audit).await?.is_ok() {
                 self.remove_keys(record.uid).await?;
                 return Ok(Some(record));
             }

@@ -59,9 +59,13 @@ pub(crate) fn seal(messages: u64) -> Seal {
 }
 
 pub(crate) fn artifact(record: &SegmentRecord) -> Artifact {
+    artifact_of(&record.name.to_string())
+}
+
+pub(crate) fn artifact_of(name: &str) -> Artifact {
     Artifact {
-        uri: format!("file:///deep/{}", record.name),
-        key: record.name.to_string(),
+        uri: format!("file:///deep/{name}"),
+        key: name.to_owned(),
         crc: 0xdead_beef,
         byte_count: 12_345,
         rows: 50,

@@ -6,11 +6,9 @@
 
 pub mod text;
 
-use crate::{
-    datetime::{timestamp_from_text, timestamp_text},
-    json::text::{is_json, normalise, quote},
-};
+use crate::json::text::{is_json, normalise, quote};
 use text::{decimal_low_bits, decimal_plain, float_from_text, hex, java_double, java_float, uuid_from_text, uuid_text};
+use weir_functions::date_pattern::{timestamp_from_text, timestamp_text};
 use weir_types::{ColumnData, DataType};
 
 /// A value as a decoder found it. Null is not here: it never meets a type.

@@ -1,6 +1,9 @@
 //! What can be asked of a running pipeline.
 
-use crate::status::StatusCell;
+use crate::{
+    pipeline::moves::{MoveOrder, Moved},
+    status::StatusCell,
+};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,6 +18,12 @@ pub(crate) enum Command {
     Resume,
     /// Settings or schema changed: seal, then go on with the new ones.
     Reshape,
+    /// Go on at another offset.
+    Move(MoveOrder, oneshot::Sender<Moved>),
+    /// The table reads the partition no more, for this reason: seal what is read and end.
+    End(String),
+    /// The topic may have been made anew: look whose log it is.
+    CheckIdentity,
 }
 
 /// A pipeline as others hold it.

@@ -2,11 +2,13 @@
 
 mod command;
 mod flush;
+mod moves;
 mod open;
 mod run;
 mod trouble;
 
 pub(crate) use command::{Command, PipelineHandle};
+pub(crate) use moves::MoveOrder;
 pub(crate) use open::{consuming_spec, keep_offsets};
 pub(crate) use run::record_path;
 pub(crate) use run::{PartitionPipeline, PipelineEnd, PipelineParts};

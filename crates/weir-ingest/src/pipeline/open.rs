@@ -1,9 +1,13 @@
 //! The open segment of a partition and the counts of its range.
 
-use crate::pipeline::flush::OpenFacts;
+use crate::{
+    checkpoint::{Recorder, Restored},
+    deps::TableContext,
+    pipeline::flush::OpenFacts,
+};
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use weir_control::SegmentRecord;
-use weir_segment::{ConsumingSegment, ConsumingSpec};
+use weir_control::{SegmentRecord, TableRecord};
+use weir_segment::{ConsumingSegment, ConsumingSnapshot, ConsumingSpec};
 use weir_table::LoadedSegment;
 use weir_types::{Accounting, NextOffset, OffsetRange, RowBatch, RowsThreshold, Schema, TableSpec};
 
@@ -13,6 +17,7 @@ pub(super) struct OpenSegment {
     pub(super) name: Arc<str>,
     pub(super) segment: ConsumingSegment,
     pub(super) counts: Accounting,
+    checkpoint: Recorder,
     start: NextOffset,
     next: NextOffset,
     by_size: bool,
@@ -20,10 +25,26 @@ pub(super) struct OpenSegment {
 }
 
 impl OpenSegment {
-    /// An empty segment for a record that says `Consuming { start }`.
-    pub(super) fn new(record: SegmentRecord, start: NextOffset, spec: &TableSpec, schema: &Arc<Schema>) -> Self {
+    /// A segment for a record that says `Consuming { start }`: empty, or with the rows that were restored.
+    pub(super) fn new(
+        record: SegmentRecord,
+        start: NextOffset,
+        table: &TableContext,
+        settings: &TableRecord,
+        restored: Option<Restored>,
+    ) -> Self {
+        let spec = &settings.spec;
         let name: Arc<str> = record.name.to_string().into();
-        let segment = ConsumingSegment::new(consuming_spec(&name, record.created_ms, spec, schema));
+        // The settings may have changed since rows were restored.
+        let restored = restored.filter(|restored| restored.is_of(settings, &record, start));
+        let checkpoint = table.checkpoints.recorder(settings, &record, start, restored.as_ref());
+        let (segment, next, counts) = match restored {
+            Some(restored) => (restored.segment, restored.next, restored.counts),
+            None => {
+                let empty = ConsumingSegment::new(consuming_spec(&name, record.created_ms, spec, &settings.schema));
+                (empty.with_block_rows(table.deps.options.block_rows), start, Accounting::default())
+            }
+        };
         let age = i64::try_from(spec.flush.max_age.as_millis()).unwrap_or(i64::MAX);
         Self {
             seal_at_ms: record.created_ms.saturating_add(age),
@@ -31,9 +52,10 @@ impl OpenSegment {
             record,
             name,
             segment,
-            counts: Accounting::default(),
+            counts,
+            checkpoint,
             start,
-            next: start,
+            next,
         }
     }
 
@@ -83,17 +105,29 @@ impl OpenSegment {
         self.counts.add(counts);
         self.counts.gaps += next.since(self.next).saturating_sub(counts.fetched);
         self.next = next;
+        self.checkpoint.note(&self.segment, next, &self.counts);
     }
 
     /// The newest state for readers.
     pub(super) fn loaded(&mut self) -> LoadedSegment {
-        LoadedSegment { name: self.name.clone(), segment: self.segment.snapshot(), validity: None }
+        let snapshot = self.segment.snapshot();
+        self.checkpoint.note(&self.segment, self.next, &self.counts);
+        self.checkpoint.hand_over(&snapshot);
+        LoadedSegment { name: self.name.clone(), segment: snapshot, validity: None }
+    }
+
+    /// Takes no more rows; they are handed to the checkpoint to the last one.
+    pub(super) fn freeze(self) -> Arc<ConsumingSnapshot> {
+        let frozen = self.segment.freeze().snapshot();
+        self.checkpoint.finish(&frozen, self.next, &self.counts);
+        frozen
     }
 
     /// An empty range starts elsewhere: what lay between is on the record as skipped.
     pub(super) fn move_start(&mut self, record: SegmentRecord, start: NextOffset) {
         assert!(self.range().is_empty(), "only an empty segment moves its start");
         self.record = record;
+        self.checkpoint.move_start(start);
         self.start = start;
         self.next = start;
     }

@@ -5,14 +5,16 @@
 //! an open segment live in memory only, and the mark says what has to be there again before answers are right.
 
 use crate::{
+    checkpoint::Restored,
     deps::{PartitionPast, TableContext},
+    feeds::Feed,
     pipeline::{
         command::Command,
         flush::{FlushDecision, decide},
         open::OpenSegment,
     },
     prepare::{Prepared, RecordPath},
-    quarantine::Entry,
+    quarantine::{Entry, RejectRate},
     sealer::SealJob,
     status::{PartitionState, StatusCell},
 };
@@ -22,9 +24,9 @@ use weir_base::{
     Backoff, Chance,
     metrics::{Counter, Gauge, Labels},
 };
-use weir_control::{Report, Seal, SealReason, SegmentState, StoreError, Verdict};
+use weir_control::{Report, Seal, SealReason, SegmentRecord, SegmentState, StoreError, TableRecord, Verdict};
 use weir_formats::{DecodeSpec, registry as formats, stages::TimeCheck};
-use weir_streams::{FetchLimit, MessageBatch, SharedSource, StreamError};
+use weir_streams::{FetchLimit, MessageBatch, PartitionReader, SharedSource, StreamError};
 use weir_table::{Mark, PartitionView, Target};
 use weir_types::{Accounting, ErrorPolicy, NextOffset, StreamPartition, StreamSpec};
 
@@ -45,6 +47,13 @@ pub(crate) enum PipelineEnd {
     Stopped,
     /// The catalog says otherwise than the pipeline believed: it has to be started again from the records.
     Reload(String),
+    /// The table reads the partition no more: its end is on the record.
+    Finished {
+        /// Its last segment, to be committed.
+        last: Option<Box<SegmentRecord>>,
+        /// Why it ended.
+        why: String,
+    },
 }
 
 /// What takes a pipeline out of its reading.
@@ -57,25 +66,35 @@ pub(super) enum Interrupted {
 /// The conductor of one partition.
 pub(crate) struct PartitionPipeline {
     pub(super) table: Arc<TableContext>,
+    /// The table's record that `path` and the open segment were made with; a newer one comes with `Command::Reshape`.
+    pub(super) settings: Arc<TableRecord>,
     pub(super) partition: StreamPartition,
-    stream: StreamSpec,
-    source: SharedSource,
+    pub(super) feed: Feed,
+    pub(super) stream: StreamSpec,
+    pub(super) source: SharedSource,
     pub(super) view: Arc<PartitionView>,
-    mark: Arc<Mark>,
+    pub(super) mark: Arc<Mark>,
     pub(super) status: StatusCell,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) labels: Labels,
-    path: RecordPath,
+    pub(super) path: RecordPath,
     pub(super) open: OpenSegment,
     pub(super) past: PartitionPast,
     pub(super) backoff: Backoff,
-    paused: Option<String>,
+    pub(super) paused: Option<String>,
     /// At the end of the log when last heard.
     pub(super) caught_up: bool,
     pub(super) halted: bool,
+    /// The identity of the topic that was read first, where the stream tells one.
+    pub(super) topic_id: Option<Arc<str>>,
+    /// The table reads the partition no more, and why: to end as soon as all that was visible is visible.
+    pub(super) ending: Option<String>,
+    /// The next offset was moved: the reader stands elsewhere.
+    pub(super) reopen: bool,
     /// Settings changed: to be started again from the records as soon as the open range is fixed.
     reshaping: bool,
     seal_again_at_ms: i64,
+    rejects: RejectRate,
 }
 
 /// What a pipeline is made of.
@@ -83,9 +102,11 @@ pub(crate) struct PipelineParts {
     /// The table's.
     pub(crate) table: Arc<TableContext>,
     /// The stream of the partition's topic.
-    pub(crate) stream: StreamSpec,
-    /// The stream itself.
-    pub(crate) source: SharedSource,
+    pub(crate) feed: Feed,
+    /// The identity of the topic that was read, where it is known.
+    pub(crate) topic_id: Option<Arc<str>>,
+    /// The table reads the partition no more, and why.
+    pub(crate) ending: Option<String>,
     /// What queries see.
     pub(crate) view: Arc<PartitionView>,
     /// The visible mark.
@@ -98,12 +119,15 @@ pub(crate) struct PipelineParts {
     pub(crate) record: weir_control::SegmentRecord,
     /// What came before it.
     pub(crate) past: PartitionPast,
+    /// Rows of it that are there already.
+    pub(crate) restored: Option<Restored>,
     /// Paused from the start, and why.
     pub(crate) paused: Option<String>,
 }
 
 impl PartitionPipeline {
-    /// A pipeline that stands at the start of `record`'s range.
+    /// A pipeline that stands at the start of `record`'s range, or behind the rows that were restored: those are seen from
+    /// here on.
     ///
     /// # Errors
     /// The decoder cannot be made from the table's settings.
@@ -112,21 +136,31 @@ impl PartitionPipeline {
         let SegmentState::Consuming { start } = parts.record.state else {
             return Err(format!("segment {} is not consuming", parts.record.name));
         };
-        let path = record_path(&record, &parts.stream, parts.record.created_ms)?;
         let partition = parts.record.partition.clone();
+        let stream = parts.feed.spec.clone();
+        let path = record_path(&record, &stream, parts.record.created_ms)?;
+        eprintln!(
+            "DBG new pipeline {partition} {} start {start} lenient {} restored {:?}",
+            parts.record.name,
+            record.spec.continue_on_error,
+            parts.restored.as_ref().map(|r| r.next)
+        );
+        let path = path.with_settled(parts.table.settled(&partition, parts.record.name.sequence, start));
         let labels = Labels {
             table: record.spec.name.as_str().into(),
             topic: partition.topic.as_str().into(),
             partition: Some(partition.partition),
         };
         let seed = parts.table.deps.seed ^ u64::from(partition.partition) << 32;
-        let pipeline = Self {
-            open: OpenSegment::new(parts.record, start, &record.spec, &record.schema),
+        let mut pipeline = Self {
+            open: OpenSegment::new(parts.record, start, &parts.table, &record, parts.restored),
             backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MOST, Chance::seeded(seed)),
+            settings: record,
             table: parts.table,
             partition,
-            stream: parts.stream,
-            source: parts.source,
+            stream,
+            source: parts.feed.source.clone(),
+            feed: parts.feed,
             view: parts.view,
             mark: parts.mark,
             status: parts.status,
@@ -137,9 +171,16 @@ impl PartitionPipeline {
             paused: parts.paused,
             caught_up: false,
             halted: false,
+            topic_id: parts.topic_id,
+            ending: parts.ending,
+            reopen: false,
             reshaping: false,
             seal_again_at_ms: 0,
+            rejects: RejectRate::default(),
         };
+        if pipeline.open.segment.rows() > 0 {
+            pipeline.view.publish_open(pipeline.open.loaded(), pipeline.open.next());
+        }
         pipeline.describe_open();
         Ok(pipeline)
     }
@@ -152,27 +193,28 @@ impl PartitionPipeline {
                 Err(interrupted) => interrupted,
             };
             let waited = match interrupted {
-                Interrupted::End(end) => return end,
+                Interrupted::End(end) => Err(end),
                 Interrupted::Stream(error) => self.after_stream_error(error).await,
                 Interrupted::Local(reason) => self.retry_later(PartitionState::Retrying(reason)).await,
             };
-            if let Err(end) = waited {
-                return end;
+            match waited {
+                Ok(()) => {}
+                Err(PipelineEnd::Finished { last, why }) => {
+                    self.finish(last, why).await;
+                    return PipelineEnd::Stopped;
+                }
+                Err(end) => return end,
             }
         }
     }
 
     async fn consume(&mut self) -> Result<std::convert::Infallible, Interrupted> {
-        self.wait_while_stopped().await.map_err(Interrupted::End)?;
-        self.settle_target().await?;
-        let mut reader =
-            self.source.open(self.partition.partition, self.open.next()).await.map_err(Interrupted::Stream)?;
+        let mut reader = self.reader().await?;
         loop {
-            if self.paused.is_some() || self.halted {
+            self.end_when_due().await?;
+            if self.paused.is_some() || self.halted || self.reopen {
                 drop(reader);
-                self.wait_while_stopped().await.map_err(Interrupted::End)?;
-                reader =
-                    self.source.open(self.partition.partition, self.open.next()).await.map_err(Interrupted::Stream)?;
+                reader = self.reader().await?;
             }
             let clock = &self.table.deps.clock;
             let tick = self.open.until_seal(clock.wall_ms()).clamp(Duration::from_millis(1), FRESHNESS_TICK);
@@ -184,6 +226,21 @@ impl PartitionPipeline {
                 () = tick => self.tick().await?,
             }
         }
+    }
+
+    /// A reader where reading goes on, once it may.
+    async fn reader(&mut self) -> Result<Box<dyn PartitionReader>, Interrupted> {
+        loop {
+            self.wait_while_stopped().await.map_err(Interrupted::End)?;
+            self.end_when_due().await?;
+            self.check_identity().await?;
+            if !self.halted {
+                break;
+            }
+        }
+        self.settle_target().await?;
+        self.reopen = false;
+        self.source.open(self.partition.partition, self.open.next()).await.map_err(Interrupted::Stream)
     }
 
     /// Where what was visible is not known, the end of the log takes its place.
@@ -231,6 +288,7 @@ impl PartitionPipeline {
             Some(Command::Resume) => {
                 self.paused = None;
                 self.halted = false;
+                self.rejects.forget();
                 self.enter_running();
             }
             Some(Command::Seal(answer)) => {
@@ -245,6 +303,13 @@ impl PartitionPipeline {
                 self.reshaping = true;
                 self.seal_again_at_ms = 0;
                 self.flush_if_due(self.table.deps.clock.wall_ms()).await?;
+            }
+            Some(Command::Move(order, answer)) => self.obey_move(order, answer).await?,
+            Some(Command::End(why)) => self.obey_end(why).await?,
+            Some(Command::CheckIdentity) => {
+                if self.paused.is_none() && !self.halted {
+                    self.check_identity().await?;
+                }
             }
         }
         Ok(())
@@ -269,8 +334,8 @@ impl PartitionPipeline {
             let to = at.saturating_add(room).min(messages.len());
             let next = if to == messages.len() { batch.range.end() } else { messages.offset(to - 1).after() };
             let prepared = self.path.prepare(messages, at, to);
-            if let Some(halt) = self.must_halt(&prepared) {
-                self.take_before_halt(&batch, at, halt)?;
+            if let Some(halt) = self.must_halt(&prepared, fetched_ms) {
+                self.take_before_halt(&batch, at, halt, fetched_ms)?;
                 return Ok(());
             }
             self.quarantine(&batch, &prepared, fetched_ms)?;
@@ -278,6 +343,10 @@ impl PartitionPipeline {
             at = to;
             self.publish(&batch, fetched_ms)?;
             self.flush_if_due(fetched_ms).await?;
+            if self.reopen {
+                // The next offset was moved: what is left of the batch is not read from there.
+                return Ok(());
+            }
         }
         if messages.is_empty() {
             if batch.range.end() > self.open.next() {
@@ -288,18 +357,30 @@ impl PartitionPipeline {
         Ok(())
     }
 
-    fn must_halt(&self, prepared: &Prepared) -> Option<(u32, String)> {
+    fn must_halt(&self, prepared: &Prepared, now_ms: i64) -> Option<(u32, String)> {
         let policy = self.table.record.load().spec.error_policy;
-        let reject = prepared.rejects.first().filter(|_| policy == ErrorPolicy::Halt)?;
-        Some((reject.message, format!("{}: {}", reject.stage.as_str(), reject.reason)))
+        let passes = self.rejects.passes(policy, prepared.rejects.len() as u64, now_ms)?;
+        let reject = prepared.rejects.get(usize::try_from(passes).ok()?)?;
+        let beyond = match policy {
+            ErrorPolicy::HaltAbove { per_minute } => format!("more than {per_minute} rejects within a minute; "),
+            _ => String::new(),
+        };
+        Some((reject.message, format!("{beyond}{}: {}", reject.stage.as_str(), reject.reason)))
     }
 
     /// Keeps the messages before the one that halts, and stops in front of it.
-    fn take_before_halt(&mut self, batch: &MessageBatch, at: usize, halt: (u32, String)) -> Result<(), Interrupted> {
+    fn take_before_halt(
+        &mut self,
+        batch: &MessageBatch,
+        at: usize,
+        halt: (u32, String),
+        now_ms: i64,
+    ) -> Result<(), Interrupted> {
         let (message, reason) = halt;
         let offset = batch.messages.offset(message as usize);
         if message as usize > at {
             let prepared = self.path.prepare(&*batch.messages, at, message as usize);
+            self.quarantine(batch, &prepared, now_ms)?;
             self.append(batch, &prepared, offset)?;
             self.publish(batch, self.table.deps.clock.wall_ms())?;
         }
@@ -309,26 +390,28 @@ impl PartitionPipeline {
         Ok(())
     }
 
-    fn quarantine(&self, batch: &MessageBatch, prepared: &Prepared, time_ms: i64) -> Result<(), Interrupted> {
+    fn quarantine(&mut self, batch: &MessageBatch, prepared: &Prepared, time_ms: i64) -> Result<(), Interrupted> {
         if prepared.rejects.is_empty() {
             return Ok(());
         }
-        if self.table.record.load().spec.error_policy == ErrorPolicy::Quarantine {
-            let entries = prepared.rejects.iter().map(|reject| {
-                let at = reject.message as usize;
-                Entry {
-                    partition: self.partition.clone(),
-                    offset: batch.messages.offset(at),
-                    time_ms,
-                    stage: reject.stage.as_str().to_owned(),
-                    column: reject.column.as_deref().unwrap_or_default().to_owned(),
-                    reason: reject.reason.clone(),
-                    payload: batch.messages.value(at).unwrap_or_default().to_vec(),
-                }
-            });
+        let policy = self.table.record.load().spec.error_policy;
+        if matches!(policy, ErrorPolicy::Quarantine | ErrorPolicy::HaltAbove { .. }) {
+            let reading = self.table.replays.reading(&self.partition, self.open.record.name.sequence);
+            let of = (self.partition.clone(), reading);
+            let entries = prepared.rejects.iter().map(|reject| Entry::new(&of, &*batch.messages, reject, time_ms));
+            for reject in &prepared.rejects {
+                eprintln!(
+                    "DBG reject {}/{} in {} reading {reading}: {}",
+                    self.partition,
+                    batch.messages.offset(reject.message as usize),
+                    self.open.name,
+                    String::from_utf8_lossy(batch.messages.value(reject.message as usize).unwrap_or_default())
+                );
+            }
             let added = self.table.quarantine.add(entries);
             added.map_err(|error| Interrupted::Local(format!("quarantine cannot be written: {error}")))?;
         }
+        self.rejects.count(prepared.rejects.len() as u64, time_ms);
         if let Some(last) = prepared.rejects.last() {
             let offset = batch.messages.offset(last.message as usize);
             self.complain(&format!("{}: {}", last.stage.as_str(), last.reason), Some(offset));
@@ -424,6 +507,7 @@ impl PartitionPipeline {
                 Ok(())
             }
             Ok(()) if self.reshaping => Err(Interrupted::End(reshaped())),
+            Ok(()) => self.reset_if_far_behind().await,
             other => other,
         }
     }
@@ -457,14 +541,13 @@ impl PartitionPipeline {
                 return Err(Interrupted::Local(format!("segment end cannot be recorded: {error}")));
             }
         };
-        let record = self.table.record.load_full();
-        let open = OpenSegment::new(successor, range.end(), &record.spec, &record.schema);
+        let open = OpenSegment::new(successor, range.end(), &self.table, &self.settings, None);
         let sealed = std::mem::replace(&mut self.open, open);
         self.past.fixed.add(&sealed.counts);
         self.view.freeze_open();
         deps.metrics.count(Counter::SegmentsSealed, &self.labels, 1);
         self.describe_open();
-        let frozen = sealed.segment.freeze().snapshot();
+        let frozen = sealed.freeze();
         self.table.sealer.submit(SealJob {
             table: self.table.clone(),
             view: self.view.clone(),
@@ -484,12 +567,13 @@ impl PartitionPipeline {
 
     pub(super) fn describe_open(&self) {
         let (name, limit, seal_at) = (self.open.name.clone(), self.open.record.rows_limit, self.open.seal_at_ms());
-        let (next, accounting) = (self.open.next(), self.totals());
+        let (next, accounting, rewound) = (self.open.next(), self.totals(), self.past.rewound);
+        let (rows, bytes) = (u64::from(self.open.segment.rows()), self.open.segment.byte_count() as u64);
         self.status.change(|status| {
             status.open_segment = Some(name);
-            (status.open_rows, status.open_bytes) = (0, 0);
+            (status.open_rows, status.open_bytes) = (rows, bytes);
             (status.open_rows_limit, status.open_seal_at_ms) = (limit, seal_at);
-            (status.next, status.accounting) = (next, accounting);
+            (status.next, status.accounting, status.rewound) = (next, accounting, rewound);
         });
     }
 

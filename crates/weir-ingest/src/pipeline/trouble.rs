@@ -5,27 +5,29 @@ use crate::{
     pipeline::run::{Interrupted, PartitionPipeline, PipelineEnd},
     status::PartitionState,
 };
-use weir_control::SealReason;
+use weir_control::{MoveTo, SealReason};
 use weir_streams::StreamError;
-use weir_table::Target;
-use weir_types::{NextOffset, OffsetRange, Skip, SkipReason};
+use weir_types::{NextOffset, SkipReason};
 
 impl PartitionPipeline {
     pub(super) async fn after_stream_error(&mut self, error: StreamError) -> Result<(), PipelineEnd> {
         self.complain(&error.to_string(), Some(self.open.next()));
+        if let Some(done) = self.end_without_log(&error).await {
+            return done;
+        }
         let state = match &error {
             StreamError::OutOfRange { held, .. } if held.low > self.open.next() && held.low <= held.high => {
-                return self.skip_to(held.low, SkipReason::Retention).await;
+                return self.skip_to(held.low).await;
             }
             StreamError::OutOfRange { held, .. } => {
                 // Reading on once the new log has grown past the old offset would skip its beginning in silence.
-                self.halted = true;
-                self.status.enter(PartitionState::Recreated(format!(
-                    "the next offset to read is {}, but the log now holds [{}, {}): the topic was made anew",
+                self.halt_recreated(format!(
+                    "the next offset to read is {}, but the log now holds [{}, {}): the topic was made anew; \
+                     resumeConsumption with consumeFrom says from where to read it",
                     self.open.next(),
                     held.low,
                     held.high
-                )));
+                ));
                 return Ok(());
             }
             StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => {
@@ -37,44 +39,45 @@ impl PartitionPipeline {
         self.retry_later(state).await
     }
 
+    /// A partition that is to end when all that was visible is visible again ends at once where that cannot be had.
+    async fn end_without_log(&mut self, error: &StreamError) -> Option<Result<(), PipelineEnd>> {
+        let gone = matches!(
+            error,
+            StreamError::OutOfRange { .. } | StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. }
+        );
+        let why = self.ending.clone().filter(|_| gone)?;
+        Some(match self.end(why).await {
+            Ok(()) => Ok(()),
+            Err(interrupted) => self.give_way(interrupted).await,
+        })
+    }
+
     /// The stream no longer holds the next offsets: says so in the catalog and goes on at the oldest that is there.
-    async fn skip_to(&mut self, low: NextOffset, reason: SkipReason) -> Result<(), PipelineEnd> {
-        if !self.open.range().is_empty() {
-            match self.seal(SealReason::StreamGap).await {
-                Ok(()) => {}
-                Err(Interrupted::End(end)) => return Err(end),
-                Err(Interrupted::Stream(error)) => {
-                    return self.retry_later(PartitionState::Retrying(error.to_string())).await;
-                }
-                Err(Interrupted::Local(why)) => return self.retry_later(PartitionState::Retrying(why)).await,
+    async fn skip_to(&mut self, low: NextOffset) -> Result<(), PipelineEnd> {
+        let skipped = async {
+            // Offsets of a topic that was made anew are not those that are missing.
+            self.check_identity().await?;
+            if self.halted {
+                return Ok(());
             }
+            if !self.open.range().is_empty() {
+                self.seal(SealReason::StreamGap).await?;
+            }
+            let (reason, at_ms) = (SkipReason::Retention, self.table.deps.clock.wall_ms());
+            self.go_to(MoveTo { to: low, reason, at_ms, topic_id: None }, &[]).await
+        };
+        match skipped.await {
+            Ok(()) => Ok(()),
+            Err(interrupted) => self.give_way(interrupted).await,
         }
-        let deps = &self.table.deps;
-        let range = OffsetRange::try_new(self.open.next(), low).expect("a skip goes forward");
-        let skip = Skip { range, reason, at_ms: deps.clock.wall_ms() };
-        let record = self.table.record.load_full();
-        match deps.store.record_skip(&record, &self.open.record, skip).await {
-            Ok(moved) => {
-                tracing::error!(
-                    table = record.spec.name.as_str(),
-                    partition = %self.partition,
-                    from = %range.start(),
-                    to = %range.end(),
-                    reason = reason.as_str(),
-                    "offsets were skipped: the stream no longer holds them"
-                );
-                self.open.move_start(moved, low);
-                self.past.fixed.skipped += range.span();
-                deps.metrics.count(weir_base::metrics::Counter::OffsetsSkipped, &self.labels, range.span());
-                let target = match self.view.snapshot().target {
-                    Target::At(target) => Target::At(target.max(low)),
-                    Target::EndOfLog => Target::EndOfLog,
-                };
-                self.view.advance(low, Some(target));
-                self.describe_open();
-                Ok(())
-            }
-            Err(error) => self.retry_later(PartitionState::Retrying(format!("skip cannot be recorded: {error}"))).await,
+    }
+
+    /// Ends, or tries again later.
+    async fn give_way(&mut self, interrupted: Interrupted) -> Result<(), PipelineEnd> {
+        match interrupted {
+            Interrupted::End(end) => Err(end),
+            Interrupted::Stream(error) => self.retry_later(PartitionState::Retrying(error.to_string())).await,
+            Interrupted::Local(why) => self.retry_later(PartitionState::Retrying(why)).await,
         }
     }
 

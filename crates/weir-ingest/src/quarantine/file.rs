@@ -1,188 +1,259 @@
 //! The quarantine file.
 //!
 //! Layout, little-endian: 8 bytes magic `WEIRQUA1`, then frames: `u32` length of the body, `u32` CRC-32C of the body, the
-//! body. A body is one kind byte (1 entry, 2 count of evicted entries) and, for an entry: topic, `u32` partition, `u64`
-//! offset, `i64` wall milliseconds, stage, column, reason, payload; texts and bytes are a `u32` length and the bytes. A
-//! torn last frame is cut off when the file is opened: what it told is read again from the stream, since a segment is
-//! sealed only after the quarantine is synced.
+//! body (see `weir_base::frames` and `entry`). A torn last frame is cut off when the file is opened: what it told is read again from the stream,
+//! since a segment is sealed only after the quarantine is synced.
+//!
+//! The file is bounded in entries, bytes and age; the oldest entries go first and are counted. What was evicted, deleted or
+//! replayed is said by a frame of its own, and the file is written anew once most of it is dead.
 
+use crate::quarantine::{
+    entry::{Body, Entry, EntryId, Reading, Why},
+    index::{Index, Place},
+    list::Selection,
+};
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
-use weir_base::{AppendFile, SharedDisk};
-use weir_types::{NextOffset, StreamPartition, TopicName};
+use weir_base::{AppendFile, SharedClock, SharedDisk, frames::FrameLayout};
+use weir_types::{NextOffset, QuarantineSpec};
 
 const MAGIC: &[u8; 8] = b"WEIRQUA1";
-const ENTRY: u8 = 1;
-const EVICTED: u8 = 2;
-
-/// One record in quarantine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Where it came from.
-    pub partition: StreamPartition,
-    /// Its offset.
-    pub offset: NextOffset,
-    /// When it was rejected, wall time in milliseconds.
-    pub time_ms: i64,
-    /// Where in its way.
-    pub stage: String,
-    /// The column concerned, or empty.
-    pub column: String,
-    /// Why.
-    pub reason: String,
-    /// Its bytes, cut at the bound of a payload.
-    pub payload: Vec<u8>,
-}
+/// Length and checksum in front of a body.
+pub(super) const FRAME_HEAD: usize = 8;
+pub(super) const LAYOUT: FrameLayout =
+    FrameLayout { marker: &[], length_at: 0, crc_at: 4, head_bytes: FRAME_HEAD, covers_head: false };
 
 /// How much a quarantine keeps.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuarantineBounds {
     /// Entries.
     pub entries: usize,
-    /// Bytes of the file; at half of it the file is rewritten without evicted entries.
+    /// Bytes of the file; at half of it entries are evicted, at all of it the file is rewritten without them.
     pub file_bytes: u64,
     /// Bytes kept of one payload.
     pub payload_bytes: usize,
+    /// How long an entry is kept.
+    pub age: Duration,
 }
 
 impl Default for QuarantineBounds {
     fn default() -> Self {
         // 100,000 entries of a kilobyte are 100 MB: enough to see what is wrong, small beside the data. A payload of a
-        // megabyte is the usual upper bound of a broker's message.
-        Self { entries: 100_000, file_bytes: 256 << 20, payload_bytes: 1 << 20 }
+        // megabyte is the usual upper bound of a broker's message. A week has one working day in it at least.
+        Self {
+            entries: 100_000,
+            file_bytes: 256 << 20,
+            payload_bytes: 1 << 20,
+            age: Duration::from_secs(7 * 24 * 60 * 60),
+        }
     }
 }
 
-type Key = (StreamPartition, NextOffset);
+impl QuarantineBounds {
+    /// As a table's settings say.
+    #[must_use]
+    pub fn of(spec: &QuarantineSpec) -> Self {
+        Self { file_bytes: spec.max_bytes, age: spec.max_age, ..Self::default() }
+    }
+}
 
-struct Inner {
+/// How many entries there are and were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QuarantineCounts {
+    /// Kept now.
+    pub kept: u64,
+    /// Gone because of a bound.
+    pub evicted: u64,
+    /// Gone by request.
+    pub deleted: u64,
+}
+
+pub(super) struct Inner {
     file: Box<dyn AppendFile>,
-    /// Position and length of each entry's body.
-    known: BTreeMap<Key, (u64, u32)>,
-    /// In order of arrival, for eviction.
-    order: VecDeque<Key>,
-    /// Bytes of bodies that are still known.
-    live_bytes: u64,
-    evicted: u64,
+    pub(super) index: Index,
+    /// Counts rewrites: positions of another generation mean nothing.
+    pub(super) generation: u64,
+    bounds: QuarantineBounds,
     dirty: bool,
 }
 
 /// A table's quarantine.
 pub struct Quarantine {
-    disk: SharedDisk,
-    path: PathBuf,
-    bounds: QuarantineBounds,
-    inner: Mutex<Inner>,
+    pub(super) disk: SharedDisk,
+    clock: SharedClock,
+    pub(super) path: PathBuf,
+    pub(super) inner: Mutex<Inner>,
 }
 
 impl Quarantine {
     /// Opens the file at `path` and makes it where it is absent.
-    pub fn open(disk: SharedDisk, path: PathBuf, bounds: QuarantineBounds) -> io::Result<Arc<Self>> {
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn open(
+        disk: SharedDisk,
+        clock: SharedClock,
+        path: PathBuf,
+        bounds: QuarantineBounds,
+    ) -> io::Result<Arc<Self>> {
         if let Some(dir) = path.parent() {
             disk.create_dir_all(dir)?;
         }
         let mut file = disk.open_append(&path)?;
         let content = disk.read(&path)?;
-        let mut inner_state = (BTreeMap::new(), VecDeque::new(), 0_u64, 0_u64);
-        let end = if content.get(..8) == Some(&MAGIC[..]) {
-            replay(&content, |position, length, body| match body {
-                Body::Entry(entry) => {
-                    let key = (entry.partition, entry.offset);
-                    if inner_state.0.insert(key.clone(), (position, length)).is_none() {
-                        inner_state.1.push_back(key);
-                        inner_state.2 += u64::from(length);
-                    }
-                }
-                Body::Evicted(count) => inner_state.3 += count,
-            })
-        } else {
-            0
+        let mut index = Index::default();
+        let end = match content.get(..MAGIC.len()) == Some(&MAGIC[..]) {
+            true => each_frame(&content, |position, length, body| index.apply(position, length, &body)),
+            false => 0,
         };
-        if end < 8 {
+        if end < MAGIC.len() as u64 {
             file.truncate(0)?;
             file.append(MAGIC)?;
             file.sync()?;
         } else if end < content.len() as u64 {
             file.truncate(end)?;
         }
-        let (known, order, live_bytes, evicted) = inner_state;
         // Entries found here may never have been synced by the process that wrote them.
-        let inner = Inner { file, known, order, live_bytes, evicted, dirty: true };
-        let quarantine = Self { disk, path, bounds, inner: Mutex::new(inner) };
+        let inner = Inner { file, index, generation: 0, bounds, dirty: true };
+        let quarantine = Self { disk, clock, path, inner: Mutex::new(inner) };
         quarantine.evict(&mut quarantine.inner.lock())?;
         Ok(Arc::new(quarantine))
     }
 
-    /// Adds entries; those that are known are passed over. On an error nothing of the failed entry stays.
+    /// Other bounds from now on; what is beyond them goes with the next entry that comes.
+    pub fn bound(&self, bounds: QuarantineBounds) {
+        self.inner.lock().bounds = bounds;
+    }
+
+    /// Adds entries; those that were kept before are passed over. On an error nothing of the failed entry stays.
+    ///
+    /// # Errors
+    /// The disk's; entries before the failed one stay.
     pub fn add(&self, entries: impl IntoIterator<Item = Entry>) -> io::Result<()> {
         let mut inner = self.inner.lock();
-        for mut entry in entries {
-            let key = (entry.partition.clone(), entry.offset);
-            if inner.known.contains_key(&key) {
-                continue;
+        for entry in entries {
+            if !inner.index.was_kept(&entry.id()) {
+                inner.put(entry)?;
             }
-            entry.payload.truncate(self.bounds.payload_bytes);
-            let body = encode(&entry);
-            let (position, length) = append(&mut *inner.file, &body)?;
-            inner.live_bytes += u64::from(length);
-            inner.known.insert(key.clone(), (position, length));
-            inner.order.push_back(key);
-            inner.dirty = true;
         }
         self.evict(&mut inner)
     }
 
-    /// Makes all entries durable.
-    pub fn sync(&self) -> io::Result<()> {
+    /// Entries were tried again and failed for a reason of their own: it takes the place of the old one. Those that are
+    /// gone meanwhile stay gone.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn failed_again(&self, entries: impl IntoIterator<Item = Entry>) -> io::Result<()> {
         let mut inner = self.inner.lock();
-        if inner.dirty {
-            inner.file.sync()?;
-            inner.dirty = false;
+        for entry in entries {
+            if inner.index.known().contains_key(&entry.id()) {
+                inner.put(entry)?;
+            }
+        }
+        self.evict(&mut inner)
+    }
+
+    /// Deletes the selected entries for good and says how many there were; they stay counted as rejected. Durable when
+    /// this returns.
+    ///
+    /// # Errors
+    /// The disk's; some may be deleted then.
+    pub fn delete(&self, selection: &Selection) -> io::Result<u64> {
+        let mut inner = self.inner.lock();
+        let mut by_reading: BTreeMap<Reading, Vec<NextOffset>> = BTreeMap::new();
+        for (id, _) in selection.range(inner.index.known(), None) {
+            by_reading.entry((id.partition.clone(), id.reading)).or_default().push(id.offset);
+        }
+        let before = inner.index.deleted();
+        for (reading, offsets) in by_reading {
+            inner.append(&Body::Removed(Why::Deleted, reading, offsets))?;
+        }
+        self.shrink(&mut inner)?;
+        inner.sync()?;
+        Ok(inner.index.deleted() - before)
+    }
+
+    /// The catalog says that these were replayed: they leave the file.
+    ///
+    /// # Errors
+    /// The disk's; the catalog's word stands all the same, and the entries are removed when the table is opened again.
+    pub(crate) fn replayed(&self, reading: &Reading, offsets: &[NextOffset]) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let known = inner.index.known();
+        let id = |offset| EntryId { partition: reading.0.clone(), reading: reading.1, offset };
+        let here = offsets.iter().filter(|offset| known.contains_key(&id(**offset))).copied().collect();
+        self.remove(&mut inner, Why::Replayed, reading, here)
+    }
+
+    /// A reading was given up where `from` was the next offset of what is fixed: entries behind it are read again by the
+    /// next reading, so they leave.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn abandon(&self, reading: &Reading, from: NextOffset) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let here = offsets_of(inner.index.known(), reading, from).collect();
+        self.remove(&mut inner, Why::Abandoned, reading, here)
+    }
+
+    fn remove(&self, inner: &mut Inner, why: Why, reading: &Reading, offsets: Vec<NextOffset>) -> io::Result<()> {
+        if !offsets.is_empty() {
+            inner.append(&Body::Removed(why, reading.clone(), offsets))?;
+            self.shrink(inner)?;
         }
         Ok(())
     }
 
-    /// How many entries are kept, and how many were evicted.
-    #[must_use]
-    pub fn counts(&self) -> (usize, u64) {
-        let inner = self.inner.lock();
-        (inner.known.len(), inner.evicted)
+    /// Evicts what is too old, as adding does.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn expire(&self) -> io::Result<()> {
+        self.evict(&mut self.inner.lock())
     }
 
-    /// Up to `most` entries by (topic, partition, offset), beginning after `after`.
-    pub fn list(&self, after: Option<&Key>, most: usize) -> io::Result<Vec<Entry>> {
-        use std::ops::Bound;
-        let inner = self.inner.lock();
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        inner
-            .known
-            .range((from, Bound::Unbounded))
-            .take(most)
-            .map(|(_, (position, length))| {
-                let body = self.disk.read_at(&self.path, *position, *length as usize)?;
-                match decode(&body) {
-                    Some(Body::Entry(entry)) => Ok(entry),
-                    _ => Err(io::Error::new(io::ErrorKind::InvalidData, "quarantine entry is damaged")),
-                }
-            })
-            .collect()
+    /// Makes all entries durable.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn sync(&self) -> io::Result<()> {
+        self.inner.lock().sync()
+    }
+
+    /// How many entries are kept, and how many are gone.
+    #[must_use]
+    pub fn counts(&self) -> QuarantineCounts {
+        let index = &self.inner.lock().index;
+        QuarantineCounts { kept: index.known().len() as u64, evicted: index.evicted(), deleted: index.deleted() }
+    }
+
+    /// The offsets of a reading from `from` on that are kept.
+    #[must_use]
+    pub(crate) fn offsets(&self, reading: &Reading, from: NextOffset) -> BTreeSet<NextOffset> {
+        offsets_of(self.inner.lock().index.known(), reading, from).collect()
     }
 
     fn evict(&self, inner: &mut Inner) -> io::Result<()> {
-        while inner.known.len() > self.bounds.entries || inner.live_bytes > self.bounds.file_bytes / 2 {
-            let Some(key) = inner.order.pop_front() else { break };
-            if let Some((_, length)) = inner.known.remove(&key) {
-                inner.live_bytes -= u64::from(length);
-                inner.evicted += 1;
-            }
+        let bounds = inner.bounds;
+        let age = i64::try_from(bounds.age.as_millis()).unwrap_or(i64::MAX);
+        let oldest_ms = self.clock.wall_ms().saturating_sub(age);
+        let excess = inner.index.excess(bounds.entries, bounds.file_bytes / 2, oldest_ms);
+        if excess > 0 {
+            inner.append(&Body::Evict(excess))?;
         }
-        // Rewriting at the full bound with at most half of it alive copies each entry once on average.
-        if inner.file.byte_count() > self.bounds.file_bytes {
+        self.shrink(inner)
+    }
+
+    /// Rewriting at the full bound with at most half of it alive copies each entry once on average.
+    fn shrink(&self, inner: &mut Inner) -> io::Result<()> {
+        if inner.file.byte_count() > inner.bounds.file_bytes {
             self.rewrite(inner)?;
         }
         Ok(())
@@ -191,201 +262,91 @@ impl Quarantine {
     fn rewrite(&self, inner: &mut Inner) -> io::Result<()> {
         let content = self.disk.read(&self.path)?;
         let mut fresh = MAGIC.to_vec();
-        if inner.evicted > 0 {
-            let mut body = vec![EVICTED];
-            body.extend_from_slice(&inner.evicted.to_le_bytes());
-            frame(&mut fresh, &body);
+        let index = &inner.index;
+        for (count, body) in [
+            (index.evicted(), Body::EvictedBefore(index.evicted())),
+            (index.deleted(), Body::DeletedBefore(index.deleted())),
+        ] {
+            if count > 0 {
+                frame(&mut fresh, &body.encode());
+            }
         }
-        let mut moved = BTreeMap::new();
-        for key in &inner.order {
-            let (position, length) = inner.known[key];
-            let Some(body) = content.get(position as usize..position as usize + length as usize) else { continue };
+        for (reading, offset) in index.gone() {
+            frame(&mut fresh, &Body::Gone(reading.clone(), *offset).encode());
+        }
+        let mut moved: BTreeMap<EntryId, u64> = BTreeMap::new();
+        for (key, place) in index.in_order() {
+            let start = place.position as usize;
+            let Some(body) = content.get(start..start + place.length as usize) else {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the quarantine file is shorter than it was"));
+            };
             frame(&mut fresh, body);
-            moved.insert(key.clone(), (fresh.len() as u64 - u64::from(length), length));
+            moved.insert(key.clone(), fresh.len() as u64 - u64::from(place.length));
         }
         self.disk.write_whole(&self.path, &fresh)?;
         inner.file = self.disk.open_append(&self.path)?;
-        inner.known = moved;
+        inner.index.moved(moved);
+        inner.generation += 1;
         inner.dirty = false;
         Ok(())
     }
 }
 
-enum Body {
-    Entry(Entry),
-    Evicted(u64),
+impl Inner {
+    fn put(&mut self, mut entry: Entry) -> io::Result<()> {
+        entry.payload.truncate(self.bounds.payload_bytes);
+        self.append(&Body::Entry(entry))
+    }
+
+    /// Appends a frame and takes it in; on an error file and index are as they were.
+    fn append(&mut self, body: &Body) -> io::Result<()> {
+        let start = self.file.byte_count();
+        let mut framed = Vec::new();
+        frame(&mut framed, &body.encode());
+        if let Err(error) = self.file.append(&framed) {
+            self.file.truncate(start)?;
+            return Err(error);
+        }
+        let length = u32::try_from(framed.len() - FRAME_HEAD).expect("a payload is bounded far below 4 GiB");
+        self.index.apply(start + FRAME_HEAD as u64, length, body);
+        self.dirty = true;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.dirty {
+            self.file.sync()?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+}
+
+fn offsets_of<'a>(
+    known: &'a BTreeMap<EntryId, Place>,
+    (partition, reading): &'a Reading,
+    from: NextOffset,
+) -> impl Iterator<Item = NextOffset> + 'a {
+    let first = EntryId { partition: partition.clone(), reading: *reading, offset: from };
+    let of_reading = |id: &EntryId| id.partition == *partition && id.reading == *reading;
+    known.range(first..).map(|(id, _)| id).take_while(move |id| of_reading(id)).map(|id| id.offset)
 }
 
 fn frame(out: &mut Vec<u8>, body: &[u8]) {
-    let length = u32::try_from(body.len()).expect("a payload is bounded far below 4 GiB");
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    let start = out.len();
+    LAYOUT.begin(out);
     out.extend_from_slice(body);
-}
-
-/// Appends a frame and returns position and length of its body; on an error the file is as it was.
-fn append(file: &mut dyn AppendFile, body: &[u8]) -> io::Result<(u64, u32)> {
-    let start = file.byte_count();
-    let mut framed = Vec::with_capacity(body.len() + 8);
-    frame(&mut framed, body);
-    if let Err(error) = file.append(&framed) {
-        file.truncate(start)?;
-        return Err(error);
-    }
-    Ok((start + 8, (framed.len() - 8) as u32))
-}
-
-fn encode(entry: &Entry) -> Vec<u8> {
-    let mut out = vec![ENTRY];
-    let bytes = |out: &mut Vec<u8>, part: &[u8]| {
-        out.extend_from_slice(&u32::try_from(part.len()).expect("a payload is bounded far below 4 GiB").to_le_bytes());
-        out.extend_from_slice(part);
-    };
-    bytes(&mut out, entry.partition.topic.as_str().as_bytes());
-    out.extend_from_slice(&entry.partition.partition.to_le_bytes());
-    out.extend_from_slice(&entry.offset.number().to_le_bytes());
-    out.extend_from_slice(&entry.time_ms.to_le_bytes());
-    for part in [entry.stage.as_bytes(), entry.column.as_bytes(), entry.reason.as_bytes(), &entry.payload] {
-        bytes(&mut out, part);
-    }
-    out
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (head, tail) = self.0.split_at_checked(count)?;
-        self.0 = tail;
-        Some(head)
-    }
-
-    fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = u32::from_le_bytes(self.fixed()?);
-        self.take(length as usize)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        String::from_utf8(self.bytes()?.to_vec()).ok()
-    }
-}
-
-fn decode(body: &[u8]) -> Option<Body> {
-    let mut reader = Reader(body);
-    match reader.fixed::<1>()?[0] {
-        EVICTED => Some(Body::Evicted(u64::from_le_bytes(reader.fixed()?))),
-        ENTRY => {
-            let topic = TopicName::parse(&reader.text()?).ok()?;
-            let partition = StreamPartition { topic, partition: u32::from_le_bytes(reader.fixed()?) };
-            Some(Body::Entry(Entry {
-                partition,
-                offset: NextOffset::new(u64::from_le_bytes(reader.fixed()?)),
-                time_ms: i64::from_le_bytes(reader.fixed()?),
-                stage: reader.text()?,
-                column: reader.text()?,
-                reason: reader.text()?,
-                payload: reader.bytes()?.to_vec(),
-            }))
-        }
-        _ => None,
-    }
+    LAYOUT.seal(&mut out[start..]);
 }
 
 /// Calls `each` with position, length and content of every whole frame, and returns where the whole ones end.
-fn replay(content: &[u8], mut each: impl FnMut(u64, u32, Body)) -> u64 {
-    let mut at = 8;
-    loop {
-        let mut reader = Reader(&content[at..]);
-        let Some(length) = reader.fixed().map(u32::from_le_bytes) else { break };
-        let Some(crc) = reader.fixed().map(u32::from_le_bytes) else { break };
-        let Some(body) = reader.take(length as usize) else { break };
-        if crc32c::crc32c(body) != crc {
-            break;
-        }
-        let Some(decoded) = decode(body) else { break };
-        each(at as u64 + 8, length, decoded);
-        at += 8 + length as usize;
+fn each_frame(content: &[u8], mut each: impl FnMut(u64, u32, Body)) -> u64 {
+    let mut at = MAGIC.len();
+    while let Some(body) = LAYOUT.body_at(content, at) {
+        let Some(decoded) = Body::decode(body) else { break };
+        let length = u32::try_from(body.len()).expect("its length was read from four bytes");
+        each((at + FRAME_HEAD) as u64, length, decoded);
+        at += FRAME_HEAD + body.len();
     }
     at as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use weir_base::{Disk, MemDisk};
-
-    fn entry(offset: u64, payload: &[u8]) -> Entry {
-        Entry {
-            partition: StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 1 },
-            offset: NextOffset::new(offset),
-            time_ms: 7,
-            stage: "DECODE".into(),
-            column: String::new(),
-            reason: "broken".into(),
-            payload: payload.to_vec(),
-        }
-    }
-
-    #[test]
-    fn entries_survive_reopening_once_each() {
-        let disk = MemDisk::new(None);
-        let open = || Quarantine::open(disk.clone(), "/q/t.log".into(), QuarantineBounds::default()).unwrap();
-        let quarantine = open();
-        quarantine.add([entry(3, b"x"), entry(1, b"y"), entry(3, b"again")]).unwrap();
-        drop(quarantine);
-        let quarantine = open();
-        quarantine.add([entry(1, b"y"), entry(2, b"z")]).unwrap();
-        assert_eq!(quarantine.list(None, 10).unwrap(), [entry(1, b"y"), entry(2, b"z"), entry(3, b"x")]);
-        assert_eq!(quarantine.counts(), (3, 0));
-    }
-
-    #[test]
-    fn a_torn_frame_is_cut_off() {
-        let disk = MemDisk::new(None);
-        let path = std::path::PathBuf::from("/q/t.log");
-        let open = || Quarantine::open(disk.clone(), path.clone(), QuarantineBounds::default()).unwrap();
-        open().add([entry(1, b"y"), entry(2, b"zz")]).unwrap();
-        let whole = disk.read(&path).unwrap();
-        for cut in 8..whole.len() {
-            disk.write_whole(&path, &whole[..cut]).unwrap();
-            let quarantine = open();
-            assert!(quarantine.counts().0 <= 1, "{cut}");
-            quarantine.add([entry(1, b"y"), entry(2, b"zz")]).unwrap();
-            drop(quarantine);
-            assert_eq!(open().list(None, 9).unwrap(), [entry(1, b"y"), entry(2, b"zz")], "{cut}");
-        }
-    }
-
-    #[test]
-    fn a_sync_covers_what_an_earlier_process_wrote() {
-        for seed in 0..16 {
-            let disk = MemDisk::new(None);
-            let open = || Quarantine::open(disk.clone(), "/q/t.log".into(), QuarantineBounds::default()).unwrap();
-            open().add([entry(1, b"y")]).unwrap();
-            disk.kill();
-            let quarantine = open();
-            quarantine.add([entry(1, b"y")]).unwrap();
-            quarantine.sync().unwrap();
-            disk.crash(&mut weir_base::Chance::seeded(seed));
-            assert_eq!(open().list(None, 9).unwrap(), [entry(1, b"y")], "seed {seed}");
-        }
-    }
-
-    #[test]
-    fn the_oldest_go_first_and_are_counted() {
-        let disk = MemDisk::new(None);
-        let bounds = QuarantineBounds { entries: 3, file_bytes: 4096, payload_bytes: 16 };
-        let open = || Quarantine::open(disk.clone(), "/q/t.log".into(), bounds).unwrap();
-        let quarantine = open();
-        quarantine.add((0..200).map(|offset| entry(offset, &[7; 64]))).unwrap();
-        let kept: Vec<u64> = quarantine.list(None, 9).unwrap().iter().map(|entry| entry.offset.number()).collect();
-        assert_eq!(kept, [197, 198, 199]);
-        assert_eq!(quarantine.counts(), (3, 197));
-        assert_eq!(quarantine.list(None, 1).unwrap()[0].payload, [7; 16]);
-        assert!(disk.byte_count(std::path::Path::new("/q/t.log")).unwrap().unwrap() <= 4096 + 256);
-    }
 }

@@ -6,7 +6,10 @@ use super::{
     build::{binary, boolean, call, column, double, long, text},
     invalid,
 };
-use crate::functions::{hex, timestamp_of};
+use crate::{
+    comparison::Comparison,
+    functions::{hex, timestamp_of},
+};
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 use weir_types::DataType;
 
@@ -187,7 +190,7 @@ pub(super) fn typed_bound(literal: &Literal, data_type: DataType, upper: bool, w
 }
 
 /// `value op literal`, for a value of a known type.
-pub(super) fn compare(value: Expr, data_type: DataType, op: &BinaryOperator, literal: &Literal) -> Outcome<Expr> {
+pub(super) fn compare(value: Expr, data_type: DataType, op: Comparison, literal: &Literal) -> Outcome<Expr> {
     let what = shown(&value);
     // True for the rows that are not null: a comparison of a null is neither true nor false.
     let known = |value: Expr, truth: bool| {
@@ -196,46 +199,22 @@ pub(super) fn compare(value: Expr, data_type: DataType, op: &BinaryOperator, lit
     };
     let value = if data_type == DataType::BigDecimal { call("w_double", vec![value]) } else { value };
     Ok(match fit(literal, data_type, &what)? {
-        Fit::Is(expr) => binary(value, op.clone(), *expr),
+        Fit::Is(expr) => binary(value, op.sql(), *expr),
         Fit::After(floor) => match op {
-            BinaryOperator::Eq => boolean(false),
-            BinaryOperator::NotEq => known(value, true),
-            BinaryOperator::Gt | BinaryOperator::GtEq => binary(value, BinaryOperator::Gt, long(floor)),
-            _ => binary(value, BinaryOperator::LtEq, long(floor)),
+            Comparison::Eq => boolean(false),
+            Comparison::NotEq => known(value, true),
+            Comparison::Gt | Comparison::GtEq => binary(value, BinaryOperator::Gt, long(floor)),
+            Comparison::Lt | Comparison::LtEq => binary(value, BinaryOperator::LtEq, long(floor)),
         },
         Fit::Below => match op {
-            BinaryOperator::NotEq | BinaryOperator::Gt | BinaryOperator::GtEq => known(value, true),
-            _ => boolean(false),
+            Comparison::NotEq | Comparison::Gt | Comparison::GtEq => known(value, true),
+            Comparison::Eq | Comparison::Lt | Comparison::LtEq => boolean(false),
         },
         Fit::Above => match op {
-            BinaryOperator::NotEq | BinaryOperator::Lt | BinaryOperator::LtEq => known(value, true),
-            _ => boolean(false),
+            Comparison::NotEq | Comparison::Lt | Comparison::LtEq => known(value, true),
+            Comparison::Eq | Comparison::Gt | Comparison::GtEq => boolean(false),
         },
     })
-}
-
-/// The operator with its sides swapped.
-pub(super) fn swapped(op: &BinaryOperator) -> BinaryOperator {
-    match op {
-        BinaryOperator::Lt => BinaryOperator::Gt,
-        BinaryOperator::LtEq => BinaryOperator::GtEq,
-        BinaryOperator::Gt => BinaryOperator::Lt,
-        BinaryOperator::GtEq => BinaryOperator::LtEq,
-        same => same.clone(),
-    }
-}
-
-/// Whether an operator compares.
-pub(super) fn compares(op: &BinaryOperator) -> bool {
-    matches!(
-        op,
-        BinaryOperator::Eq
-            | BinaryOperator::NotEq
-            | BinaryOperator::Lt
-            | BinaryOperator::LtEq
-            | BinaryOperator::Gt
-            | BinaryOperator::GtEq
-    )
 }
 
 /// A hidden flag column as an expression.
@@ -251,22 +230,22 @@ pub(super) fn null_flag(qualifier: Option<&str>, name: &str) -> Expr {
 mod tests {
     use super::*;
 
-    fn compared(data_type: DataType, op: BinaryOperator, literal: Literal) -> String {
-        compare(column("c"), data_type, &op, &literal).unwrap().to_string()
+    fn compared(data_type: DataType, op: Comparison, literal: Literal) -> String {
+        compare(column("c"), data_type, op, &literal).unwrap().to_string()
     }
 
     #[test]
     fn fractions_and_overflows_beside_whole_numbers() {
         let number = |text: &str| Literal::Number(text.to_owned());
         for (op, literal, expected) in [
-            (BinaryOperator::Eq, number("5.0"), r#"("c" = 5)"#),
-            (BinaryOperator::Eq, number("5.5"), "false"),
-            (BinaryOperator::GtEq, number("5.5"), r#"("c" > 5)"#),
-            (BinaryOperator::Lt, number("-5.5"), r#"("c" <= (-6))"#),
-            (BinaryOperator::Lt, number("3000000000"), r#""c" IS NOT NULL"#),
-            (BinaryOperator::Gt, number("3000000000"), "false"),
-            (BinaryOperator::Eq, Literal::Text(" 7 ".to_owned()), r#"("c" = 7)"#),
-            (BinaryOperator::Eq, Literal::Boolean(true), r#"("c" = 1)"#),
+            (Comparison::Eq, number("5.0"), r#"("c" = 5)"#),
+            (Comparison::Eq, number("5.5"), "false"),
+            (Comparison::GtEq, number("5.5"), r#"("c" > 5)"#),
+            (Comparison::Lt, number("-5.5"), r#"("c" <= (-6))"#),
+            (Comparison::Lt, number("3000000000"), r#""c" IS NOT NULL"#),
+            (Comparison::Gt, number("3000000000"), "false"),
+            (Comparison::Eq, Literal::Text(" 7 ".to_owned()), r#"("c" = 7)"#),
+            (Comparison::Eq, Literal::Boolean(true), r#"("c" = 1)"#),
         ] {
             assert_eq!(compared(DataType::Int, op, literal), expected);
         }
@@ -283,9 +262,9 @@ mod tests {
             (DataType::BigDecimal, text("1.5"), r#"(w_double("c") = 1.5)"#),
             (DataType::Bytes, text("0aff"), r#"("c" = w_bytes('0aff'))"#),
         ] {
-            assert_eq!(compared(data_type, BinaryOperator::Eq, literal), expected);
+            assert_eq!(compared(data_type, Comparison::Eq, literal), expected);
         }
-        let error = compare(column("c"), DataType::Long, &BinaryOperator::Eq, &text("abc")).unwrap_err();
+        let error = compare(column("c"), DataType::Long, Comparison::Eq, &text("abc")).unwrap_err();
         assert!(error.code == 700 && error.message.contains("'abc'"), "{}", error.message);
     }
 }

@@ -5,12 +5,13 @@ use super::{
     Outcome, Profile, Tables,
     build::{bare, binary, call, column, double, long, not, quoted, text},
     invalid,
-    literal::{self, Literal, literal_of},
+    literal::{Literal, literal_of},
     nothing,
     scope::{Col, Kind, Meaning, Scope, resolve},
 };
 use crate::{
     answer::QueryException,
+    comparison::Comparison,
     functions::{MvTest, cast_to, type_of},
 };
 use datafusion::sql::sqlparser::ast::{
@@ -159,7 +160,7 @@ impl<'a> Lower<'a> {
     }
 
     fn binary(&mut self, left: Expr, op: BinaryOperator, right: Expr) -> Outcome<Expr> {
-        if literal::compares(&op) {
+        if let Some(op) = Comparison::of_sql(&op) {
             return self.comparison(left, op, right);
         }
         let arithmetic = matches!(

@@ -7,7 +7,7 @@ use super::{
     lower::Lower,
     scope::{Meaning, Nulls, resolve},
 };
-use crate::functions::MvTest;
+use crate::{comparison::Comparison, functions::MvTest};
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Visit, Visitor};
 use std::ops::ControlFlow;
 use weir_types::DataType;
@@ -34,27 +34,27 @@ impl Lower<'_> {
         }
     }
 
-    pub(super) fn comparison(&mut self, left: Expr, op: BinaryOperator, right: Expr) -> Outcome<Expr> {
+    pub(super) fn comparison(&mut self, left: Expr, op: Comparison, right: Expr) -> Outcome<Expr> {
         let (left, op, right) = match (literal_of(&left), literal_of(&right)) {
-            (Some(_), None) => (right, literal::swapped(&op), left),
+            (Some(_), None) => (right, op.swapped(), left),
             _ => (left, op, right),
         };
         let (left_kind, right_kind) = (self.kind(&left), self.kind(&right));
         if let (Some((data_type, single)), Some(literal)) = (left_kind, literal_of(&right)) {
             if literal_of(&left).is_some() {
-                return Ok(binary(left, op, right));
+                return Ok(binary(left, op.sql(), right));
             }
             return if single {
-                literal::compare(left, data_type, &op, &literal)
+                literal::compare(left, data_type, op, &literal)
             } else {
-                any_value(left, data_type, &op, &literal)
+                any_value(left, data_type, op, &literal)
             };
         }
         let (Some((one, true)), Some((other, true))) = (left_kind, right_kind) else {
-            return Ok(binary(left, op, right));
+            return Ok(binary(left, op.sql(), right));
         };
         if one == other && one != DataType::BigDecimal {
-            return Ok(binary(left, op, right));
+            return Ok(binary(left, op.sql(), right));
         }
         let number =
             |data_type| matches!(data_type, DataType::Int | DataType::Long | DataType::Float | DataType::Double);
@@ -64,20 +64,20 @@ impl Lower<'_> {
             _ => None,
         });
         if !(number(one) || as_number[0].is_some()) || !(number(other) || as_number[1].is_some()) {
-            return Ok(binary(left, op, right));
+            return Ok(binary(left, op.sql(), right));
         }
         // A time compared with what is the same for all rows: that becomes a time, and indexes of the column help.
         if one == DataType::Timestamp && is_constant(&right) {
-            return Ok(binary(left, op, call("w_timestamp", vec![right])));
+            return Ok(binary(left, op.sql(), call("w_timestamp", vec![right])));
         }
         if other == DataType::Timestamp && is_constant(&left) {
-            return Ok(binary(call("w_timestamp", vec![left]), op, right));
+            return Ok(binary(call("w_timestamp", vec![left]), op.sql(), right));
         }
         let side = |expr, name: Option<&str>| match name {
             Some(name) => call(name, vec![expr]),
             None => expr,
         };
-        Ok(binary(side(left, as_number[0]), op, side(right, as_number[1])))
+        Ok(binary(side(left, as_number[0]), op.sql(), side(right, as_number[1])))
     }
 
     pub(super) fn between(&mut self, expr: Expr, negated: bool, low: Expr, high: Expr) -> Outcome<Expr> {
@@ -92,8 +92,8 @@ impl Lower<'_> {
                 }
             }
             (Some(_), _, _) => {
-                let from = self.comparison(expr.clone(), BinaryOperator::GtEq, low)?;
-                binary(from, BinaryOperator::And, self.comparison(expr, BinaryOperator::LtEq, high)?)
+                let from = self.comparison(expr.clone(), Comparison::GtEq, low)?;
+                binary(from, BinaryOperator::And, self.comparison(expr, Comparison::LtEq, high)?)
             }
             (None, _, _) => {
                 return Ok(Expr::Between { expr: Box::new(expr), negated, low: Box::new(low), high: Box::new(high) });
@@ -139,23 +139,20 @@ pub(super) fn is_constant(expr: &Expr) -> bool {
 }
 
 /// `mv op literal`: any value passes; for `<>` all differ.
-fn any_value(list: Expr, data_type: DataType, op: &BinaryOperator, literal: &Literal) -> Outcome<Expr> {
+fn any_value(list: Expr, data_type: DataType, op: Comparison, literal: &Literal) -> Outcome<Expr> {
     let what = shown(&list);
-    let (test, bound) = match op {
-        BinaryOperator::Eq => (MvTest::Eq, None),
-        BinaryOperator::NotEq => (MvTest::NotEq, None),
-        BinaryOperator::Lt => (MvTest::Lt, Some(true)),
-        BinaryOperator::LtEq => (MvTest::LtEq, Some(true)),
-        BinaryOperator::Gt => (MvTest::Gt, Some(false)),
-        _ => (MvTest::GtEq, Some(false)),
-    };
+    let test = |op: Comparison, value: Expr| call(MvTest::Compare(op).name(), vec![list, value]);
     if let Some(value) = literal::typed(literal, data_type, &what)? {
-        return Ok(call(test.name(), vec![list, value]));
+        return Ok(test(op, value));
     }
-    let Some(upper) = bound else { return Ok(boolean(*op == BinaryOperator::NotEq)) };
     // A fraction or a number beyond the type: the nearest value that has the same rows.
+    let (upper, bounded) = match op {
+        Comparison::Eq | Comparison::NotEq => return Ok(boolean(op == Comparison::NotEq)),
+        Comparison::Lt | Comparison::LtEq => (true, Comparison::LtEq),
+        Comparison::Gt | Comparison::GtEq => (false, Comparison::GtEq),
+    };
     Ok(match literal::typed_bound(literal, data_type, upper, &what)? {
-        Some(value) => call(if upper { MvTest::LtEq } else { MvTest::GtEq }.name(), vec![list, value]),
+        Some(value) => test(bounded, value),
         None => boolean(false),
     })
 }

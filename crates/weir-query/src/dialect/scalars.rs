@@ -9,6 +9,7 @@ use super::{
     scope::Kind,
 };
 use crate::{
+    comparison::Comparison,
     error::{did_you_mean, near},
     functions::{MvTest, PREFIX, ago, cast_to, type_of},
 };
@@ -111,7 +112,7 @@ fn rule(name: &str) -> Option<Rule> {
         "arrayaverage" => Named("w_array_avg"),
         "valuein" => Named("w_value_in"),
         "arraydistinctint" | "arraydistinctstring" => Named("w_array_distinct"),
-        "arraycontainsint" | "arraycontainsstring" => Named(MvTest::Eq.name()),
+        "arraycontainsint" | "arraycontainsstring" => Named(MvTest::Compare(Comparison::Eq).name()),
         "array" | "arrayvalueconstructor" => Named("make_array"),
         "rownumber" => Named("row_number"),
         "denserank" => Named("dense_rank"),

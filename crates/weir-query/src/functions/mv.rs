@@ -4,6 +4,7 @@ use super::{
     convert::{self, shared},
     fun::{Args, Fun, Gives},
 };
+use crate::comparison::Comparison;
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, Float64Array, Int32Array, ListArray},
     buffer::OffsetBuffer,
@@ -17,12 +18,8 @@ use weir_types::DataType;
 /// A test of the values of a multi-value column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MvTest {
-    Eq,
-    NotEq,
-    Lt,
-    LtEq,
-    Gt,
-    GtEq,
+    /// As a single value is compared.
+    Compare(Comparison),
     In,
     NotIn,
     Between,
@@ -32,12 +29,12 @@ pub(crate) enum MvTest {
 
 /// All tests.
 pub(crate) const MV_TESTS: [MvTest; 11] = [
-    MvTest::Eq,
-    MvTest::NotEq,
-    MvTest::Lt,
-    MvTest::LtEq,
-    MvTest::Gt,
-    MvTest::GtEq,
+    MvTest::Compare(Comparison::Eq),
+    MvTest::Compare(Comparison::NotEq),
+    MvTest::Compare(Comparison::Lt),
+    MvTest::Compare(Comparison::LtEq),
+    MvTest::Compare(Comparison::Gt),
+    MvTest::Compare(Comparison::GtEq),
     MvTest::In,
     MvTest::NotIn,
     MvTest::Between,
@@ -47,14 +44,14 @@ pub(crate) const MV_TESTS: [MvTest; 11] = [
 
 impl MvTest {
     /// The function's name in plans.
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Eq => "w_mv_eq",
-            Self::NotEq => "w_mv_not_eq",
-            Self::Lt => "w_mv_lt",
-            Self::LtEq => "w_mv_lt_eq",
-            Self::Gt => "w_mv_gt",
-            Self::GtEq => "w_mv_gt_eq",
+            Self::Compare(Comparison::Eq) => "w_mv_eq",
+            Self::Compare(Comparison::NotEq) => "w_mv_not_eq",
+            Self::Compare(Comparison::Lt) => "w_mv_lt",
+            Self::Compare(Comparison::LtEq) => "w_mv_lt_eq",
+            Self::Compare(Comparison::Gt) => "w_mv_gt",
+            Self::Compare(Comparison::GtEq) => "w_mv_gt_eq",
             Self::In => "w_mv_in",
             Self::NotIn => "w_mv_not_in",
             Self::Between => "w_mv_between",
@@ -63,36 +60,40 @@ impl MvTest {
         }
     }
 
-    const fn fun(name: &'static str, count: (usize, usize), call: fn(&Args) -> Result<ArrayRef>) -> Fun {
-        Fun::new(name, count, Gives::One(DataType::Boolean), call)
+    const fn fun(self, count: (usize, usize), call: fn(&Args) -> Result<ArrayRef>) -> Fun {
+        Fun::new(self.name(), count, Gives::One(DataType::Boolean), call)
     }
+}
+
+/// A comparison of multi-value columns with a value.
+const fn compared(comparison: Comparison, call: fn(&Args) -> Result<ArrayRef>) -> Fun {
+    MvTest::Compare(comparison).fun((2, 2), call)
 }
 
 /// All of the family.
 pub(super) const FUNS: [Fun; 18] = [
-    MvTest::fun("w_mv_eq", (2, 2), |args| any(args, |values, args| cmp_with(values, args, 1, cmp::eq))),
-    MvTest::fun("w_mv_not_eq", (2, 2), |args| all(args, |values, args| cmp_with(values, args, 1, cmp::neq))),
-    MvTest::fun("w_mv_lt", (2, 2), |args| any(args, |values, args| cmp_with(values, args, 1, cmp::lt))),
-    MvTest::fun("w_mv_lt_eq", (2, 2), |args| any(args, |values, args| cmp_with(values, args, 1, cmp::lt_eq))),
-    MvTest::fun("w_mv_gt", (2, 2), |args| any(args, |values, args| cmp_with(values, args, 1, cmp::gt))),
-    MvTest::fun("w_mv_gt_eq", (2, 2), |args| any(args, |values, args| cmp_with(values, args, 1, cmp::gt_eq))),
-    MvTest::fun("w_mv_in", (2, usize::MAX), |args| any(args, one_of)),
-    MvTest::fun("w_mv_not_in", (2, usize::MAX), |args| {
-        all(args, |values, args| Ok(arrow::compute::not(&one_of(values, args)?)?))
-    }),
-    MvTest::fun("w_mv_between", (3, 3), |args| {
+    compared(Comparison::Eq, |args| any(args, |values, args| cmp_with(values, args, 1, cmp::eq))),
+    compared(Comparison::NotEq, |args| all(args, |values, args| cmp_with(values, args, 1, cmp::neq))),
+    compared(Comparison::Lt, |args| any(args, |values, args| cmp_with(values, args, 1, cmp::lt))),
+    compared(Comparison::LtEq, |args| any(args, |values, args| cmp_with(values, args, 1, cmp::lt_eq))),
+    compared(Comparison::Gt, |args| any(args, |values, args| cmp_with(values, args, 1, cmp::gt))),
+    compared(Comparison::GtEq, |args| any(args, |values, args| cmp_with(values, args, 1, cmp::gt_eq))),
+    MvTest::In.fun((2, usize::MAX), |args| any(args, one_of)),
+    MvTest::NotIn
+        .fun((2, usize::MAX), |args| all(args, |values, args| Ok(arrow::compute::not(&one_of(values, args)?)?))),
+    MvTest::Between.fun((3, 3), |args| {
         any(args, |values, args| {
             let from = cmp_with(values, args, 1, cmp::gt_eq)?;
             Ok(arrow::compute::and(&from, &cmp_with(values, args, 2, cmp::lt_eq)?)?)
         })
     }),
-    MvTest::fun("w_mv_like", (2, 2), |args| {
+    MvTest::Like.fun((2, 2), |args| {
         any(args, |values, args| {
             let pattern = arrow::array::StringViewArray::new_scalar(args.constant_text(1, "the pattern")?);
             Ok(arrow::compute::kernels::comparison::ilike(&convert::texts(values)?, &pattern)?)
         })
     }),
-    MvTest::fun("w_mv_regexp_like", (2, 3), |args| {
+    MvTest::RegexpLike.fun((2, 3), |args| {
         any(args, |values, args| {
             let pattern = args.constant_text(1, "the pattern")?;
             let flags =

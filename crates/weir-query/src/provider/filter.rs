@@ -4,7 +4,10 @@
 //! does not pass. What cannot be said exactly is not said at all: DataFusion then filters above the scan.
 
 use super::{Output, SnapshotTable};
-use crate::functions::{MV_TESTS, MvTest};
+use crate::{
+    comparison::Comparison,
+    functions::{MV_TESTS, MvTest},
+};
 use datafusion::{
     common::ScalarValue,
     logical_expr::{BinaryExpr, Expr, Operator, expr::InList},
@@ -33,64 +36,6 @@ pub(super) fn columns(filter: &Filter, out: &mut Vec<ColumnName>) {
     }
 }
 
-/// A comparison, without the sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comparison {
-    Eq,
-    NotEq,
-    Lt,
-    LtEq,
-    Gt,
-    GtEq,
-}
-
-impl Comparison {
-    fn of(operator: Operator) -> Option<Self> {
-        Some(match operator {
-            Operator::Eq => Self::Eq,
-            Operator::NotEq => Self::NotEq,
-            Operator::Lt => Self::Lt,
-            Operator::LtEq => Self::LtEq,
-            Operator::Gt => Self::Gt,
-            Operator::GtEq => Self::GtEq,
-            _ => return None,
-        })
-    }
-
-    fn swapped(self) -> Self {
-        match self {
-            Self::Lt => Self::Gt,
-            Self::LtEq => Self::GtEq,
-            Self::Gt => Self::Lt,
-            Self::GtEq => Self::LtEq,
-            same => same,
-        }
-    }
-
-    fn negated(self) -> Self {
-        match self {
-            Self::Eq => Self::NotEq,
-            Self::NotEq => Self::Eq,
-            Self::Lt => Self::GtEq,
-            Self::LtEq => Self::Gt,
-            Self::Gt => Self::LtEq,
-            Self::GtEq => Self::Lt,
-        }
-    }
-
-    fn predicate(self, value: Value) -> Predicate {
-        let range = |lower, upper| Predicate::Range { lower, upper };
-        match self {
-            Self::Eq => Predicate::Eq(value),
-            Self::NotEq => Predicate::NotEq(value),
-            Self::Lt => range(Bound::Unbounded, Bound::Excluded(value)),
-            Self::LtEq => range(Bound::Unbounded, Bound::Included(value)),
-            Self::Gt => range(Bound::Excluded(value), Bound::Unbounded),
-            Self::GtEq => range(Bound::Included(value), Bound::Unbounded),
-        }
-    }
-}
-
 struct Translation<'a> {
     table: &'a SnapshotTable,
 }
@@ -110,7 +55,7 @@ impl Translation<'_> {
                 Some(if all { Filter::And(both) } else { Filter::Or(both) })
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                let comparison = Comparison::of(*op)?;
+                let comparison = Comparison::of_plan(*op)?;
                 let (column, comparison, literal) = match (self.column(left), literal(right)) {
                     (Some(column), Some(literal)) => (column, comparison, literal),
                     _ => (self.column(right)?, comparison.swapped(), literal(left)?),
@@ -257,14 +202,8 @@ impl Translation<'_> {
         }
         let values: Vec<Value> =
             literals.iter().map(|arg| stored(literal(arg)?, column.data_type)).collect::<Option<_>>()?;
-        let one = || values.first().cloned();
         let predicate = match test {
-            MvTest::Eq => Predicate::Eq(one()?),
-            MvTest::NotEq => Predicate::NotEq(one()?),
-            MvTest::Lt => Comparison::Lt.predicate(one()?),
-            MvTest::LtEq => Comparison::LtEq.predicate(one()?),
-            MvTest::Gt => Comparison::Gt.predicate(one()?),
-            MvTest::GtEq => Comparison::GtEq.predicate(one()?),
+            MvTest::Compare(comparison) => comparison.predicate(values.first().cloned()?),
             MvTest::In => Predicate::In(values),
             MvTest::NotIn => Predicate::NotIn(values),
             MvTest::Between => match values.as_slice() {

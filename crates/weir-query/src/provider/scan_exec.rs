@@ -5,6 +5,7 @@ use super::{
     Output,
     queue::{Piece, Queue, Ready},
 };
+use crate::stop::StopFlag;
 use arrow::{
     array::{ArrayRef, AsArray, BooleanArray},
     datatypes::{Int32Type, SchemaRef},
@@ -230,13 +231,14 @@ impl ExecutionPlan for SegmentScanExec {
         Some(self.metrics.clone_inner())
     }
 
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let queue = || Arc::new(Queue::new(self.snapshot.clone(), self.request.clone(), self.limit));
         let counter = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
         let puller = Puller {
             queue: self.queue.get_or_init(queue).clone(),
             outputs: self.outputs.clone(),
             schema: self.schema(),
+            stop: StopFlag::of(&context),
             docs_scanned: counter(counters::DOCS_SCANNED),
             in_filter: counter(counters::IN_FILTER),
             post_filter: counter(counters::POST_FILTER),
@@ -245,8 +247,11 @@ impl ExecutionPlan for SegmentScanExec {
             consuming_matched: counter(counters::CONSUMING_MATCHED),
         };
         let pieces = stream::unfold(puller, |puller| async move {
+            // A piece takes up to a millisecond or so, and gives nothing to whoever pulls where no row passes: a scan of
+            // many such pieces makes room for other queries here.
+            tokio::task::yield_now().await;
             let piece = puller.queue.next().await?;
-            let batches = puller.read(&piece);
+            let batches = puller.stop.look().and_then(|()| puller.read(&piece));
             Some((batches.map(|batches| stream::iter(batches).map(Ok)), puller))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), pieces.try_flatten())))
@@ -258,6 +263,7 @@ struct Puller {
     queue: Arc<Queue>,
     outputs: Vec<Output>,
     schema: SchemaRef,
+    stop: StopFlag,
     docs_scanned: Count,
     in_filter: Count,
     post_filter: Count,

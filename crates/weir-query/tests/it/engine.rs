@@ -1,9 +1,12 @@
 //! What an engine does beside answering: limits, stats, lacks, faults.
 
-use crate::fixture::{Fixed, NOW_MS, ask, cities, engine, numbers, orders};
+use crate::fixture::{Fixed, NOW_MS, ask, cities, engine, engine_of, numbers, orders};
 use arrow::{array::AsArray, datatypes::Int64Type};
 use roaring::RoaringBitmap;
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use weir_query::{QueryRequest, QueryResponse};
 
 fn long(answer: &QueryResponse, column: usize) -> i64 {
@@ -96,14 +99,83 @@ async fn memory_is_bounded() {
     assert_eq!(long(&answer, 0), 10);
 }
 
+/// Waits until something holds, for at most a generous time: what is waited for takes milliseconds where it works.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Queries that take minutes, and do so in different operators.
+const LONG: [&str; 6] = [
+    // Gives many rows, which an aggregate takes in.
+    "SELECT COUNT(*) FROM numbers a JOIN numbers b ON a.n < b.n WHERE a.t <> b.t",
+    // The filter of the join lets no pair pass.
+    "SELECT COUNT(*) FROM numbers a JOIN numbers b ON a.n < b.n AND a.n + b.n < 0",
+    "SELECT COUNT(*) FROM numbers a LEFT JOIN numbers b ON a.n > b.n AND a.t = 'none' AND b.t < a.t",
+    // One hash has all rows, and the filter lets none pass.
+    "SELECT COUNT(*) FROM numbers a JOIN numbers b ON a.n - a.n = b.n - b.n AND a.n + b.n < 0",
+    // Many groups of many rows.
+    "SELECT a.n % 1000, COUNT(*) FROM numbers a CROSS JOIN numbers b GROUP BY a.n % 1000",
+    // A sort waits for a join that gives nothing.
+    "SELECT a.t FROM numbers a CROSS JOIN numbers b WHERE a.n + b.n < 0 ORDER BY a.t",
+];
+
 #[tokio::test]
 async fn time_is_bounded() {
-    let engine = engine(Fixed(vec![numbers(200_000)]), 256 << 20);
-    let sql = "SET timeoutMs=20; SET useMultistageEngine=true; SELECT COUNT(*) FROM numbers a JOIN numbers b ON a.n < b.n WHERE a.t <> b.t";
-    let answer = ask(&engine, sql).await;
-    assert_eq!(code(&answer), 250, "{:?}", answer.exceptions);
-    assert!(answer.exceptions[0].message.contains("20 ms"), "{:?}", answer.exceptions);
-    assert_eq!(answer.stats.num_servers_responded, 1);
+    for threads in [1, 2] {
+        let engine = engine_of(threads, Fixed(vec![numbers(200_000)]), 512 << 20);
+        for sql in LONG {
+            let started = Instant::now();
+            let answer = ask(&engine, &format!("SET timeoutMs=200; SET useMultistageEngine=true; {sql}")).await;
+            assert_eq!(code(&answer), 250, "{threads} threads, {sql}: {:?}", answer.exceptions);
+            assert!(answer.exceptions[0].message.contains("200 ms"), "{:?}", answer.exceptions);
+            assert_eq!((answer.stats.num_servers_responded, answer.partial), (1, true));
+            assert_eq!(answer.tables, ["numbers"]);
+            assert!(started.elapsed() < Duration::from_secs(10), "{threads} threads, {sql}: {:?}", started.elapsed());
+            // The work ends too, and gives back what it held.
+            until(&format!("memory is free, {threads} threads, {sql}"), || engine.memory_held() == 0).await;
+        }
+        let answer = ask(&engine, "SELECT COUNT(*) FROM numbers WHERE n < 10").await;
+        assert_eq!(long(&answer, 0), 10);
+    }
+}
+
+/// A query that nobody waits for any more ends.
+#[tokio::test]
+async fn an_abandoned_query_ends() {
+    let engine = engine_of(1, Fixed(vec![numbers(200_000)]), 512 << 20);
+    for sql in LONG {
+        let sql = format!("SET useMultistageEngine=true; {sql}");
+        {
+            let mut asked = std::pin::pin!(ask(&engine, &sql));
+            let started = Instant::now();
+            while engine.memory_held() == 0 {
+                let answer = tokio::time::timeout(Duration::from_millis(5), &mut asked).await;
+                assert!(answer.is_err() && started.elapsed() < Duration::from_secs(20), "{sql}: {answer:?}");
+            }
+        }
+        until(&format!("memory is free: {sql}"), || engine.memory_held() == 0).await;
+    }
+    assert_eq!(long(&ask(&engine, "SELECT COUNT(*) FROM numbers WHERE n < 10").await, 0), 10);
+}
+
+/// One thread serves a short query while a long one runs on it.
+#[tokio::test]
+async fn a_long_query_makes_room_for_others() {
+    let engine = engine_of(1, Fixed(vec![numbers(200_000)]), 512 << 20);
+    let sql = format!("SET timeoutMs=60000; SET useMultistageEngine=true; {}", LONG[0]);
+    let mut asked = std::pin::pin!(ask(&engine, &sql));
+    let started = Instant::now();
+    while engine.memory_held() == 0 {
+        let answer = tokio::time::timeout(Duration::from_millis(5), &mut asked).await;
+        assert!(answer.is_err() && started.elapsed() < Duration::from_secs(20), "{answer:?}");
+    }
+    let answer = ask(&engine, "SET timeoutMs=20000; SELECT COUNT(*) FROM numbers WHERE n < 10").await;
+    assert_eq!(long(&answer, 0), 10);
+    assert!(tokio::time::timeout(Duration::from_millis(1), asked).await.is_err(), "the long one still runs");
 }
 
 #[tokio::test]

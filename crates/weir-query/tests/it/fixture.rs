@@ -28,6 +28,7 @@ fn spec(table: &str, null_handling: bool) -> TableSpec {
         time_column: None,
         replication: 1,
         streams: vec![],
+        patterns: vec![],
         flush: FlushPolicy {
             rows: RowsThreshold::PerSegment(1000),
             max_age: Duration::from_secs(3600),
@@ -39,6 +40,7 @@ fn spec(table: &str, null_handling: bool) -> TableSpec {
         row_time_check: false,
         continue_on_error: false,
         error_policy: ErrorPolicy::Quarantine,
+        quarantine: Default::default(),
         lagging_after: Duration::from_secs(30),
     }
 }
@@ -273,10 +275,15 @@ impl weir_base::Clock for Stopped {
     }
 }
 
-/// An engine over tables, with a limit on memory.
+/// An engine of two threads over tables, with a limit on memory.
 pub(crate) fn engine(tables: Fixed, memory_bytes: u64) -> QueryEngine {
+    engine_of(2, tables, memory_bytes)
+}
+
+/// An engine over tables, with a limit on memory.
+pub(crate) fn engine_of(threads: usize, tables: Fixed, memory_bytes: u64) -> QueryEngine {
     let options = QueryOptions {
-        threads: 2,
+        threads,
         memory_bytes,
         default_timeout: Duration::from_secs(60),
         default_limit: 10,

@@ -29,7 +29,8 @@ impl Ids {
         }
     }
 
-    fn len(&self) -> usize {
+    /// How many.
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::U8(ids) => ids.len(),
             Self::U16(ids) => ids.len(),
@@ -51,6 +52,15 @@ impl Ids {
             Self::U8(ids) => out.extend(ids[at].iter().map(|id| u32::from(*id))),
             Self::U16(ids) => out.extend(ids[at].iter().map(|id| u32::from(*id))),
             Self::U32(ids) => out.extend_from_slice(&ids[at]),
+        }
+    }
+
+    /// The greatest, 0 where there is none.
+    pub(super) fn most(&self) -> u32 {
+        match self {
+            Self::U8(ids) => ids.iter().fold(0, |most, id| most.max(*id)).into(),
+            Self::U16(ids) => ids.iter().fold(0, |most, id| most.max(*id)).into(),
+            Self::U32(ids) => ids.iter().fold(0, |most, id| most.max(*id)),
         }
     }
 
@@ -82,6 +92,16 @@ pub(super) enum Values {
     Ids(Ids),
     /// The values themselves.
     Raw(ColumnData),
+}
+
+impl Values {
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Ids(ids) => ids.len(),
+            Self::Raw(data) => data.len(),
+        }
+    }
 }
 
 /// One column of a block.
@@ -166,6 +186,16 @@ impl Block {
     pub(super) fn new(start: u32, rows: u32, columns: Vec<ColumnBlock>) -> Self {
         let bytes = size_of::<Self>() + columns.iter().map(ColumnBlock::bytes).sum::<usize>();
         Self { start, rows, columns, bytes }
+    }
+
+    /// Its rows in the segment.
+    pub(super) fn rows(&self) -> Range<u32> {
+        self.start..self.end()
+    }
+
+    /// One past its last row in the segment.
+    pub(super) fn end(&self) -> u32 {
+        self.start + self.rows
     }
 
     /// Blocks that follow one another as one. A column that is stored as ids in some and raw in others becomes raw:

@@ -2,6 +2,7 @@
 
 use super::{
     block::{ColumnBlock, Ids, Values, append_data, data_bytes},
+    chunk::{ColumnChunk, ColumnState},
     dictionary::{DictionaryWriter, SnapshotDictionary},
 };
 use crate::segment::ColumnStats;
@@ -140,6 +141,66 @@ impl ColumnWriter {
     /// No row has ids any more.
     pub(super) fn drop_dictionary(&mut self) {
         self.dictionary = None;
+    }
+
+    /// What going on behind the closed rows needs.
+    pub(super) fn state(&self) -> ColumnState {
+        ColumnState {
+            by_id: self.by_id,
+            dictionary: self.dictionary.as_ref().map(DictionaryWriter::len),
+            judged: self.judged,
+            min_max: self.min_max.clone(),
+        }
+    }
+
+    /// Whether values are kept by id, or were.
+    pub(super) fn has_dictionary(&self) -> bool {
+        self.dictionary.is_some()
+    }
+
+    /// One value a row.
+    pub(super) fn single_value(&self) -> bool {
+        self.ends.is_none()
+    }
+
+    /// Takes up a block that follows the closed rows, with the values that are new in it and the state at its end. Ids
+    /// are looked up again only after `index`. The error says what does not fit.
+    pub(super) fn take_up(&mut self, chunk: ColumnChunk) -> Result<ColumnBlock, &'static str> {
+        let ColumnChunk { block, new_values, state } = chunk;
+        let len = match (&mut self.dictionary, state.dictionary) {
+            (Some(dictionary), Some(len)) => {
+                dictionary.extend(new_values);
+                if dictionary.len() != len {
+                    return Err("the dictionary has another length");
+                }
+                len
+            }
+            (None, Some(_)) => return Err("a column without a dictionary has one"),
+            (_, None) if state.by_id => return Err("rows by id lack their dictionary"),
+            (_, None) => {
+                self.dictionary = None;
+                0
+            }
+        };
+        if let Values::Ids(ids) = &block.values
+            && ids.most() >= len
+        {
+            return Err("an id is beyond the dictionary");
+        }
+        self.value_count += block.values.len() as u64;
+        self.null_count += block.nulls.len() as u32;
+        if state.judged.0 > self.value_count || (state.by_id && state.judged.1 > len) {
+            return Err("more values were judged than there are");
+        }
+        (self.by_id, self.judged, self.min_max) = (state.by_id, state.judged, state.min_max);
+        Ok(block)
+    }
+
+    /// Makes the index of a dictionary that was taken up.
+    pub(super) fn index(&mut self) {
+        if let Some(dictionary) = &mut self.dictionary {
+            if self.by_id { dictionary.index() } else { dictionary.stop() }
+        }
     }
 
     /// Looks ids up among published values.

@@ -16,7 +16,7 @@ use arrow::datatypes::DataType as ArrowType;
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
-use std::{mem::size_of, sync::Arc};
+use std::{mem::size_of, ops::Range, sync::Arc};
 use weir_indexes::Predicate;
 use weir_types::{BytesColumn, ColumnData, DataType, Stored, Value};
 use xxhash_rust::xxh3::xxh3_64;
@@ -169,6 +169,43 @@ impl DictionaryWriter {
         }
     }
 
+    /// Appends values that are published at once and are not in the index yet.
+    pub(super) fn extend(&mut self, data: ColumnData) {
+        debug_assert!(self.open.is_empty(), "all values were published before");
+        self.open = data;
+        self.close();
+    }
+
+    /// Makes the index anew, of the published values.
+    pub(super) fn index(&mut self) {
+        let len = self.values.end() as usize;
+        match &mut self.index {
+            Index::Narrow(table) | Index::Text(table) => *table = HashTable::with_capacity(len),
+            Index::Wide(table) => *table = HashTable::with_capacity(len),
+        }
+        for piece in self.values.pieces() {
+            let ids = piece.start..;
+            match (&mut self.index, &piece.data) {
+                (Index::Narrow(table), ColumnData::Int(v)) => {
+                    index_fixed(table, ids.zip(v.iter().map(|v| *v as u32)), |bits| mix(bits.into()));
+                }
+                (Index::Narrow(table), ColumnData::Float(v)) => {
+                    index_fixed(table, ids.zip(v.iter().map(|v| v.to_bits())), |bits| mix(bits.into()));
+                }
+                (Index::Wide(table), ColumnData::Long(v)) => {
+                    index_fixed(table, ids.zip(v.iter().map(|v| *v as u64)), mix);
+                }
+                (Index::Wide(table), ColumnData::Double(v)) => {
+                    index_fixed(table, ids.zip(v.iter().map(|v| v.to_bits())), mix);
+                }
+                (Index::Text(table), ColumnData::Str(v) | ColumnData::Bytes(v)) => {
+                    index_fixed(table, ids.zip(v.iter().map(|value| xxh3_64(value) as u32)), spread);
+                }
+                (_, data) => panic!("an index does not stand over {:?} values", data.stored()),
+            }
+        }
+    }
+
     /// No value will be asked for any more: the hash index goes.
     pub(super) fn stop(&mut self) {
         self.index = Index::Narrow(HashTable::new());
@@ -233,6 +270,16 @@ fn encode_fixed<T: Copy, B: Copy + Eq>(
         last = Some(*entry.get());
         entry.get().1
     }));
+}
+
+fn index_fixed<B: Copy>(
+    table: &mut HashTable<(B, u32)>,
+    values: impl Iterator<Item = (u32, B)>,
+    hash: impl Fn(B) -> u64,
+) {
+    for (id, bits) in values {
+        table.insert_unique(hash(bits), (bits, id), |(bits, _)| hash(*bits));
+    }
 }
 
 fn encode_text(
@@ -302,12 +349,17 @@ impl SnapshotDictionary {
         decode(&self.values, ids, out);
     }
 
-    fn array_of(&self, from: u32) -> ArrayRef {
+    /// The values of ids below its length.
+    pub(super) fn data_of(&self, ids: Range<u32>) -> ColumnData {
         let mut data = ColumnData::new(self.data_type.stored());
-        for (piece, part) in self.values.over(from..self.len) {
+        for (piece, part) in self.values.over(ids) {
             append_data(&mut data, &piece.data, part);
         }
-        values_array(data, self.data_type)
+        data
+    }
+
+    fn array_of(&self, from: u32) -> ArrayRef {
+        values_array(self.data_of(from..self.len), self.data_type)
     }
 }
 

@@ -3,8 +3,10 @@
 //! A batch is dictionary-encoded column by column into open buffers that only the writer sees. A snapshot closes them
 //! into an immutable block ([`block`]), which joins the others by tiers ([`tiers`]), so it costs the new rows and never
 //! the tail. Dictionaries ([`dictionary`]) only grow; a column whose values hardly repeat is stored raw ([`column`]).
+//! Frozen blocks can be written as bytes and taken up again ([`chunk`]), so that a restart need not read them anew.
 
 mod block;
+mod chunk;
 mod column;
 mod dictionary;
 mod snapshot;
@@ -12,11 +14,13 @@ mod snapshot;
 mod tests;
 mod tiers;
 
+pub use chunk::{CHUNK_VERSION, Chunk, ChunkError, RestoringSegment};
 pub use dictionary::SnapshotDictionary;
 pub use snapshot::ConsumingSnapshot;
 
 use crate::segment::SegmentMeta;
 use block::{Block, Values};
+use chunk::FrozenState;
 use column::ColumnWriter;
 use snapshot::Layout;
 use std::{collections::HashSet, ops::Range, sync::Arc};
@@ -25,6 +29,9 @@ use weir_types::{ColumnData, ColumnName, DataType, NextOffset, RowBatch, Schema}
 
 /// Name of the hidden LONG column that holds each row's stream offset.
 pub const STREAM_OFFSET: &str = "$streamOffset";
+
+/// Rows of a frozen block, where nothing else is asked for.
+pub const BLOCK_ROWS: u32 = tiers::FROZEN_ITEMS;
 
 /// Rows after which a column's choice between ids and raw is looked at for the first time: enough for a ratio, few
 /// enough that a dictionary of distinct values costs well under a megabyte.
@@ -58,6 +65,8 @@ pub struct ConsumingSegment {
     layout: Arc<Layout>,
     columns: Vec<ColumnWriter>,
     blocks: Tiers<Block>,
+    /// One for each frozen block.
+    states: Arc<Vec<Arc<FrozenState>>>,
     open_rows: u32,
     /// Row count at which columns are looked at next.
     next_look: u32,
@@ -101,11 +110,19 @@ impl ConsumingSegment {
             layout: Arc::new(layout),
             columns,
             blocks: Tiers::default(),
+            states: Arc::default(),
             open_rows: 0,
             next_look: FIRST_LOOK,
             offsets: ColumnData::Long(vec![]),
             published: None,
         }
+    }
+
+    /// Freezes blocks of this many rows instead of 64 Ki: for tests, which have few rows.
+    #[must_use]
+    pub fn with_block_rows(mut self, rows: u32) -> Self {
+        self.blocks.freeze_at(rows);
+        self
     }
 
     /// Appends a batch made for the segment's schema and says which rows its rows became. `offset_of_message` gives the
@@ -131,7 +148,7 @@ impl ConsumingSegment {
             self.next_look = end + LATER_LOOK;
             self.look_at_columns();
         }
-        if self.open_rows >= tiers::FROZEN_ITEMS || self.open_bytes() >= OPEN_BYTES {
+        if self.open_rows >= self.blocks.frozen_items() || self.open_bytes() >= OPEN_BYTES {
             self.close();
         }
         start..end
@@ -160,6 +177,11 @@ impl ConsumingSegment {
         if !raw.is_empty() {
             self.close();
             raw.into_iter().for_each(|at| self.columns[at].go_raw());
+            if self.frozen_rows() == self.rows() && !self.states.is_empty() {
+                // The close froze: whoever goes on behind that block goes on raw.
+                Arc::make_mut(&mut self.states).pop();
+                self.note_state();
+            }
         }
     }
 
@@ -171,14 +193,20 @@ impl ConsumingSegment {
         let columns = self.columns.iter_mut().map(ColumnWriter::close).collect();
         let block = Block::new(self.blocks.end(), self.open_rows, columns);
         self.open_rows = 0;
-        let kinds: Vec<_> = self.columns.iter().map(ColumnWriter::stored).collect();
-        let writers = &self.columns;
-        let froze = self
-            .blocks
-            .push(block, |blocks| Block::merge(blocks, &kinds, |column, ids, out| writers[column].decode(ids, out)));
-        if froze {
-            self.drop_idle_dictionaries();
+        if self.blocks.push(block, merging(&self.columns)) {
+            self.froze();
         }
+    }
+
+    fn froze(&mut self) {
+        self.drop_idle_dictionaries();
+        self.note_state();
+    }
+
+    /// Remembers, at the end of a frozen block, what going on behind it needs.
+    fn note_state(&mut self) {
+        let columns = self.columns.iter().map(ColumnWriter::state).collect();
+        Arc::make_mut(&mut self.states).push(Arc::new(FrozenState { next_look: self.next_look, columns }));
     }
 
     fn drop_idle_dictionaries(&mut self) {
@@ -194,6 +222,13 @@ impl ConsumingSegment {
     #[must_use]
     pub fn rows(&self) -> u32 {
         self.blocks.end() + self.open_rows
+    }
+
+    /// Rows in frozen blocks: those never change their form any more. Right after an append or a snapshot that froze a
+    /// block it is the number of all rows.
+    #[must_use]
+    pub fn frozen_rows(&self) -> u32 {
+        self.blocks.frozen().last().map_or(0, |block| block.end())
     }
 
     fn open_bytes(&self) -> usize {
@@ -228,6 +263,7 @@ impl ConsumingSegment {
             },
             layout: self.layout.clone(),
             blocks: self.blocks.clone(),
+            states: self.states.clone(),
             dictionaries: self.columns.iter_mut().map(ColumnWriter::snapshot).collect(),
             stats: self.columns.iter().map(ColumnWriter::stats).collect(),
         });
@@ -235,9 +271,21 @@ impl ConsumingSegment {
         snapshot
     }
 
-    /// Takes no more rows.
+    /// Takes no more rows. All of them are in frozen blocks then.
     #[must_use]
     pub fn freeze(mut self) -> FrozenSegment {
+        self.close();
+        if self.blocks.freeze_tail(merging(&self.columns)) {
+            self.froze();
+            // The last one shows the same rows in more pieces.
+            self.published = None;
+        }
         FrozenSegment { snapshot: self.snapshot() }
     }
+}
+
+/// How blocks of a segment with these columns become one.
+fn merging(columns: &[ColumnWriter]) -> impl Fn(&[Arc<Block>]) -> Block {
+    let kinds: Vec<_> = columns.iter().map(ColumnWriter::stored).collect();
+    move |blocks| Block::merge(blocks, &kinds, |column, ids, out| columns[column].decode(ids, out))
 }

@@ -2,6 +2,7 @@
 
 use super::{
     block::{Block, Values, append_data},
+    chunk::FrozenState,
     dictionary::SnapshotDictionary,
     tiers::{Piece, Tiers},
 };
@@ -26,6 +27,8 @@ pub struct ConsumingSnapshot {
     pub(super) meta: SegmentMeta,
     pub(super) layout: Arc<Layout>,
     pub(super) blocks: Tiers<Block>,
+    /// One for each frozen block.
+    pub(super) states: Arc<Vec<Arc<FrozenState>>>,
     pub(super) dictionaries: Vec<Option<Arc<SnapshotDictionary>>>,
     pub(super) stats: Vec<ColumnStats>,
 }

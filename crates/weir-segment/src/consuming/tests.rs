@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use weir_indexes::{Filter, Predicate};
 use weir_types::{FieldKind, FieldSpec, SchemaVersion, Value};
 
-fn segment(schema: &Arc<Schema>, no_dictionary: HashSet<ColumnName>) -> ConsumingSegment {
+pub(super) fn segment(schema: &Arc<Schema>, no_dictionary: HashSet<ColumnName>) -> ConsumingSegment {
     ConsumingSegment::new(ConsumingSpec {
         name: "model__0__0__20260101T0000Z".into(),
         schema: schema.clone(),
@@ -74,7 +74,7 @@ proptest! {
 }
 
 /// Rows of `k` INT (few values), `u` LONG (all distinct), `t` STRING (all distinct), `m` INT multi-value.
-fn wide_model(rows: usize) -> Model {
+pub(super) fn wide_model(rows: usize) -> Model {
     let fields = vec![
         field("k", DataType::Int),
         field("u", DataType::Long),

@@ -7,9 +7,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-/// Items after which a tail becomes one frozen piece: a scan's morsel, and small enough that the copy takes about a
-/// millisecond for a dozen columns.
-pub(super) const FROZEN_ITEMS: u32 = 64 * 1024;
+/// Items after which a tail becomes one frozen piece: enough that a scan spends its time on rows, few enough that the
+/// copy, which the writer waits for, stays near a millisecond for a dozen columns, page faults included. At 64 Ki it took
+/// four to ten, and every query behind it saw them.
+pub(super) const FROZEN_ITEMS: u32 = 16 * 1024;
 
 /// Bytes after which a tail is frozen before that: keeps positions of text far inside 32 bits.
 const FROZEN_BYTES: usize = 64 << 20;
@@ -34,17 +35,19 @@ pub(super) struct Tiers<T> {
     frozen: Arc<Vec<Arc<T>>>,
     tail: Vec<Arc<T>>,
     frozen_bytes: usize,
+    /// Items after which a tail becomes one frozen piece.
+    frozen_items: u32,
 }
 
 impl<T> Clone for Tiers<T> {
     fn clone(&self) -> Self {
-        Self { frozen: self.frozen.clone(), tail: self.tail.clone(), frozen_bytes: self.frozen_bytes }
+        Self { frozen: self.frozen.clone(), tail: self.tail.clone(), ..*self }
     }
 }
 
 impl<T> Default for Tiers<T> {
     fn default() -> Self {
-        Self { frozen: Arc::default(), tail: vec![], frozen_bytes: 0 }
+        Self { frozen: Arc::default(), tail: vec![], frozen_bytes: 0, frozen_items: FROZEN_ITEMS }
     }
 }
 
@@ -59,12 +62,8 @@ impl<T: Piece> Tiers<T> {
         self.tail.push(Arc::new(piece));
         let items: u32 = self.tail.iter().map(|piece| piece.items()).sum();
         let bytes: usize = self.tail.iter().map(|piece| piece.bytes()).sum();
-        if items >= FROZEN_ITEMS || bytes >= FROZEN_BYTES {
-            self.merge_last(self.tail.len(), &merge);
-            let whole = self.tail.pop().expect("a tail that was just pushed to is not empty");
-            self.frozen_bytes += whole.bytes();
-            Arc::make_mut(&mut self.frozen).push(whole);
-            return true;
+        if items >= self.frozen_items || bytes >= FROZEN_BYTES {
+            return self.freeze_tail(merge);
         }
         while let Some(last) = self.tail.last() {
             let size = tier(last.items());
@@ -75,6 +74,44 @@ impl<T: Piece> Tiers<T> {
             self.merge_last(alike, &merge);
         }
         false
+    }
+
+    /// Makes one frozen piece of the tail; false where there is none.
+    pub(super) fn freeze_tail(&mut self, merge: impl Fn(&[Arc<T>]) -> T) -> bool {
+        self.merge_last(self.tail.len(), &merge);
+        match self.tail.pop() {
+            Some(whole) => {
+                self.add_frozen(whole);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Appends a piece that is frozen as it is; the tail is empty.
+    pub(super) fn push_frozen(&mut self, piece: T) {
+        debug_assert!(self.tail.is_empty() && piece.start() == self.end(), "frozen pieces follow one another");
+        self.add_frozen(Arc::new(piece));
+    }
+
+    fn add_frozen(&mut self, piece: Arc<T>) {
+        self.frozen_bytes += piece.bytes();
+        Arc::make_mut(&mut self.frozen).push(piece);
+    }
+
+    /// Freezes from here on after this many items.
+    pub(super) fn freeze_at(&mut self, items: u32) {
+        self.frozen_items = items.max(1);
+    }
+
+    /// Items after which a tail becomes one frozen piece.
+    pub(super) fn frozen_items(&self) -> u32 {
+        self.frozen_items
+    }
+
+    /// The frozen pieces, in order.
+    pub(super) fn frozen(&self) -> &[Arc<T>] {
+        &self.frozen
     }
 
     fn merge_last(&mut self, count: usize, merge: &impl Fn(&[Arc<T>]) -> T) {

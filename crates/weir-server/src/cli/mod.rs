@@ -8,6 +8,7 @@ mod demo;
 mod document;
 mod lag;
 mod output;
+mod quarantine;
 mod run;
 mod sql;
 mod start;
@@ -36,6 +37,7 @@ Examples:
   weir apply orders.json                    create or change the table
   weir sql -e 'SELECT COUNT(*) FROM orders' ask
   weir lag orders                           what each partition is doing
+  weir quarantine list orders               records that could not become rows, and why
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not reachable";
 
@@ -55,6 +57,8 @@ enum Command {
     Apply(apply::ApplyArguments),
     /// Show what each partition is doing and how far behind it is
     Lag(lag::LagArguments),
+    /// Look at records that could not become rows, try them again, delete them
+    Quarantine(quarantine::QuarantineArguments),
     /// Write a completion script for a shell
     Completions {
         /// The shell
@@ -136,6 +140,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check(arguments) => arguments.run(),
         Command::Apply(arguments) => run::block_on(arguments.run())?,
         Command::Lag(arguments) => run::block_on(arguments.run())?,
+        Command::Quarantine(arguments) => run::block_on(arguments.run())?,
         Command::Completions { shell } => {
             let mut script = vec![];
             clap_complete::generate(shell, &mut Arguments::command(), "weir", &mut script);
@@ -169,6 +174,10 @@ mod tests {
             &["weir", "sql", "-e", "select 1", "-e", "select 2", "--format", "csv"],
             &["weir", "check", "x.json"],
             &["weir", "lag"],
+            &["weir", "quarantine", "list", "t", "--stage", "TIME", "--limit", "7"],
+            &["weir", "quarantine", "show", "t", "topic/0/7"],
+            &["weir", "quarantine", "replay", "t", "--topic", "a", "--partition", "0", "--offsets", "1,2"],
+            &["weir", "quarantine", "drop", "t", "--all"],
             &["weir", "completions", "bash"],
         ] {
             Arguments::try_parse_from(good).unwrap_or_else(|error| panic!("{good:?}: {error}"));
@@ -178,6 +187,9 @@ mod tests {
             &["weir", "start"],
             &["weir", "sql", "--format", "xml"],
             &["weir", "check"],
+            &["weir", "quarantine"],
+            &["weir", "quarantine", "show", "t", "7"],
+            &["weir", "quarantine", "replay", "t", "--offsets", "1"],
             &["weir", "start", "--data-dir", "d", "--deep-store-setting", "noequals"],
         ] {
             assert!(Arguments::try_parse_from(wrong).is_err(), "{wrong:?}");

@@ -2,7 +2,9 @@
 //!
 //! This is the only place of the crate that calls ingest, control's store, streams and the query engine.
 
+mod control;
 mod data_dir;
+mod listed;
 mod open;
 mod queries;
 mod refusal;
@@ -11,6 +13,7 @@ mod tables;
 mod topics;
 
 pub use data_dir::{DataDir, DataDirError};
+pub use listed::ListedSegment;
 pub use open::OpenError;
 pub use queries::{Answered, Asked};
 pub use refusal::Refusal;
@@ -28,7 +31,7 @@ use weir_base::{SharedClock, metrics::Metrics};
 use weir_control::Store;
 use weir_ingest::IngestNode;
 use weir_query::QueryEngine;
-use weir_streams::LocalLogs;
+use weir_streams::{LocalLogs, Streams};
 use weir_table::Tables;
 
 /// A running node.
@@ -73,6 +76,12 @@ impl Node {
     #[must_use]
     pub fn started_ms(&self) -> i64 {
         self.started_ms
+    }
+
+    /// The streams that live in this process.
+    #[must_use]
+    pub fn streams(&self) -> &Streams {
+        &self.ingest.deps().streams
     }
 
     /// Wall time in milliseconds.

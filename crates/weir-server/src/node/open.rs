@@ -5,11 +5,12 @@ use std::{
     io,
     sync::{Arc, atomic::AtomicU64},
 };
-use weir_base::{Chance, RealDisk, SystemClock, metrics::Metrics};
+use weir_base::{Chance, RealDisk, SystemClock, metrics::Metrics, tasks::spawn_named};
 use weir_control::{CatalogError, RedbCatalog, Store};
 use weir_files::{FileError, probe};
 use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions};
 use weir_query::{QueryEngine, QueryOptions};
+use weir_segment::consuming::BLOCK_ROWS;
 use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, Streams};
 use weir_table::Tables;
 
@@ -74,9 +75,12 @@ impl Node {
                 discovery_every: settings.discovery_every,
                 creation_timeout: settings.creation_timeout,
                 heavy: HeavyWork::Threads,
+                block_rows: BLOCK_ROWS,
             },
         };
         let ingest = IngestNode::start(deps).await?;
+        // Only now every table has said what it still needs of the log.
+        spawn_named("retain local log", LocalLogs::keep_retaining(Arc::downgrade(&local)));
         let options = QueryOptions {
             threads: settings.query_threads,
             memory_bytes: settings.query_memory_bytes,

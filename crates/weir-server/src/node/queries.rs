@@ -1,7 +1,7 @@
 //! Queries: what the engine sees of the node, and the round from a request to its answer.
 
 use crate::{
-    node::Node,
+    node::{ListedSegment, Node, control, listed::listed},
     pinot_json::query::AnswerIds,
     system::{self, quarantine},
 };
@@ -15,8 +15,7 @@ use std::{
 };
 use tokio::runtime::Handle;
 use weir_base::metrics::{Counter, Gauge, Labels};
-use weir_control::SegmentRecord;
-use weir_ingest::IngestNode;
+use weir_ingest::{IngestNode, Selection};
 use weir_query::{QueryRequest, QueryResponse, SystemTable, TableSource};
 use weir_table::{TableSnapshot, Tables};
 
@@ -36,37 +35,87 @@ impl Source {
         Self { tables, ingest, runtime }
     }
 
-    /// Segments of all tables. A table that is dropped meanwhile has none.
-    fn segments(&self) -> Vec<SegmentRecord> {
+    /// Asks the catalog; nothing where it does not answer. `what` names the table that is empty then.
+    fn asked<T: Send + 'static>(&self, what: &str, rows: impl Future<Output = Vec<T>> + Send + 'static) -> Vec<T> {
         let (sender, receiver) = sync_channel(1);
-        let ingest = self.ingest.clone();
         self.runtime.spawn(async move {
+            // Nobody waits any more where the query was given up.
+            sender.send(rows.await).ok();
+        });
+        match receiver.recv_timeout(CATALOG_WAIT) {
+            Ok(rows) => rows,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                tracing::warn!("the catalog does not answer: system.{what} is empty");
+                vec![]
+            }
+        }
+    }
+
+    /// Segments of all tables. A table that is dropped meanwhile has none.
+    fn segments(&self) -> Vec<ListedSegment> {
+        let ingest = self.ingest.clone();
+        self.asked("segments", async move {
             let mut all = vec![];
             for name in ingest.names() {
-                match ingest.segments(&name).await {
+                match listed(&ingest, &name).await {
                     Ok(segments) => all.extend(segments),
                     Err(error) => tracing::warn!(table = %name, %error, "segments are not listed"),
                 }
             }
-            // Nobody waits any more where the query was given up.
-            sender.send(all).ok();
-        });
-        match receiver.recv_timeout(CATALOG_WAIT) {
-            Ok(segments) => segments,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                tracing::warn!("the catalog does not answer: system.segments is empty");
-                vec![]
+            all
+        })
+    }
+
+    /// Moves of offsets and losses of all tables.
+    fn skips(&self) -> Vec<system::skips::Row> {
+        let ingest = self.ingest.clone();
+        self.asked("skips", async move {
+            let mut all = vec![];
+            for name in ingest.names() {
+                match control::skips(&ingest, &name).await {
+                    Ok(skips) => all.extend(skips),
+                    Err(error) => tracing::warn!(table = %name, error = error.text, "skips are not listed"),
+                }
             }
-        }
+            all
+        })
+    }
+
+    fn audit(&self) -> Vec<system::audit::Row> {
+        let ingest = self.ingest.clone();
+        self.asked("audit", async move {
+            match ingest.deps().store.audit_log().await {
+                Ok(log) => log.entries,
+                Err(error) => {
+                    tracing::warn!(%error, "the audit is not listed");
+                    vec![]
+                }
+            }
+        })
     }
 
     fn quarantine(&self) -> Vec<quarantine::Row> {
         let mut rows = vec![];
         for name in self.ingest.names() {
             let Some(kept) = self.ingest.quarantine(&name) else { continue };
-            match kept.list(None, usize::MAX) {
-                Ok(entries) => rows.extend(entries.into_iter().map(|entry| (name.to_string(), entry))),
-                Err(error) => tracing::warn!(table = %name, %error, "quarantine cannot be read"),
+            let mut after = None;
+            loop {
+                let page = match kept.page(&Selection::default(), after.as_ref(), usize::MAX) {
+                    Ok(page) => page,
+                    Err(error) => {
+                        tracing::warn!(table = %name, %error, "quarantine cannot be read");
+                        break;
+                    }
+                };
+                rows.extend(page.entries.into_iter().map(|mut entry| {
+                    entry.payload.truncate(quarantine::PAYLOAD_IN_SQL);
+                    entry.payload.shrink_to_fit();
+                    (name.to_string(), entry)
+                }));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
             }
         }
         rows
@@ -87,6 +136,8 @@ impl TableSource for Source {
             "partitions" => Some(system::table(system::partitions::FIELDS, &self.ingest.all_partitions())),
             "segments" => Some(system::table(system::segments::FIELDS, &self.segments())),
             "quarantine" => Some(system::table(quarantine::FIELDS, &self.quarantine())),
+            "skips" => Some(system::table(system::skips::FIELDS, &self.skips())),
+            "audit" => Some(system::table(system::audit::FIELDS, &self.audit())),
             _ => None,
         }
     }

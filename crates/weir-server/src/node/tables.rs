@@ -1,24 +1,20 @@
 //! Schemas and tables: read from Pinot's JSON, made, changed, dropped, and looked at.
 
 use crate::{
-    node::{Node, Refusal},
+    node::{ListedSegment, Node, Refusal, control::FORCE_COMMITS_KEPT, listed::listed},
     pinot_json::{consuming::ForceCommitJob, segment::Loaded},
 };
 use serde_json::Value as Json;
 use std::{collections::BTreeMap, sync::Arc};
-use weir_base::Chance;
 use weir_control::{
-    Capabilities, DecoderKnown, NewTable, ParsedSchema, ParsedTable, PauseInfo, SegmentRecord, SpecError, SpecErrors,
-    StoredSchema, TableRecord, check_schema_change, parse_schema, parse_table,
+    Capabilities, DecoderKnown, NewTable, ParsedSchema, ParsedTable, SegmentState, SpecError, SpecErrors, StoredSchema,
+    TableRecord, check_schema_change, parse_schema, parse_table,
 };
 use weir_formats::registry as decoders;
-use weir_ingest::{PartitionStatus, Quarantine};
+use weir_ingest::{PartitionStatus, Quarantine, ReplayReport, Selection};
 use weir_streams::Streams;
 use weir_table::TableSnapshot;
 use weir_types::{SegmentName, StreamSpec, TableName};
-
-/// Force-commits whose status can be asked for, as many as Pinot keeps.
-const FORCE_COMMITS_KEPT: usize = 100;
 
 /// What this build can read.
 #[must_use]
@@ -148,7 +144,7 @@ impl Node {
     }
 
     /// Puts a schema, new or in place of one. A table that uses it takes it over: its columns must stay readable.
-    pub async fn put_schema(&self, schema: &ParsedSchema) -> Result<(), Refusal> {
+    pub async fn put_schema(&self, schema: &ParsedSchema, who: &str) -> Result<(), Refusal> {
         let table = match TableName::parse(&schema.schema.name) {
             Ok(name) => self.store.table(&name).await?,
             Err(error) => return Err(Refusal::invalid(format!("schemaName = {error}"))),
@@ -159,7 +155,7 @@ impl Node {
             let table = parse_table(&record.config_json, Some(&schema.schema), &capabilities())?;
             self.store.put_schema(schema).await?;
             let changed =
-                self.ingest.update_table(&record.spec.name, NewTable::from_parsed(table, schema.clone())).await;
+                self.ingest.update_table(&record.spec.name, NewTable::from_parsed(table, schema.clone()), who).await;
             changed.map_err(|error| Refusal::of_creation(&error))?;
             return Ok(());
         }
@@ -207,7 +203,7 @@ impl Node {
         };
         let mut spec = (*new.spec).clone();
         spec.streams.retain(|stream| !to_be_made(stream));
-        if spec.streams.is_empty() {
+        if spec.streams.is_empty() && spec.patterns.is_empty() {
             return Ok(());
         }
         let asked = NewTable { spec: Arc::new(spec), ..new.clone() };
@@ -215,12 +211,12 @@ impl Node {
     }
 
     /// Makes a table whose schema is there. It can be queried when this returns; on an error nothing is left.
-    pub async fn create_table(&self, new: NewTable) -> Result<TableRecord, Refusal> {
-        self.ingest.create_table(new).await.map_err(|error| Refusal::of_creation(&error))
+    pub async fn create_table(&self, new: NewTable, who: &str) -> Result<TableRecord, Refusal> {
+        self.ingest.create_table(new, who).await.map_err(|error| Refusal::of_creation(&error))
     }
 
     /// Makes schema and table; on an error neither is left.
-    pub async fn create_table_configs(&self, configs: &TableConfigs) -> Result<TableRecord, Refusal> {
+    pub async fn create_table_configs(&self, configs: &TableConfigs, who: &str) -> Result<TableRecord, Refusal> {
         let name = configs.name.as_str();
         if self.store.table(&configs.name).await?.is_some() {
             return Err(Refusal::invalid(format!(
@@ -229,7 +225,7 @@ impl Node {
         }
         let before = self.store.schema(name).await?;
         self.store.put_schema(&configs.schema).await?;
-        let made = self.create_table(configs.new_table()).await;
+        let made = self.create_table(configs.new_table(), who).await;
         if made.is_err() {
             let undone = match before {
                 None => self.store.delete_schema(name).await.map(drop),
@@ -246,29 +242,29 @@ impl Node {
     }
 
     /// Changes a table's settings.
-    pub async fn update_table(&self, new: NewTable) -> Result<TableRecord, Refusal> {
+    pub async fn update_table(&self, new: NewTable, who: &str) -> Result<TableRecord, Refusal> {
         let name = new.spec.name.clone();
         self.table(&name).await?;
-        self.ingest.update_table(&name, new).await.map_err(|error| Refusal::of_creation(&error))
+        self.ingest.update_table(&name, new, who).await.map_err(|error| Refusal::of_creation(&error))
     }
 
     /// Changes schema and settings of a table.
-    pub async fn update_table_configs(&self, configs: &TableConfigs) -> Result<TableRecord, Refusal> {
+    pub async fn update_table_configs(&self, configs: &TableConfigs, who: &str) -> Result<TableRecord, Refusal> {
         let before = self.table(&configs.name).await?;
         check_schema_change(&before.schema, &configs.schema.schema)?;
-        let record = self.update_table(configs.new_table()).await?;
+        let record = self.update_table(configs.new_table(), who).await?;
         self.store.put_schema(&configs.schema).await?;
         Ok(record)
     }
 
     /// Drops a table with all that belongs to it but its schema.
-    pub async fn drop_table(&self, name: &TableName) -> Result<(), Refusal> {
-        if self.ingest.drop_table(name).await? { Ok(()) } else { Err(no_table(name)) }
+    pub async fn drop_table(&self, name: &TableName, who: &str) -> Result<(), Refusal> {
+        if self.ingest.drop_table(name, who).await? { Ok(()) } else { Err(no_table(name)) }
     }
 
-    /// A table's segments, by topic, partition and sequence.
-    pub async fn segments(&self, name: &TableName) -> Result<Vec<SegmentRecord>, Refusal> {
-        Ok(self.ingest.segments(name).await?)
+    /// A table's segments, by topic, partition and sequence, then those that were replayed.
+    pub async fn segments(&self, name: &TableName) -> Result<Vec<ListedSegment>, Refusal> {
+        Ok(listed(&self.ingest, name).await?)
     }
 
     /// A table's partitions.
@@ -296,40 +292,25 @@ impl Node {
         self.ingest.quarantine(name).ok_or_else(|| no_table(name))
     }
 
+    /// How many messages of a table were replayed from its quarantine.
+    pub fn replayed(&self, name: &TableName) -> Result<u64, Refusal> {
+        self.ingest.replayed(name).ok_or_else(|| no_table(name))
+    }
+
+    /// Deletes rejected records for good.
+    pub async fn delete_quarantined(&self, name: &TableName, selection: Selection, who: &str) -> Result<u64, Refusal> {
+        Ok(self.ingest.delete_quarantined(name, selection, who).await?)
+    }
+
+    /// Tries rejected records again with the table's settings as they are now.
+    pub async fn replay(&self, name: &TableName, selection: Selection, who: &str) -> Result<ReplayReport, Refusal> {
+        Ok(self.ingest.replay(name, selection, who).await?)
+    }
+
     /// Bytes of a segment's copy on this node.
     #[must_use]
     pub fn local_byte_count(&self, name: &TableName, segment: &str) -> Option<u64> {
         self.ingest.local_byte_count(name, segment)
-    }
-
-    /// Stops reading a table until it is resumed, also over restarts.
-    pub async fn pause(&self, name: &TableName, comment: &str) -> Result<(), Refusal> {
-        let pause =
-            PauseInfo { reason: "ADMINISTRATIVE".to_owned(), comment: comment.to_owned(), at_ms: self.clock.wall_ms() };
-        Ok(self.ingest.pause(name, pause).await?)
-    }
-
-    /// Reads on.
-    pub async fn resume(&self, name: &TableName) -> Result<(), Refusal> {
-        Ok(self.ingest.resume(name).await?)
-    }
-
-    /// Seals open segments, of all partitions or of those that Pinot numbers so.
-    pub async fn force_commit(&self, name: &TableName, groups: Option<&[u32]>) -> Result<ForceCommitJob, Refusal> {
-        let segments = self.ingest.force_commit(name, groups).await?;
-        let mut chance = Chance::from_entropy();
-        let job = ForceCommitJob {
-            id: format!("{:016x}{:016x}", chance.u64(), chance.u64()),
-            table: format!("{name}_REALTIME"),
-            submitted_ms: self.clock.wall_ms(),
-            segments,
-        };
-        let mut jobs = self.force_commits.lock();
-        if jobs.len() == FORCE_COMMITS_KEPT {
-            jobs.pop_front();
-        }
-        jobs.push_back(job.clone());
-        Ok(job)
     }
 
     /// A force-commit with those of its segments that are not committed yet.
@@ -344,7 +325,7 @@ impl Node {
         };
         // A table that was dropped since has nothing left to commit.
         let records = self.ingest.segments(&table).await.unwrap_or_default();
-        let open = records.iter().filter(|record| crate::pinot_json::segment::artifact(record).is_none());
+        let open = records.iter().filter(|record| !matches!(record.state, SegmentState::Done { .. }));
         let open: Vec<String> = open.map(|record| record.name.to_string()).collect();
         let left = job.segments.iter().filter(|name| open.contains(name)).cloned().collect();
         Ok((job, left))

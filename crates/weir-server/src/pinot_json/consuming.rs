@@ -1,8 +1,8 @@
 //! Consumption as Pinot shows it: `consumingSegmentsInfo`, pause status, force-commit jobs.
 
 use serde_json::{Map, Value as Json, json};
-use weir_control::PauseInfo;
-use weir_ingest::{PartitionState, PartitionStatus};
+use weir_control::{PartPause, TableRecord};
+use weir_ingest::{PartitionState, PartitionStatus, PlannedMove};
 
 /// What Pinot writes where a value is not known.
 const NOT_KNOWN: &str = "NOT_CALCULATED";
@@ -53,9 +53,25 @@ pub fn segments_info(partitions: &[PartitionStatus], server: &str) -> Json {
     })
 }
 
-/// `{pauseFlag, consumingSegments, reasonCode, comment, timestamp, indexOfInactiveTopics}`.
+/// `{pauseFlag, consumingSegments, reasonCode, comment, timestamp, indexOfInactiveTopics}` and, beside Pinot's fields,
+/// `pausedParts`: the pauses of single topics (`partition` null) and partitions.
 #[must_use]
-pub fn pause_status(paused: Option<&PauseInfo>, partitions: &[PartitionStatus]) -> Json {
+pub fn pause_status(record: &TableRecord, partitions: &[PartitionStatus]) -> Json {
+    let paused = record.paused.as_ref();
+    let of_topic = |topic| record.part_pauses.iter().any(|part| part.topic == topic && part.partition.is_none());
+    let streams = record.streams();
+    let inactive: Vec<usize> =
+        streams.iter().enumerate().filter(|(_, stream)| of_topic(stream.topic.clone())).map(|(at, _)| at).collect();
+    let part = |part: &PartPause| {
+        json!({
+            "topic": part.topic.as_str(),
+            "partition": part.partition,
+            "reasonCode": part.pause.reason,
+            "comment": part.pause.comment,
+            "timestamp": part.pause.at_ms.to_string(),
+        })
+    };
+    let parts: Vec<Json> = record.part_pauses.iter().map(part).collect();
     let still = |status: &&PartitionStatus| consumer_state(&status.state) == "CONSUMING";
     let consuming: Vec<String> =
         partitions.iter().filter(still).filter_map(|status| Some(status.open_segment.as_ref()?.to_string())).collect();
@@ -65,7 +81,25 @@ pub fn pause_status(paused: Option<&PauseInfo>, partitions: &[PartitionStatus]) 
         "reasonCode": paused.map(|pause| pause.reason.clone()),
         "comment": paused.map(|pause| pause.comment.clone()),
         "timestamp": paused.map(|pause| pause.at_ms.to_string()),
-        "indexOfInactiveTopics": [],
+        "indexOfInactiveTopics": inactive,
+        "pausedParts": parts,
+    })
+}
+
+/// Where a partition goes on: `{topic, partition, fromOffset, toOffset, skippedOffsets, offsetsReadTwice, oldestOffset,
+/// endOffset, topicMadeAnew}`. What the log holds is null where nothing is moved.
+#[must_use]
+pub fn planned_move(planned: &PlannedMove) -> Json {
+    json!({
+        "topic": planned.partition.topic.as_str(),
+        "partition": planned.partition.partition,
+        "fromOffset": planned.from.number(),
+        "toOffset": planned.to.number(),
+        "skippedOffsets": planned.skipped,
+        "offsetsReadTwice": planned.read_twice,
+        "oldestOffset": planned.held.map(|held| held.0.number()),
+        "endOffset": planned.held.map(|held| held.1.number()),
+        "topicMadeAnew": planned.recreated,
     })
 }
 
@@ -109,6 +143,7 @@ pub fn force_commit_status(job: &ForceCommitJob, left: &[String]) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weir_control::PauseInfo;
     use weir_types::{Accounting, NextOffset, StreamPartition, TableName, TopicName};
 
     fn status(state: PartitionState, high: Option<u64>) -> PartitionStatus {
@@ -122,6 +157,7 @@ mod tests {
             high_watermark: high.map(NextOffset::new),
             low_watermark: None,
             lag_ms: 12,
+            rewound: 0,
             accounting: Accounting::default(),
             open_segment: Some("orders__10003__0__x".into()),
             open_rows: 0,
@@ -163,16 +199,37 @@ mod tests {
         assert_eq!(unknown["partitionOffsetInfo"]["availabilityLagMsMap"]["10003"], "NOT_CALCULATED");
     }
 
+    fn record() -> TableRecord {
+        let map = |topic: &str| json!({"streamType": "local", "stream.local.topic.name": topic, "stream.local.decoder.class.name": "json"});
+        let document = json!({
+            "tableName": "orders",
+            "schema": {"schemaName": "orders", "dimensionFieldSpecs": [{"name": "id", "dataType": "LONG"}]},
+            "realtime": {"tableName": "orders", "tableType": "REALTIME", "segmentsConfig": {"replication": "1"},
+                "tenants": {}, "metadata": {}, "tableIndexConfig": {},
+                "ingestionConfig": {"streamIngestionConfig": {"streamConfigMaps": [map("a"), map("b")]}}},
+        });
+        crate::node::TableConfigs::parse(&document).unwrap().new_table().draft()
+    }
+
     #[test]
     fn pause_status_has_its_reason() {
         let pause = PauseInfo { reason: "ADMINISTRATIVE".into(), comment: "move".into(), at_ms: 9 };
-        let paused = pause_status(Some(&pause), &[status(PartitionState::Paused("ADMINISTRATIVE".into()), None)]);
+        let topic = |name| TopicName::parse(name).unwrap();
+        let parts = vec![
+            PartPause { topic: topic("b"), partition: None, pause: pause.clone() },
+            PartPause { topic: topic("a"), partition: Some(3), pause: pause.clone() },
+        ];
+        let record = TableRecord { paused: Some(pause), part_pauses: parts, ..record() };
+        let paused = pause_status(&record, &[status(PartitionState::Paused("ADMINISTRATIVE".into()), None)]);
+        let said = |topic: &str, partition: Json| json!({"topic": topic, "partition": partition, "reasonCode": "ADMINISTRATIVE", "comment": "move", "timestamp": "9"});
         assert_eq!(
             paused,
             json!({"pauseFlag": true, "consumingSegments": [], "reasonCode": "ADMINISTRATIVE", "comment": "move",
-                "timestamp": "9", "indexOfInactiveTopics": []})
+                "timestamp": "9", "indexOfInactiveTopics": [1],
+                "pausedParts": [said("b", Json::Null), said("a", json!(3))]})
         );
-        let running = pause_status(None, &[status(PartitionState::Lagging, None)]);
+        let running = TableRecord { paused: None, part_pauses: vec![], ..record };
+        let running = pause_status(&running, &[status(PartitionState::Lagging, None)]);
         assert_eq!(running["pauseFlag"], false);
         assert_eq!(running["consumingSegments"], json!(["orders__10003__0__x"]));
     }

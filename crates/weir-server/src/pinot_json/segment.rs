@@ -1,8 +1,9 @@
 //! Segments as Pinot's controller shows them: list, metadata, ideal state, external view, status.
 
+use crate::node::ListedSegment;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeSet;
-use weir_control::{Artifact, SegmentRecord, SegmentState};
+use weir_control::{Artifact, SegmentState};
 use weir_segment::Segment;
 use weir_types::Schema;
 
@@ -17,7 +18,7 @@ pub struct Loaded {
 
 /// `[{"REALTIME":[..]}]`.
 #[must_use]
-pub fn list(segments: &[SegmentRecord]) -> Json {
+pub fn list(segments: &[ListedSegment]) -> Json {
     let names: Vec<String> = segments.iter().map(|segment| segment.name.to_string()).collect();
     json!([{ "REALTIME": names }])
 }
@@ -34,7 +35,7 @@ pub fn status_word(state: &SegmentState) -> &'static str {
 
 /// The committed file, where there is one.
 #[must_use]
-pub fn artifact(segment: &SegmentRecord) -> Option<&Artifact> {
+pub fn artifact(segment: &ListedSegment) -> Option<&Artifact> {
     match &segment.state {
         SegmentState::Done { artifact, .. } => Some(artifact),
         SegmentState::Consuming { .. } | SegmentState::Committing { .. } => None,
@@ -54,7 +55,7 @@ pub fn offsets(state: &SegmentState) -> (u64, Option<u64>) {
 
 /// The flat metadata record; all values are text, as in Pinot.
 #[must_use]
-pub fn metadata(segment: &SegmentRecord) -> Map<String, Json> {
+pub fn metadata(segment: &ListedSegment) -> Map<String, Json> {
     let mut map = Map::new();
     let mut put = |key: &str, value: String| map.insert(key.to_owned(), Json::String(value));
     let (start, end) = offsets(&segment.state);
@@ -109,7 +110,7 @@ pub fn columns(segment: &dyn Segment, schema: &Schema, wanted: impl Fn(&str) -> 
     Json::Array(known.collect())
 }
 
-fn per_instance(segment: &SegmentRecord, word: &str) -> Json {
+fn per_instance(segment: &ListedSegment, word: &str) -> Json {
     let instances = segment.replicas.iter().map(|replica| (replica.to_string(), Json::String(word.to_owned())));
     Json::Object(instances.collect())
 }
@@ -118,14 +119,14 @@ fn typed(realtime: Map<String, Json>) -> Json {
     json!({ "OFFLINE": null, "REALTIME": realtime })
 }
 
-fn ideal_word(segment: &SegmentRecord) -> &'static str {
+fn ideal_word(segment: &ListedSegment) -> &'static str {
     match segment.state {
         SegmentState::Consuming { .. } => "CONSUMING",
         SegmentState::Committing { .. } | SegmentState::Done { .. } => "ONLINE",
     }
 }
 
-fn actual_word(segment: &SegmentRecord, loaded: &Loaded) -> &'static str {
+fn actual_word(segment: &ListedSegment, loaded: &Loaded) -> &'static str {
     let name = segment.name.to_string();
     if loaded.consuming.contains(&name) {
         "CONSUMING"
@@ -138,20 +139,20 @@ fn actual_word(segment: &SegmentRecord, loaded: &Loaded) -> &'static str {
 
 /// What should be: `{"OFFLINE":null,"REALTIME":{segment:{instance:state}}}`.
 #[must_use]
-pub fn ideal_state(segments: &[SegmentRecord]) -> Json {
+pub fn ideal_state(segments: &[ListedSegment]) -> Json {
     typed(segments.iter().map(|s| (s.name.to_string(), per_instance(s, ideal_word(s)))).collect())
 }
 
 /// What is: the same shape, from what this node serves. A consuming segment that has no row yet is served.
 #[must_use]
-pub fn external_view(segments: &[SegmentRecord], loaded: &Loaded) -> Json {
+pub fn external_view(segments: &[ListedSegment], loaded: &Loaded) -> Json {
     typed(segments.iter().map(|s| (s.name.to_string(), per_instance(s, actual_word(s, loaded)))).collect())
 }
 
 /// `[{"segmentName","segmentStatus"}]`: `GOOD`, or `UPDATING` while it is being loaded or built.
 #[must_use]
-pub fn statuses(segments: &[SegmentRecord], loaded: &Loaded) -> Json {
-    let status = |segment: &SegmentRecord| match (ideal_word(segment), actual_word(segment, loaded)) {
+pub fn statuses(segments: &[ListedSegment], loaded: &Loaded) -> Json {
+    let status = |segment: &ListedSegment| match (ideal_word(segment), actual_word(segment, loaded)) {
         (ideal, actual) if ideal == actual => "GOOD",
         _ => "UPDATING",
     };
@@ -161,13 +162,13 @@ pub fn statuses(segments: &[SegmentRecord], loaded: &Loaded) -> Json {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use weir_control::{Seal, SealReason};
+    use weir_control::{Seal, SealReason, SegmentRecord};
     use weir_types::{
         Accounting, NextOffset, OffsetRange, SchemaVersion, SegmentName, StreamPartition, TableName, TopicName,
     };
 
     /// A segment of `orders`, done with 5 messages and 4 rows, or consuming from offset 5.
-    pub(crate) fn segment(sequence: u32, done: bool) -> SegmentRecord {
+    pub(crate) fn segment(sequence: u32, done: bool) -> ListedSegment {
         let table = TableName::parse("orders").unwrap();
         let range = OffsetRange::try_new(NextOffset::ZERO, NextOffset::new(5)).unwrap();
         let accounting = Accounting { fetched: 5, stored: 4, rejected: 1, rows: 4, ..Accounting::default() };
@@ -187,7 +188,7 @@ pub(crate) mod tests {
         } else {
             SegmentState::Consuming { start: range.end() }
         };
-        SegmentRecord {
+        let record = SegmentRecord {
             name: SegmentName::new(table, 0, sequence, 0),
             table_uid: 1,
             partition: StreamPartition { topic: TopicName::parse("orders").unwrap(), partition: 0 },
@@ -197,7 +198,8 @@ pub(crate) mod tests {
             schema_version: SchemaVersion(1),
             replicas: vec!["Server_a_8098".into()],
             version: 1,
-        }
+        };
+        record.into()
     }
 
     const FIRST: &str = "orders__0__0__19700101T0000Z";

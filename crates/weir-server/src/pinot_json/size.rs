@@ -1,13 +1,12 @@
 //! The size of a table: of its committed files, and of their copies on this node.
 
-use crate::pinot_json::segment::artifact;
+use crate::{node::ListedSegment, pinot_json::segment::artifact};
 use serde_json::{Map, Value as Json, json};
-use weir_control::SegmentRecord;
 
 /// The answer to `GET /tables/{t}/size`. `local` gives the bytes of a segment's copy on `server`; a copy that is missing
 /// reads -1. Segments that are not committed have no file and are not listed.
 #[must_use]
-pub fn table_size(table: &str, segments: &[SegmentRecord], server: &str, local: impl Fn(&str) -> Option<u64>) -> Json {
+pub fn table_size(table: &str, segments: &[ListedSegment], server: &str, local: impl Fn(&str) -> Option<u64>) -> Json {
     let (mut reported, mut estimated, mut missing) = (0, 0, 0);
     let mut listed = Map::new();
     for (segment, artifact) in segments.iter().filter_map(|segment| Some((segment, artifact(segment)?))) {

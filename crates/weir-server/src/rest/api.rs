@@ -116,6 +116,22 @@ impl Api {
         self.add(Doc { method: "delete", path, about, query: &[], carries: Carries::Nothing }, routing::delete(handler))
     }
 
+    /// A route that removes what parameters name.
+    #[must_use]
+    pub fn delete_some<H, T>(
+        self,
+        path: &'static str,
+        about: &'static str,
+        query: &'static [&'static str],
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, Arc<Node>>,
+        T: 'static,
+    {
+        self.add(Doc { method: "delete", path, about, query, carries: Carries::Nothing }, routing::delete(handler))
+    }
+
     fn add(mut self, doc: Doc, handlers: MethodRouter<Arc<Node>>) -> Self {
         self.router = self.router.route(doc.path, handlers);
         self.docs.push(doc);

@@ -3,7 +3,9 @@
 pub mod answer;
 pub mod api;
 mod cluster;
+mod consume_from;
 mod multipart;
+mod quarantine;
 mod query;
 mod realtime;
 mod schemas;
@@ -12,6 +14,7 @@ mod table_configs;
 mod tables;
 mod topics;
 mod views;
+mod who;
 
 use api::Api;
 
@@ -27,6 +30,7 @@ pub fn controller() -> Api {
     let api = table_configs::routes(api);
     let api = views::routes(api);
     let api = realtime::routes(api);
+    let api = quarantine::routes(api);
     let api = segments::routes(api);
     let api = topics::routes(api);
     let api = query::controller_routes(api);

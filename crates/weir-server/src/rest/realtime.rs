@@ -1,29 +1,61 @@
-//! Consumption of a table: what its partitions do, what was rejected, pause, resume, force-commit.
+//! Consumption of a table: what its partitions do, pause, resume from anywhere, force-commit, and the record of it.
 
 use crate::{
     node::Node,
-    pinot_json::consuming::{force_commit_answer, force_commit_status, pause_status, segments_info},
+    pinot_json::consuming::{force_commit_answer, force_commit_status, pause_status, planned_move, segments_info},
     rest::{
         Params,
-        answer::{ApiError, ApiResult, json_response, table_of},
+        answer::{ApiError, ApiResult, CONFIG_BODY_BYTES, json_response, parse_json, read_body, table_of},
         api::{Api, Carries},
+        consume_from,
+        who::Who,
     },
-    system::{object, partitions, quarantine},
+    system::{audit, object, partitions, skips},
 };
-use axum::extract::{Path, Query, State};
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use axum::{
+    body::Body,
+    extract::{Path, Query, State},
+};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use weir_types::{NextOffset, SegmentName, StreamPartition, TableName, TopicName};
+use weir_ingest::{ResumeRequest, Scope};
+use weir_types::{SegmentName, TableName, TopicName};
 
 pub(super) fn routes(api: Api) -> Api {
     let none = Carries::Nothing;
     api.get("/tables/{tableName}/partitions", "what each partition is doing, and why", &[], partition_list)
-        .get("/tables/{tableName}/quarantine", "records that could not become rows", &["limit", "after"], rejected)
         .get("/tables/{tableName}/consumingSegmentsInfo", "offsets and lag of open segments", &[], consuming)
         .get("/tables/{tableName}/pauseStatus", "whether it is paused, and why", &[], paused)
-        .post("/tables/{tableName}/pauseConsumption", "stops reading", &["comment"], none, pause)
-        .post("/tables/{tableName}/resumeConsumption", "reads on", &["comment", "consumeFrom"], none, resume)
+        .post(
+            "/tables/{tableName}/pauseConsumption",
+            "stops reading the table, a topic or a partition; what was read stays queryable",
+            &["topic", "partition", "comment"],
+            none,
+            pause,
+        )
+        .post(
+            "/tables/{tableName}/resumeConsumption",
+            "reads on where reading stopped, or from elsewhere; dryRun=true says what would be skipped or read twice",
+            &["consumeFrom", "dryRun", "allowDuplicates", "topic", "partition", "comment"],
+            Carries::Json,
+            resume,
+        )
+        .post(
+            "/tables/{tableName}/pauseTopicConsumption",
+            "stops reading topics, by their place among the stream maps",
+            &["topicIndices", "comment"],
+            none,
+            pause_topics,
+        )
+        .post(
+            "/tables/{tableName}/resumeTopicConsumption",
+            "reads topics on, by their place among the stream maps",
+            &["topicIndices", "comment"],
+            none,
+            resume_topics,
+        )
+        .get("/tables/{tableName}/skips", "offsets passed over, read again or lost", &[], skip_list)
+        .get("/tables/{tableName}/audit", "who did what to it, and what that changed", &[], audit_list)
         .post("/tables/{tableName}/forceCommit", "seals open segments", &["partitions", "segments"], none, force_commit)
         .get("/tables/forceCommitStatus/{jobId}", "what of a force-commit is not committed yet", &[], force_committed)
 }
@@ -39,39 +71,137 @@ async fn consuming(State(node): State<Arc<Node>>, Path(name): Path<String>) -> A
     Ok(json_response(&segments_info(&statuses, &node.addresses().server_id())))
 }
 
-async fn pause_answer(node: &Node, name: &TableName) -> ApiResult {
-    let record = node.table(name).await?;
-    Ok(json_response(&pause_status(record.paused.as_ref(), &node.partitions(name)?)))
+async fn pause_json(node: &Node, name: &TableName) -> Result<Json, ApiError> {
+    Ok(pause_status(&node.table(name).await?, &node.partitions(name)?))
 }
 
 async fn paused(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiResult {
-    pause_answer(&node, &table_of(&name)?).await
+    Ok(json_response(&pause_json(&node, &table_of(&name)?).await?))
 }
 
-async fn pause(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(params): Query<Params>) -> ApiResult {
-    let name = table_of(&name)?;
-    node.pause(&name, params.get("comment").map_or("", String::as_str)).await?;
-    pause_answer(&node, &name).await
+/// The part of a table that `topic` and `partition` name.
+fn scope(params: &Params) -> Result<Scope, ApiError> {
+    let wrong = |key: &str, text: &str, reason: &str| ApiError::bad_request(format!("{key} = {text}: {reason}"));
+    let topic =
+        params.get("topic").map(|text| TopicName::parse(text).map_err(|error| wrong("topic", text, &error.reason)));
+    let partition = params.get("partition").map(|text| {
+        text.parse().map_err(|_| wrong("partition", text, "must be the number of a partition of the topic"))
+    });
+    Ok(Scope { topic: topic.transpose()?, partition: partition.transpose()? })
 }
 
-async fn resume(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(params): Query<Params>) -> ApiResult {
+/// The topics at places in the list of stream maps, as Pinot names them.
+async fn topics_at(node: &Node, name: &TableName, params: &Params) -> Result<Vec<Scope>, ApiError> {
+    let text = params.get("topicIndices").ok_or_else(|| {
+        ApiError::bad_request(
+            "topicIndices must list places of stream maps, counted from 0, or use topic= of pauseConsumption",
+        )
+    })?;
+    let streams = node.table(name).await?.streams();
+    let at = |place: &str| {
+        let found = place.trim().parse::<usize>().ok().and_then(|at| streams.get(at));
+        let topic = found.ok_or_else(|| {
+            ApiError::bad_request(format!("topicIndices = {text}: {place} is no place; there are {}", streams.len()))
+        })?;
+        Ok(Scope { topic: Some(topic.topic.clone()), partition: None })
+    };
+    text.split(',').map(at).collect()
+}
+
+fn comment(params: &Params) -> &str {
+    params.get("comment").map_or("", String::as_str)
+}
+
+async fn pause(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Who(who): Who,
+    Query(params): Query<Params>,
+) -> ApiResult {
     let name = table_of(&name)?;
-    match params.get("consumeFrom").map_or("lastConsumed", String::as_str) {
-        "lastConsumed" => {}
-        other @ ("smallest" | "largest") => {
-            return Err(ApiError::bad_request(format!(
-                "consumeFrom = {other}: skipping or repeating offsets is not built yet; leave it away to go on where \
-                 reading stopped"
-            )));
-        }
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "consumeFrom = {other}: must be lastConsumed, smallest or largest"
-            )));
-        }
+    node.pause(&name, &scope(&params)?, comment(&params), &who).await?;
+    Ok(json_response(&pause_json(&node, &name).await?))
+}
+
+async fn pause_topics(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Who(who): Who,
+    Query(params): Query<Params>,
+) -> ApiResult {
+    let name = table_of(&name)?;
+    for scope in topics_at(&node, &name, &params).await? {
+        node.pause(&name, &scope, comment(&params), &who).await?;
     }
-    node.resume(&name).await?;
-    pause_answer(&node, &name).await
+    Ok(json_response(&pause_json(&node, &name).await?))
+}
+
+async fn resume_topics(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Who(who): Who,
+    Query(params): Query<Params>,
+) -> ApiResult {
+    let name = table_of(&name)?;
+    for scope in topics_at(&node, &name, &params).await? {
+        let comment = comment(&params).to_owned();
+        node.resume(&name, &ResumeRequest { scope, comment, ..ResumeRequest::default() }, &who).await?;
+    }
+    Ok(json_response(&pause_json(&node, &name).await?))
+}
+
+/// `true` or `false`; false where it is not said.
+fn flag(params: &Params, key: &str) -> Result<bool, ApiError> {
+    match params.get(key).map(|text| text.to_ascii_lowercase()).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true" | "") => Ok(true),
+        Some(other) => Err(ApiError::bad_request(format!("{key} = {other}: must be true or false"))),
+    }
+}
+
+async fn resume(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Who(who): Who,
+    Query(params): Query<Params>,
+    body: Body,
+) -> ApiResult {
+    let name = table_of(&name)?;
+    let said = params.get("consumeFrom").map(|text| consume_from::word("consumeFrom", text)).transpose()?;
+    let bytes = read_body(body, CONFIG_BODY_BYTES).await?;
+    let (in_body, parts) = if bytes.iter().all(u8::is_ascii_whitespace) {
+        (None, consume_from::Parts::new())
+    } else {
+        consume_from::body(&parse_json(&bytes)?)?
+    };
+    if said.is_some() && in_body.is_some() {
+        return Err(ApiError::bad_request("consumeFrom is said in the query and in the body: say it once"));
+    }
+    let request = ResumeRequest {
+        scope: scope(&params)?,
+        everywhere: said.or(in_body),
+        parts,
+        allow_duplicates: flag(&params, "allowDuplicates")?,
+        dry_run: flag(&params, "dryRun")?,
+        comment: comment(&params).to_owned(),
+    };
+    let plan = node.resume(&name, &request, &who).await?;
+    let mut answer = pause_json(&node, &name).await?;
+    answer["dryRun"] = request.dry_run.into();
+    answer["partitions"] = plan.iter().map(planned_move).collect();
+    Ok(json_response(&answer))
+}
+
+async fn skip_list(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiResult {
+    let rows = node.skips(&table_of(&name)?).await?;
+    let list: Vec<Json> = rows.iter().map(|row| object(skips::FIELDS, row)).collect();
+    Ok(json_response(&json!(list)))
+}
+
+async fn audit_list(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiResult {
+    let (rows, evicted) = node.audit(&table_of(&name)?).await?;
+    let list: Vec<Json> = rows.iter().map(|row| object(audit::FIELDS, row)).collect();
+    Ok(json_response(&json!({ "entries": list, "evicted": evicted })))
 }
 
 /// The partitions to seal, by Pinot's number; `None` is all of them.
@@ -105,69 +235,18 @@ fn groups(params: &Params, name: &TableName) -> Result<Option<Vec<u32>>, ApiErro
 async fn force_commit(
     State(node): State<Arc<Node>>,
     Path(name): Path<String>,
+    Who(who): Who,
     Query(params): Query<Params>,
 ) -> ApiResult {
     let name = table_of(&name)?;
     let groups = groups(&params, &name)?;
-    let job = node.force_commit(&name, groups.as_deref()).await?;
+    let job = node.force_commit(&name, groups.as_deref(), &who).await?;
     Ok(json_response(&force_commit_answer(&job)))
 }
 
 async fn force_committed(State(node): State<Arc<Node>>, Path(id): Path<String>) -> ApiResult {
     let (job, left) = node.force_commit_status(&id).await?;
     Ok(json_response(&force_commit_status(&job, &left)))
-}
-
-/// Entries of one page of the quarantine, unless asked otherwise; at most `MOST_ENTRIES`, some megabytes of answer.
-const ENTRIES: usize = 100;
-const MOST_ENTRIES: usize = 10_000;
-
-async fn rejected(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(params): Query<Params>) -> ApiResult {
-    let name = table_of(&name)?;
-    let limit = match params.get("limit") {
-        None => ENTRIES,
-        Some(text) => {
-            text.parse::<usize>().ok().filter(|limit| (1..=MOST_ENTRIES).contains(limit)).ok_or_else(|| {
-                ApiError::bad_request(format!("limit = {text}: must be a number from 1 to {MOST_ENTRIES}"))
-            })?
-        }
-    };
-    let after = params.get("after").map(|text| place(text)).transpose()?;
-    let kept = node.quarantine(&name)?;
-    let (count, evicted) = kept.counts();
-    let read = tokio::task::spawn_blocking(move || kept.list(after.as_ref(), limit)).await;
-    let entries = match read {
-        Ok(Ok(entries)) => entries,
-        Ok(Err(error)) => {
-            let text = format!("the quarantine of {name} cannot be read: {error}");
-            return Err(ApiError::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, text));
-        }
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    };
-    let next =
-        entries.last().filter(|_| entries.len() == limit).map(|entry| format!("{}/{}", entry.partition, entry.offset));
-    let list: Vec<Json> = entries
-        .into_iter()
-        .map(|entry| {
-            let exact = BASE64.encode(&entry.payload);
-            let mut shown = object(quarantine::FIELDS, &(name.to_string(), entry));
-            shown["payloadBase64"] = exact.into();
-            shown
-        })
-        .collect();
-    Ok(json_response(&json!({ "kept": count, "evicted": evicted, "entries": list, "next": next })))
-}
-
-/// `topic/partition/offset`, as `next` of a page reads.
-fn place(text: &str) -> Result<(StreamPartition, NextOffset), ApiError> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let read = || {
-        let [topic, partition, offset] = parts.as_slice() else { return None };
-        let topic = TopicName::parse(topic).ok()?;
-        Some((StreamPartition { topic, partition: partition.parse().ok()? }, NextOffset::new(offset.parse().ok()?)))
-    };
-    read()
-        .ok_or_else(|| ApiError::bad_request(format!("after = {text}: must be topic/partition/offset, as next reads")))
 }
 
 #[cfg(test)]
@@ -191,15 +270,6 @@ mod tests {
             &[("partitions", "1"), ("segments", "orders__3__0__t")],
         ] {
             assert_eq!(asked(wrong).unwrap_err().status, 400, "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn a_page_goes_on_where_the_last_ended() {
-        let (partition, offset) = place("orders.v1/3/77").unwrap();
-        assert_eq!((partition.to_string().as_str(), offset.number()), ("orders.v1/3", 77));
-        for wrong in ["", "a/1", "a/b/1", "a/1/-1"] {
-            assert!(place(wrong).is_err(), "{wrong}");
         }
     }
 }

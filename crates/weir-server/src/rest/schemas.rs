@@ -8,6 +8,7 @@ use crate::{
         answer::{ApiError, ApiResult, CONFIG_BODY_BYTES, json_response, parse_json, read_body, status},
         api::{Api, Carries},
         multipart,
+        who::Who,
     },
 };
 use axum::{
@@ -49,22 +50,34 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<ParsedSchema, ApiError>
     Ok(parse_schema(&json)?)
 }
 
-async fn add(State(node): State<Arc<Node>>, Query(params): Query<Params>, headers: HeaderMap, body: Body) -> ApiResult {
+async fn add(
+    State(node): State<Arc<Node>>,
+    Who(who): Who,
+    Query(params): Query<Params>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult {
     let schema = read(&headers, body).await?;
     let name = schema.schema.name.to_string();
     let replaces = params.get("override").is_none_or(|value| value != "false");
     if !replaces && node.schema(&name).await?.is_some() {
         return Err(ApiError::new(StatusCode::CONFLICT, format!("schema {name} exists already and override is false")));
     }
-    put(&node, &schema, &format!("{name} successfully added")).await
+    put(&node, &schema, &who, &format!("{name} successfully added")).await
 }
 
-async fn put(node: &Node, schema: &ParsedSchema, said: &str) -> ApiResult {
-    node.put_schema(schema).await?;
+async fn put(node: &Node, schema: &ParsedSchema, who: &str, said: &str) -> ApiResult {
+    node.put_schema(schema, who).await?;
     Ok(json_response(&config_success(said, &schema.unrecognized, &[])))
 }
 
-async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> ApiResult {
+async fn update(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Who(who): Who,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult {
     let schema = read(&headers, body).await?;
     if *schema.schema.name != *name {
         let text = format!("schemaName = {}: must be {name}, as the path says", schema.schema.name);
@@ -73,7 +86,7 @@ async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, headers
     if node.schema(&name).await?.is_none() {
         return Err(no_schema(&name));
     }
-    put(&node, &schema, &format!("{name} successfully added")).await
+    put(&node, &schema, &who, &format!("{name} successfully added")).await
 }
 
 async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiResult {

@@ -1,7 +1,7 @@
 //! `/segments`: list and metadata.
 
 use crate::{
-    node::Node,
+    node::{ListedSegment, Node},
     pinot_json::segment::{columns, list as listed, metadata},
     rest::{
         Params,
@@ -13,7 +13,6 @@ use crate::{
 use axum::extract::{Path, Query, State};
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
-use weir_control::SegmentRecord;
 use weir_table::TableSnapshot;
 
 pub(super) fn routes(api: Api) -> Api {
@@ -36,7 +35,7 @@ pub(super) fn column_filter(list: &str) -> impl Fn(&str) -> bool {
     move |column| names.iter().any(|name| name == "*" || name == column)
 }
 
-fn shown(record: &SegmentRecord, snapshot: &TableSnapshot, wanted: Option<&String>) -> Json {
+fn shown(record: &ListedSegment, snapshot: &TableSnapshot, wanted: Option<&String>) -> Json {
     let mut shown = metadata(record);
     let name = record.name.to_string();
     let loaded = snapshot.segments.iter().find(|view| *view.segment.meta().name == *name);

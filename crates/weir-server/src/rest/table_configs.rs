@@ -6,6 +6,7 @@ use crate::{
     rest::{
         answer::{ApiError, ApiResult, json_response, read_json, status, table_of},
         api::{Api, Carries},
+        who::Who,
     },
 };
 use axum::{
@@ -33,9 +34,9 @@ async fn get(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiResu
     Ok(json_response(&table_configs(&node.table(&table_of(&name)?).await?)))
 }
 
-async fn add(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
+async fn add(State(node): State<Arc<Node>>, Who(who): Who, body: Body) -> ApiResult {
     let configs = TableConfigs::parse(&read_json(body).await?)?;
-    let record = node.create_table_configs(&configs).await?;
+    let record = node.create_table_configs(&configs, &who).await?;
     let said = format!("TableConfigs {} successfully added", configs.name);
     Ok(json_response(&config_success(&said, &configs.unrecognized, &record.not_yet_effective)))
 }
@@ -54,21 +55,21 @@ async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
     Ok(json_response(&answer.into()))
 }
 
-async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, body: Body) -> ApiResult {
+async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, Who(who): Who, body: Body) -> ApiResult {
     let name = table_of(&name)?;
     let configs = TableConfigs::parse(&read_json(body).await?)?;
     if configs.name != name {
         let text = format!("tableName = {}: must be {name}, as the path says", configs.name);
         return Err(ApiError::bad_request(text));
     }
-    let record = node.update_table_configs(&configs).await?;
+    let record = node.update_table_configs(&configs, &who).await?;
     let said = format!("TableConfigs updated for {name}");
     Ok(json_response(&config_success(&said, &configs.unrecognized, &record.not_yet_effective)))
 }
 
-async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiResult {
+async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>, Who(who): Who) -> ApiResult {
     let name = table_of(&name)?;
-    node.drop_table(&name).await?;
+    node.drop_table(&name, &who).await?;
     node.delete_schema(name.as_str()).await?;
     Ok(status(&format!("Deleted TableConfigs: {name}")))
 }

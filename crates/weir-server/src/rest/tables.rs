@@ -7,6 +7,7 @@ use crate::{
         Params,
         answer::{ApiError, ApiResult, json_response, read_json, status, table_of},
         api::{Api, Carries},
+        who::Who,
     },
 };
 use axum::{
@@ -71,9 +72,9 @@ async fn get(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(para
     Ok(json_response(&table_config(&record)))
 }
 
-async fn add(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
+async fn add(State(node): State<Arc<Node>>, Who(who): Who, body: Body) -> ApiResult {
     let new = node.read_table(&read_json(body).await?).await?;
-    let record = node.create_table(new).await?;
+    let record = node.create_table(new, &who).await?;
     let said = format!("Table {}_REALTIME successfully added", record.spec.name);
     Ok(json_response(&config_success(&said, &record.unrecognized, &record.not_yet_effective)))
 }
@@ -90,7 +91,7 @@ async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
     Ok(json_response(&answer.into()))
 }
 
-async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, body: Body) -> ApiResult {
+async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, Who(who): Who, body: Body) -> ApiResult {
     let name = table_of(&name)?;
     node.table(&name).await?;
     let new = node.read_table(&read_json(body).await?).await?;
@@ -98,17 +99,22 @@ async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, body: B
         let text = format!("tableName = {}: must be {name}, as the path says", new.spec.name);
         return Err(Refusal::invalid(text).into());
     }
-    let record = node.update_table(new).await?;
+    let record = node.update_table(new, &who).await?;
     let said = format!("Table config updated for {name}");
     Ok(json_response(&config_success(&said, &record.unrecognized, &record.not_yet_effective)))
 }
 
-async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(params): Query<Params>) -> ApiResult {
+async fn delete(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Who(who): Who,
+    Query(params): Query<Params>,
+) -> ApiResult {
     let name = table_of(&name)?;
     if wanted(&params, "type")? == Wanted::Offline {
         return Err(ApiError::not_found(format!("table {name} has no OFFLINE part")));
     }
-    node.drop_table(&name).await?;
+    node.drop_table(&name, &who).await?;
     Ok(status(&format!("Tables: [{name}_REALTIME] deleted")))
 }
 

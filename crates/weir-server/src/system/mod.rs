@@ -1,9 +1,11 @@
 //! What the node says about itself, once: the tables of the database `system`, and the REST answers made of the same
 //! rows, so that SQL, REST and the command line cannot disagree.
 
+pub mod audit;
 pub mod partitions;
 pub mod quarantine;
 pub mod segments;
+pub mod skips;
 
 use serde_json::{Map, Value as Json};
 use weir_query::SystemTable;

@@ -23,6 +23,7 @@ pub const FIELDS: &[Field<PartitionStatus>] = &[
     long("replayed", |s| Cell::count(s.accounting.replayed)),
     long("gaps", |s| Cell::count(s.accounting.gaps)),
     long("skipped", |s| Cell::count(s.accounting.skipped)),
+    long("rewound", |s| Cell::count(s.rewound)),
     long("rows", |s| Cell::count(s.accounting.rows)),
     long("altered", |s| Cell::count(s.accounting.altered)),
     long("bytes", |s| Cell::count(s.accounting.bytes)),

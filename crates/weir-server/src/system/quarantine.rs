@@ -38,12 +38,16 @@ mod tests {
         let partition = StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 2 };
         let entry = Entry {
             partition,
+            reading: 0,
             offset: NextOffset::new(9),
             time_ms: 4,
             stage: "DECODE".into(),
             column: String::new(),
             reason: "not JSON".into(),
             payload: b"{\xff".to_vec(),
+            value_bytes: 2,
+            key: None,
+            stream_time_ms: None,
         };
         assert_eq!(
             object(FIELDS, &("orders".to_owned(), entry)),

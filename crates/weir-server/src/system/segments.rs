@@ -1,12 +1,13 @@
 //! `system.segments`: every segment of the catalog, where it is in its life and where its file lies.
 
 use crate::{
+    node::ListedSegment,
     pinot_json::segment::{artifact, offsets},
     system::{Cell, Field, long, text},
 };
-use weir_control::{SegmentRecord, SegmentState};
+use weir_control::SegmentState;
 
-fn state(segment: &SegmentRecord) -> &'static str {
+fn state(segment: &ListedSegment) -> &'static str {
     match segment.state {
         SegmentState::Consuming { .. } => "CONSUMING",
         SegmentState::Committing { .. } => "COMMITTING",
@@ -14,14 +15,14 @@ fn state(segment: &SegmentRecord) -> &'static str {
     }
 }
 
-fn rows(segment: &SegmentRecord) -> Option<u64> {
+fn rows(segment: &ListedSegment) -> Option<u64> {
     match &segment.state {
         SegmentState::Consuming { .. } => None,
         SegmentState::Committing { seal, .. } | SegmentState::Done { seal, .. } => Some(seal.accounting.rows),
     }
 }
 
-fn seal_reason(segment: &SegmentRecord) -> Cell {
+fn seal_reason(segment: &ListedSegment) -> Cell {
     match &segment.state {
         SegmentState::Consuming { .. } => Cell::Null,
         SegmentState::Committing { seal, .. } | SegmentState::Done { seal, .. } => {
@@ -31,8 +32,8 @@ fn seal_reason(segment: &SegmentRecord) -> Cell {
 }
 
 /// Its columns.
-pub const FIELDS: &[Field<SegmentRecord>] = &[
-    text("table", |s| Cell::Text(s.name.table.to_string())),
+pub const FIELDS: &[Field<ListedSegment>] = &[
+    text("table", |s| Cell::Text(s.table.to_string())),
     text("topic", |s| Cell::Text(s.partition.topic.to_string())),
     long("partition", |s| Cell::Long(s.partition.partition.into())),
     text("segment", |s| Cell::Text(s.name.to_string())),

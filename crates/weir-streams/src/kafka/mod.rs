@@ -5,9 +5,12 @@
 //! client keeps them.
 
 mod client;
+mod identity;
 mod messages;
 mod reader;
 mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use crate::contract::{PartitionReader, SharedSource, StreamError, StreamSource, Watermarks};
 use async_trait::async_trait;
@@ -16,7 +19,7 @@ use parking_lot::Mutex;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList, consumer::Consumer};
 use reader::{KafkaReader, blocking};
 use std::{sync::Arc, time::Duration};
-use weir_types::{NextOffset, StartAt, StreamSpec};
+use weir_types::{NextOffset, StartAt, StreamSpec, TopicName};
 
 /// How long a broker may take to answer a question.
 const ASK: Duration = Duration::from_secs(5);
@@ -108,6 +111,14 @@ impl KafkaSource {
 impl StreamSource for KafkaSource {
     async fn partitions(&self) -> Result<Vec<u32>, StreamError> {
         self.ask(|client, topic| client::partitions(client, topic, ASK)).await
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicName>, StreamError> {
+        self.ask(|client, _| identity::topics(client, ASK)).await
+    }
+
+    async fn topic_id(&self) -> Result<Option<Arc<str>>, StreamError> {
+        self.ask(|client, topic| identity::topic_id(client, topic, ASK)).await
     }
 
     async fn watermarks(&self, partition: u32) -> Result<Watermarks, StreamError> {

@@ -245,6 +245,8 @@ mod tests {
             decoder_settings: BTreeMap::new(),
             settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             fetch_timeout: Duration::from_secs(1),
+            only_partitions: None,
+            auto_reset: None,
         }
     }
 

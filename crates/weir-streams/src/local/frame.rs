@@ -12,7 +12,8 @@
 //! u32 CRC-32C of all that
 //! ```
 //!
-//! Frames follow; a frame holds what one request appended to the partition:
+//! A file of nothing but its head keeps the end of a log whose records were all deleted. Else frames follow (see
+//! `weir_base::frames`); a frame holds what one request appended to the partition:
 //!
 //! ```text
 //! u8  0x57          'W'
@@ -41,6 +42,7 @@
 //! that the broken one was acknowledged.
 
 use bytes::Bytes;
+use weir_base::frames::{Cursor, FrameLayout, put_long};
 use weir_types::NextOffset;
 
 pub(super) const HEAD_BYTES: usize = 20;
@@ -48,6 +50,8 @@ pub(super) const FILE_HEAD_BYTES: usize = 44;
 pub(super) const MAGIC: u8 = 0x57;
 const FILE_MAGIC: [u8; 8] = *b"WEIRLOG\x01";
 const VERSION: u8 = 1;
+const LAYOUT: FrameLayout =
+    FrameLayout { marker: &[MAGIC, VERSION], length_at: 4, crc_at: 8, head_bytes: HEAD_BYTES, covers_head: true };
 
 /// One record as it lies in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,16 +125,9 @@ impl FrameHead {
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u32::try_from(bytes.len()).expect("a request is bounded far below 4 GiB").to_le_bytes());
-    out.extend_from_slice(bytes);
-}
-
 /// Appends a frame to `out`; it becomes whole by `seal`.
 pub(super) fn encode(head: &FrameHead, records: &[Record], out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[MAGIC, VERSION, 0, 0]);
-    out.extend_from_slice(&[0; HEAD_BYTES - 4]);
+    LAYOUT.begin(out);
     out.extend_from_slice(&head.base.number().to_le_bytes());
     out.extend_from_slice(&head.appended_ms.to_le_bytes());
     out.extend_from_slice(&head.count.to_le_bytes());
@@ -143,29 +140,22 @@ pub(super) fn encode(head: &FrameHead, records: &[Record], out: &mut Vec<u8>) {
         out.extend_from_slice(&record.timestamp_ms.to_le_bytes());
         out.push(u8::from(record.key.is_some()) | u8::from(record.value.is_some()) << 1);
         for part in [&record.key, &record.value].into_iter().flatten() {
-            put_bytes(out, part);
+            put_long(out, part);
         }
         out.extend_from_slice(&u16::try_from(record.headers.len()).unwrap_or(u16::MAX).to_le_bytes());
         for (name, value) in record.headers.iter().take(usize::from(u16::MAX)) {
             let name = &name.as_bytes()[..name.len().min(usize::from(u16::MAX))];
             out.extend_from_slice(&(name.len() as u16).to_le_bytes());
             out.extend_from_slice(name);
-            put_bytes(out, value);
+            put_long(out, value);
         }
     }
-    let length = u32::try_from(out.len() - start - HEAD_BYTES).expect("a request is bounded far below 4 GiB");
-    out[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
 }
 
 /// Completes a frame that is about to be written to a file of which `on_disk` bytes are on the disk.
 pub(super) fn seal(frame: &mut [u8], on_disk: u64) {
     frame[12..20].copy_from_slice(&on_disk.to_le_bytes());
-    let crc = checksum(frame);
-    frame[8..12].copy_from_slice(&crc.to_le_bytes());
-}
-
-fn checksum(frame: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&frame[..8]), &frame[12..])
+    LAYOUT.seal(frame);
 }
 
 /// How much of the file was on the disk when this frame was written.
@@ -175,30 +165,7 @@ pub(super) fn on_disk_before(frame: &[u8]) -> Option<u64> {
 
 /// How many bytes the frame that starts with `head` has in all; `None` where it is no frame.
 pub(super) fn frame_bytes(head: &[u8]) -> Option<usize> {
-    let head = head.get(..HEAD_BYTES)?;
-    if head[0] != MAGIC || head[1] != VERSION {
-        return None;
-    }
-    Some(HEAD_BYTES + u32::from_le_bytes(head[4..8].try_into().ok()?) as usize)
-}
-
-struct Cursor<'a>(&'a [u8]);
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (head, tail) = self.0.split_at_checked(count)?;
-        self.0 = tail;
-        Some(head)
-    }
-
-    fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn long(&mut self) -> Option<&'a [u8]> {
-        let length = u32::from_le_bytes(self.fixed()?);
-        self.take(length as usize)
-    }
+    LAYOUT.byte_count(head)
 }
 
 /// Reads a whole frame whose bytes are exactly `frame`; `None` where a checksum or a length does not fit.
@@ -207,37 +174,26 @@ pub(super) fn decode(frame: &Bytes) -> Option<(FrameHead, Vec<Record>)> {
     let mut records = Vec::with_capacity(head.count as usize);
     let slice = |part: &[u8]| frame.slice_ref(part);
     for _ in 0..head.count {
-        let position = u32::from_le_bytes(cursor.fixed()?);
-        let timestamp_ms = i64::from_le_bytes(cursor.fixed()?);
-        let [flags] = cursor.fixed::<1>()?;
+        let (position, timestamp_ms, flags) = (cursor.u32()?, cursor.i64()?, cursor.u8()?);
         let key = if flags & 1 == 0 { None } else { Some(slice(cursor.long()?)) };
         let value = if flags & 2 == 0 { None } else { Some(slice(cursor.long()?)) };
         let mut headers = vec![];
-        for _ in 0..u16::from_le_bytes(cursor.fixed()?) {
-            let length = u16::from_le_bytes(cursor.fixed()?);
+        for _ in 0..cursor.u16()? {
+            let length = cursor.u16()?;
             let name = String::from_utf8_lossy(cursor.take(usize::from(length))?).into_owned();
             headers.push((name, slice(cursor.long()?)));
         }
         records.push(Record { position, timestamp_ms, key, value, headers });
     }
-    cursor.0.is_empty().then_some((head, records))
+    cursor.is_at_end().then_some((head, records))
 }
 
 /// The head of a frame whose checksum fits, and what follows it.
 fn checked(frame: &[u8]) -> Option<(FrameHead, Cursor<'_>)> {
-    if frame_bytes(frame)? != frame.len() {
-        return None;
-    }
-    let crc = u32::from_le_bytes(frame[8..12].try_into().ok()?);
-    if checksum(frame) != crc {
-        return None;
-    }
-    let mut cursor = Cursor(&frame[HEAD_BYTES..]);
-    let base = NextOffset::new(u64::from_le_bytes(cursor.fixed()?));
-    let appended_ms = i64::from_le_bytes(cursor.fixed()?);
-    let count = u32::from_le_bytes(cursor.fixed()?);
-    let of_request = u32::from_le_bytes(cursor.fixed()?);
-    let [length] = cursor.fixed::<1>()?;
+    let body = LAYOUT.body_at(frame, 0).filter(|body| HEAD_BYTES + body.len() == frame.len())?;
+    let mut cursor = Cursor::new(body);
+    let (base, appended_ms) = (NextOffset::new(cursor.u64()?), cursor.i64()?);
+    let (count, of_request, length) = (cursor.u32()?, cursor.u32()?, cursor.u8()?);
     let key = String::from_utf8_lossy(cursor.take(usize::from(length))?).into_owned();
     let idempotency_key = (!key.is_empty()).then_some(key);
     Some((FrameHead { base, appended_ms, count, of_request, idempotency_key }, cursor))
@@ -275,6 +231,33 @@ mod tests {
             assert!(decode(&Bytes::from(bent)).is_none(), "byte {at} is not covered");
             assert!(decode(&Bytes::copy_from_slice(&out[..at])).is_none());
         }
+    }
+
+    #[test]
+    fn a_frame_of_old_is_written_and_read_byte_for_byte() {
+        let old = "570100003c0000001eca1e374d00000000000000070000000000000005000000000000000100000002000000016b\
+                   01000000ffffffffffffffff03010000006102000000767601000100680100000078";
+        let old: Vec<u8> =
+            (0..old.len()).step_by(2).map(|at| u8::from_str_radix(&old[at..at + 2], 16).unwrap()).collect();
+        let head = FrameHead {
+            base: NextOffset::new(7),
+            appended_ms: 5,
+            count: 1,
+            of_request: 2,
+            idempotency_key: Some("k".into()),
+        };
+        let records = [Record {
+            position: 1,
+            timestamp_ms: -1,
+            key: Some(Bytes::from_static(b"a")),
+            value: Some(Bytes::from_static(b"vv")),
+            headers: vec![("h".into(), Bytes::from_static(b"x"))],
+        }];
+        let mut out = vec![];
+        encode(&head, &records, &mut out);
+        seal(&mut out, 77);
+        assert_eq!(out, old);
+        assert_eq!(decode(&Bytes::from(old)), Some((head, records.to_vec())));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 use topic::Topic;
@@ -27,6 +27,9 @@ use weir_types::{Classify, ErrorKind, NextOffset, Retry, TopicName};
 
 /// A request of more bytes is refused: it would be one frame, read and checked as a whole.
 pub const REQUEST_BYTES: usize = 64 << 20;
+
+/// Looking at retention more often than this costs more than it frees.
+const RETAIN_EVERY_LEAST: Duration = Duration::from_secs(1);
 
 /// A record to append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +127,7 @@ pub struct LocalLogOptions {
     pub retention: Duration,
     /// A partition larger than this may lose its oldest files.
     pub retention_bytes: u64,
-    /// How often retention is looked at, at most; appends trigger it.
+    /// How often retention is looked at, at most; appends trigger it, and `LocalLogs::keep_retaining`.
     pub retain_every: Duration,
 }
 
@@ -210,6 +213,17 @@ impl LocalLogs {
         Ok(true)
     }
 
+    /// Deletes a topic that nothing was ever appended to; false where there is no such topic.
+    pub fn delete_unused_topic(&self, name: &TopicName) -> io::Result<bool> {
+        let mut topics = self.topics.write();
+        let Some(Slot::Whole(topic)) = topics.get(name) else { return Ok(false) };
+        let deleted = topic.delete_unused()?;
+        if deleted {
+            topics.remove(name);
+        }
+        Ok(deleted)
+    }
+
     /// Topics and how many partitions each has.
     #[must_use]
     pub fn topics(&self) -> Vec<(TopicName, u32)> {
@@ -241,6 +255,31 @@ impl LocalLogs {
     #[must_use]
     pub fn source(self: &Arc<Self>, topic: TopicName, fetch_timeout: Duration) -> SharedSource {
         Arc::new(reader::LocalSource::new(self.clone(), topic, fetch_timeout))
+    }
+
+    /// Deletes what is old in all topics, of those that were not looked at within `retain_every`. Waits for the disk.
+    pub fn retain(&self) {
+        let topics = self.topics.read().clone();
+        for slot in topics.values() {
+            if let Slot::Whole(topic) = slot {
+                topic.retain();
+            }
+        }
+    }
+
+    /// Deletes what is old for as long as the logs are open, also in topics that nobody appends to. To be started when
+    /// all who hold records have said so.
+    pub async fn keep_retaining(logs: Weak<Self>) {
+        loop {
+            let Some(open) = logs.upgrade() else { return };
+            let (clock, every) = (open.clock.clone(), open.options.retain_every.max(RETAIN_EVERY_LEAST));
+            drop(open);
+            clock.sleep(every).await;
+            let Some(open) = logs.upgrade() else { return };
+            if let Err(failed) = tokio::task::spawn_blocking(move || open.retain()).await {
+                tracing::error!(error = %failed, "retention of the local log failed");
+            }
+        }
     }
 
     fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, StreamError> {

@@ -223,9 +223,19 @@ impl Partition {
         self.inner.lock().floors.insert(holder.to_owned(), floor);
     }
 
+    /// Says that `holder` needs nothing any more.
+    pub(super) fn release(&self, holder: &str) {
+        self.inner.lock().floors.remove(holder);
+    }
+
     /// Deletes the oldest files that nobody holds and whose records were all appended before `older_than_ms`, or that are
-    /// beyond `most_bytes`. Each is gone for good before the next one goes, so that a crash leaves no hole.
+    /// beyond `most_bytes`. Each is gone for good before the next one goes, so that a crash leaves no hole. The file that
+    /// is written to goes too, once all of it is old: an empty one takes its place and keeps the end of the log. Nothing
+    /// may be appended meanwhile.
     pub(super) fn retain(&self, older_than_ms: i64, most_bytes: u64) -> io::Result<()> {
+        if self.is_all_old(older_than_ms) {
+            self.begin_file()?;
+        }
         loop {
             let path = {
                 let inner = self.inner.lock();
@@ -245,6 +255,30 @@ impl Partition {
             self.inner.lock().files.remove(0);
             self.disk.sync_dir(&self.dir)?;
         }
+    }
+
+    /// Whether there are records, all of them were appended before `older_than_ms`, and nobody holds one.
+    fn is_all_old(&self, older_than_ms: i64) -> bool {
+        let inner = self.inner.lock();
+        let end = self.end();
+        let Some(last) = inner.files.last() else { return false };
+        // The next file may be begun already, but not be there for good.
+        let records = last.base < end || (last.byte_count == 0 && inner.files.len() > 1);
+        records && inner.past.appended_ms < older_than_ms && inner.floors.values().all(|floor| *floor >= end)
+    }
+
+    /// Closes the file that is written to and begins the next one, which is there for good when this returns.
+    fn begin_file(&self) -> io::Result<()> {
+        // A file of any length is full; one whose head could not be written before is used.
+        let before = self.append(&[], 1)?;
+        if let Err(error) = self.sync() {
+            self.take_back(before)?;
+            return Err(error);
+        }
+        if let Some(file) = self.inner.lock().files.last_mut() {
+            file.byte_count = file.byte_count.max(FILE_HEAD_BYTES as u64);
+        }
+        Ok(())
     }
 
     /// The file that holds `offset`, with its landmarks; the lock is given up while it is read.

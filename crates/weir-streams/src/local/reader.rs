@@ -8,24 +8,18 @@ use super::{
 };
 use crate::contract::{FetchLimit, MessageBatch, Messages, PartitionReader, StreamError, StreamSource, Watermarks};
 use async_trait::async_trait;
-use std::{
-    io,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 use weir_types::{NextOffset, OffsetRange, StartAt, TopicName};
 
 pub(super) struct LocalSource {
     logs: Arc<LocalLogs>,
     topic: TopicName,
     fetch_timeout: Duration,
-    /// The topic that was read first: offsets of another one of the same name mean other records.
-    read_id: OnceLock<String>,
 }
 
 impl LocalSource {
     pub(super) fn new(logs: Arc<LocalLogs>, topic: TopicName, fetch_timeout: Duration) -> Self {
-        Self { logs, topic, fetch_timeout, read_id: OnceLock::new() }
+        Self { logs, topic, fetch_timeout }
     }
 
     fn partition(&self, number: u32) -> Result<(Arc<Topic>, Arc<Partition>), StreamError> {
@@ -62,6 +56,14 @@ impl StreamSource for LocalSource {
         Ok((0..self.logs.topic(&self.topic)?.partition_count()).collect())
     }
 
+    async fn topics(&self) -> Result<Vec<TopicName>, StreamError> {
+        Ok(self.logs.topics().into_iter().map(|(topic, _)| topic).collect())
+    }
+
+    async fn topic_id(&self) -> Result<Option<Arc<str>>, StreamError> {
+        Ok(Some(self.logs.topic(&self.topic)?.id().into()))
+    }
+
     async fn watermarks(&self, partition: u32) -> Result<Watermarks, StreamError> {
         Ok(marks(&self.partition(partition)?.1))
     }
@@ -81,10 +83,6 @@ impl StreamSource for LocalSource {
 
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {
         let (topic, held) = self.partition(partition)?;
-        if self.read_id.get_or_init(|| topic.id().to_owned()) != topic.id() && from > NextOffset::ZERO {
-            let topic = self.topic.to_string();
-            return Err(StreamError::OutOfRange { topic, partition, asked: from, held: marks(&held) });
-        }
         let end = held.watch();
         Ok(Box::new(LocalReader {
             topic,
@@ -101,6 +99,12 @@ impl StreamSource for LocalSource {
     fn hold(&self, holder: &str, partition: u32, floor: NextOffset) {
         if let Ok((_, partition)) = self.partition(partition) {
             partition.hold(holder, floor);
+        }
+    }
+
+    fn release(&self, holder: &str) {
+        if let Ok(topic) = self.logs.topic(&self.topic) {
+            topic.release(holder);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The local log against the suite of all streams, crashes, full disks and damage.
 
 mod power;
+mod retention;
 
 use super::*;
 use crate::{
@@ -420,30 +421,6 @@ async fn one_request_that_does_not_fit_does_not_fail_those_that_wait_with_it() {
 }
 
 #[tokio::test]
-async fn after_a_start_retention_waits_until_holders_have_spoken() {
-    let disk = MemDisk::new(None);
-    let clock = Arc::new(SetClock(AtomicI64::new(0)));
-    let options = LocalLogOptions { file_bytes: 200, retention_bytes: 300, ..LocalLogOptions::default() };
-    let open = || LocalLogs::open(Path::new(DIR), disk.clone(), clock.clone(), options.clone()).expect("it opens");
-    let logs = open();
-    logs.create_topic(&topic("t"), 1).expect("it is made");
-    logs.source(topic("t"), TIMEOUT).hold("table", 0, NextOffset::ZERO);
-    for n in 0..30 {
-        logs.produce(&topic("t"), vec![record(0, n.to_string())], None).await.expect("it is appended");
-    }
-    drop(logs);
-    clock.0.fetch_add(3_600_000, Ordering::Relaxed);
-    let logs = open();
-    logs.produce(&topic("t"), vec![record(0, "early".into())], None).await.expect("it is appended");
-    let source = logs.source(topic("t"), TIMEOUT);
-    source.hold("table", 0, NextOffset::new(5));
-    clock.0.fetch_add(3_600_000, Ordering::Relaxed);
-    logs.produce(&topic("t"), vec![record(0, "late".into())], None).await.expect("it is appended");
-    let low = source.watermarks(0).await.expect("watermarks").low;
-    assert!(low > NextOffset::ZERO && low <= NextOffset::new(5), "{low}");
-}
-
-#[tokio::test]
 async fn times_and_keys_are_found_in_closed_files_after_a_start() {
     let disk = MemDisk::new(None);
     let clock = Arc::new(SetClock(AtomicI64::new(10_000_000)));
@@ -476,42 +453,6 @@ async fn times_and_keys_are_found_in_closed_files_after_a_start() {
     let logs = open();
     let again = logs.produce(&topic("t"), vec![timed(1)], Some("key-1")).await.expect("it was forgotten");
     assert_eq!(again[0].offset, NextOffset::new(100));
-}
-
-#[tokio::test]
-async fn retention_deletes_old_files_that_nobody_holds() {
-    let disk = MemDisk::new(None);
-    let clock = Arc::new(SetClock(AtomicI64::new(0)));
-    let options = LocalLogOptions {
-        file_bytes: 200,
-        retention: Duration::from_millis(1000),
-        retain_every: Duration::ZERO,
-        ..LocalLogOptions::default()
-    };
-    let open = || LocalLogs::open(Path::new(DIR), disk.clone(), clock.clone(), options.clone());
-    let logs = open().expect("it opens");
-    logs.create_topic(&topic("t"), 1).expect("it is made");
-    let source = logs.source(topic("t"), TIMEOUT);
-    source.hold("table", 0, NextOffset::new(10));
-    let mut reader = source.open(0, NextOffset::ZERO).await.expect("it opens");
-    let mut one_by_one = source.open(0, NextOffset::ZERO).await.expect("it opens");
-    let one = FetchLimit { max_messages: 1, ..LIMIT };
-    for n in 0..40 {
-        logs.produce(&topic("t"), vec![record(0, n.to_string())], None).await.expect("it is appended");
-        // One who keeps up is never cut off, though files are deleted right behind it.
-        assert_eq!(one_by_one.next_batch(one).await.expect("it goes on").messages.len(), 1);
-        clock.0.fetch_add(400, Ordering::Relaxed);
-    }
-    let low = source.watermarks(0).await.expect("watermarks").low;
-    assert!(low > NextOffset::ZERO && low <= NextOffset::new(10), "{low}: what is held is kept");
-    assert!(matches!(reader.next_batch(LIMIT).await, Err(StreamError::OutOfRange { held, .. }) if held.low == low));
-    source.hold("table", 0, NextOffset::new(40));
-    logs.produce(&topic("t"), vec![record(0, "last".into())], None).await.expect("it is appended");
-    let low = source.watermarks(0).await.expect("watermarks").low;
-    assert!(low > NextOffset::new(30), "{low}: what nobody holds is deleted");
-    let kept = content(&logs, 0).await;
-    disk.crash(&mut Chance::seeded(1));
-    assert_eq!(content(&open().expect("it opens again"), 0).await, kept);
 }
 
 #[tokio::test]

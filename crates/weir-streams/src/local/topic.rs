@@ -52,6 +52,8 @@ pub(super) struct Topic {
     partitions: RwLock<Vec<Arc<Partition>>>,
     remembered: Mutex<Remembered>,
     queue: Mutex<Queue>,
+    /// Held while files are written, begun or deleted.
+    writing: Mutex<()>,
     room: Semaphore,
     next_in_turn: AtomicU64,
     retained_ms: AtomicI64,
@@ -155,6 +157,7 @@ impl Topic {
             partitions: RwLock::new(partitions),
             remembered: Mutex::new(remembered),
             queue: Mutex::default(),
+            writing: Mutex::default(),
             room: Semaphore::new(PENDING_BYTES),
             next_in_turn: AtomicU64::new(0),
             // Not at once: whoever still needs old records has to have the time to say so.
@@ -165,6 +168,21 @@ impl Topic {
 
     /// Deletes it for good.
     pub(super) fn delete(&self) -> io::Result<()> {
+        let _writing = self.writing.lock();
+        self.delete_files()
+    }
+
+    /// Deletes it for good, unless something was ever appended to it: false then.
+    pub(super) fn delete_unused(&self) -> io::Result<bool> {
+        let _writing = self.writing.lock();
+        if self.partitions.read().iter().any(|partition| partition.end() > NextOffset::ZERO) {
+            return Ok(false);
+        }
+        self.delete_files().map(|()| true)
+    }
+
+    /// Whoever calls it holds `writing`.
+    fn delete_files(&self) -> io::Result<()> {
         let deleted = delete(&self.disk, &self.dir);
         self.deleted.store(true, Ordering::Release);
         self.partitions.read().iter().for_each(|partition| partition.wake());
@@ -251,8 +269,9 @@ impl Topic {
     /// Appends what waits: together, or one by one where that fails. Of requests with the same key, each sees what the one
     /// before it did.
     fn append_all(&self, group: Vec<Pending>) {
+        let _writing = self.writing.lock();
         // Before the append: it may need the room.
-        self.retain();
+        self.delete_old();
         // Who has gone does not get its records written behind its back.
         let mut rest: Vec<Pending> = group.into_iter().filter(|request| !request.answer.is_closed()).collect();
         while !rest.is_empty() {
@@ -405,8 +424,21 @@ impl Topic {
         Ok(())
     }
 
-    /// Deletes what is old, now and then.
-    fn retain(&self) {
+    /// Says that `holder` needs nothing of the topic any more.
+    pub(super) fn release(&self, holder: &str) {
+        self.partitions.read().iter().for_each(|partition| partition.release(holder));
+    }
+
+    /// Deletes what is old, now and then; waits for an append that is under way.
+    pub(super) fn retain(&self) {
+        let _writing = self.writing.lock();
+        if !self.is_deleted() {
+            self.delete_old();
+        }
+    }
+
+    /// Whoever calls it holds `writing`.
+    fn delete_old(&self) {
         let now_ms = self.clock.wall_ms();
         let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let last = self.retained_ms.load(Ordering::Relaxed);

@@ -72,11 +72,15 @@ impl Partition {
 struct Topic {
     partitions: Vec<Partition>,
     down: bool,
+    /// Counts the topics that were made.
+    made: u64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     topics: BTreeMap<TopicName, Topic>,
+    made: u64,
+    tells_ids: bool,
 }
 
 /// All topics of a process.
@@ -96,7 +100,9 @@ impl MemoryStreams {
     /// Makes a topic, or adds partitions to it.
     pub fn create(&self, topic: &TopicName, partitions: u32) {
         let mut state = self.state.lock();
-        let topic = state.topics.entry(topic.clone()).or_default();
+        state.made += 1;
+        let made = state.made;
+        let topic = state.topics.entry(topic.clone()).or_insert_with(|| Topic { made, ..Topic::default() });
         while topic.partitions.len() < partitions as usize {
             topic.partitions.push(Partition::default());
         }
@@ -110,10 +116,18 @@ impl MemoryStreams {
         self.changed.notify_waiters();
     }
 
+    /// Topics tell their identities from now on, as those of a stream that knows them.
+    pub fn tell_ids(&self) {
+        self.state.lock().tells_ids = true;
+    }
+
     /// Makes a topic anew: its offsets start again.
     pub fn recreate(&self, topic: &TopicName) {
         let mut state = self.state.lock();
+        state.made += 1;
+        let made = state.made;
         if let Some(topic) = state.topics.get_mut(topic) {
+            topic.made = made;
             topic.partitions.iter_mut().for_each(|partition| *partition = Partition::default());
         }
         drop(state);
@@ -199,6 +213,16 @@ impl StreamSource for MemorySource {
         let state = self.streams.state.lock();
         let count = up(&state, &self.topic)?.partitions.len();
         Ok((0..u32::try_from(count).unwrap_or(u32::MAX)).collect())
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicName>, StreamError> {
+        Ok(self.streams.state.lock().topics.keys().cloned().collect())
+    }
+
+    async fn topic_id(&self) -> Result<Option<Arc<str>>, StreamError> {
+        let state = self.streams.state.lock();
+        let topic = up(&state, &self.topic)?;
+        Ok(state.tells_ids.then(|| topic.made.to_string().into()))
     }
 
     async fn watermarks(&self, partition: u32) -> Result<Watermarks, StreamError> {

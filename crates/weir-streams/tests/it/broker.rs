@@ -34,6 +34,8 @@ pub(crate) fn spec(topic: &str, settings: BTreeMap<String, String>) -> StreamSpe
         decoder_settings: BTreeMap::new(),
         settings,
         fetch_timeout: Duration::from_millis(200),
+        only_partitions: None,
+        auto_reset: None,
     }
 }
 
@@ -108,21 +110,26 @@ impl Broker {
     /// Makes a topic.
     pub(crate) async fn topic(&self, test: &str, partitions: i32) -> String {
         let name = self.name(test);
-        let new = NewTopic::new(&name, partitions, TopicReplication::Fixed(1))
+        self.make(&name, partitions).await;
+        name
+    }
+
+    /// Makes a topic of that name.
+    pub(crate) async fn make(&self, name: &str, partitions: i32) {
+        let new = NewTopic::new(name, partitions, TopicReplication::Fixed(1))
             .set("max.message.bytes", "10000000")
             // Messages of the suite are old.
             .set("retention.ms", "-1");
         let made = self.admin.create_topics([&new], &Self::options()).await.expect("the broker answers");
         made.into_iter().collect::<Result<Vec<_>, _>>().expect("the topic is made");
         // It is there for clients once its leaders are known.
-        let source = self.source(&name, &[]);
+        let source = self.source(name, &[]);
         let until = Instant::now() + DEADLINE;
         for partition in 0..u32::try_from(partitions).expect("few") {
             while source.watermarks(partition).await.is_err() {
                 assert!(Instant::now() < until, "the topic is there");
             }
         }
-        name
     }
 
     fn options() -> AdminOptions {

@@ -333,3 +333,21 @@ async fn one_of_two_brokers_is_enough() {
     }
     assert_eq!(source.partitions().await.expect("partitions"), [0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_anew_has_another_identity_and_all_are_listed() {
+    let Some(broker) = Broker::find() else { return };
+    let topic = broker.topic("identity", 1).await;
+    let source = broker.source(&topic, &[]);
+    let first = source.topic_id().await.unwrap().expect("the broker is new enough");
+    assert_eq!(source.topic_id().await.unwrap().as_ref(), Some(&first));
+    assert!(source.topics().await.unwrap().iter().any(|found| found.as_str() == topic));
+    broker.delete(&topic).await;
+    let until = Instant::now() + DEADLINE;
+    while !matches!(source.topic_id().await, Err(StreamError::TopicMissing { .. })) {
+        assert!(Instant::now() < until, "a deleted topic is missing");
+    }
+    broker.make(&topic, 1).await;
+    let second = source.topic_id().await.unwrap().expect("it has an identity");
+    assert_ne!(second, first);
+}

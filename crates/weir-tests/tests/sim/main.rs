@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a script that is wrong fails, and says where")]
 
+mod checkpoint;
+mod mending;
 mod model;
 mod run;
 mod slow;

@@ -1,6 +1,6 @@
 //! What was produced, and what a table must therefore answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use weir_base::Chance;
 
 /// One message as produced.
@@ -10,6 +10,8 @@ pub(crate) enum Produced {
     Row { id: i64, amount: i64 },
     /// Without a value.
     Tombstone,
+    /// A row only where a value that cannot be typed becomes null, and with it an amount of 0.
+    Odd { id: i64 },
     /// Something that cannot become a row.
     Broken,
 }
@@ -20,6 +22,7 @@ impl Produced {
         match chance.below(40) {
             0 => Self::Tombstone,
             1 => Self::Broken,
+            2 | 3 => Self::Odd { id },
             _ => Self::Row { id, amount: i64::try_from(chance.below(1000)).unwrap() },
         }
     }
@@ -30,6 +33,7 @@ impl Produced {
             Self::Row { id, amount } => {
                 Some(format!(r#"{{"id":{id},"amount":{amount},"name":"n{}"}}"#, id % 7).into_bytes())
             }
+            Self::Odd { id } => Some(format!(r#"{{"id":{id},"amount":"odd","name":"n{}"}}"#, id % 7).into_bytes()),
             Self::Tombstone => None,
             Self::Broken => Some(b"{\"id\": tru".to_vec()),
         }
@@ -43,14 +47,21 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Amount by id of all good rows.
+    /// Amount by id of all rows that are there in the end.
     pub(crate) fn rows(&self) -> BTreeMap<i64, i64> {
         let all = self.by_partition.values().flatten();
         let rows = all.filter_map(|produced| match produced {
             Produced::Row { id, amount } => Some((*id, *amount)),
+            Produced::Odd { id } => Some((*id, 0)),
             _ => None,
         });
         rows.collect()
+    }
+
+    /// Ids of the rows that come and go with the table's settings, until they are replayed or sealed.
+    pub(crate) fn odd(&self) -> BTreeSet<i64> {
+        let all = self.by_partition.values().flatten();
+        all.filter_map(|produced| if let Produced::Odd { id } = produced { Some(*id) } else { None }).collect()
     }
 
     /// How many messages could not become rows.

@@ -5,7 +5,10 @@ use crate::slow::{CatalogFaults, SlowCatalog, SlowFiles};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::{path::Path, sync::Arc, time::Duration};
-use weir_base::{Chance, Disk, MemDisk, SharedDisk, SimClock, metrics::Metrics};
+use weir_base::{
+    Chance, Disk, MemDisk, SharedDisk, SimClock,
+    metrics::{Counter, Metrics},
+};
 use weir_control::{NewTable, RedbCatalog, Store, TableRecord, spec};
 use weir_files::{Faulty, FileError, FileSystem, ObjectInfo, Put, SharedFileSystem};
 use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions};
@@ -29,6 +32,8 @@ pub(crate) struct World {
     /// A power loss starts another boot.
     pub(crate) boot: u8,
     pub(crate) seed: u64,
+    /// Rows of a frozen block: what checkpoints are made of.
+    pub(crate) block_rows: u32,
 }
 
 /// A node at work.
@@ -36,6 +41,18 @@ pub(crate) struct Alive {
     pub(crate) node: Arc<IngestNode>,
     pub(crate) tables: Arc<Tables>,
     pub(crate) catalog: Arc<Store>,
+    metrics: Metrics,
+}
+
+impl Alive {
+    /// A counter of the node, over all labels.
+    pub(crate) fn counted(&self, counter: Counter) -> u64 {
+        let text = self.metrics.encode();
+        let start = format!("weir_{}_total{{", counter.name());
+        let values =
+            text.lines().filter(|line| line.starts_with(&start)).filter_map(|line| line.split(' ').next_back());
+        values.filter_map(|value| value.parse::<u64>().ok()).sum()
+    }
 }
 
 impl World {
@@ -50,7 +67,7 @@ impl World {
         let streams = MemoryStreams::new();
         streams.create(&TopicName::parse(TOPIC).unwrap(), PARTITIONS);
         let catalog = CatalogFaults::new(Chance::seeded(seed ^ 0xCA7A));
-        Self { disk, store, catalog, deep, streams, bug, wall_ms: 1_767_225_600_000, boot: 1, seed }
+        Self { disk, store, catalog, deep, streams, bug, wall_ms: 1_767_225_600_000, boot: 1, seed, block_rows: 8 }
     }
 
     /// Starts a node on what is there.
@@ -66,11 +83,12 @@ impl World {
         let local = LocalLogs::open(Path::new("/data/log"), disk.clone(), clock.clone(), LocalLogOptions::default());
         let local = local.map_err(|error| error.to_string())?;
         let tables = Arc::new(Tables::default());
+        let metrics = Metrics::new();
         let deps = IngestDeps {
             clock,
             disk,
             seed: self.seed,
-            metrics: Metrics::new(),
+            metrics: metrics.clone(),
             store: catalog.clone(),
             tables: tables.clone(),
             streams: Arc::new(Streams::new(local, self.streams.clone())),
@@ -82,15 +100,21 @@ impl World {
                 discovery_every: Duration::from_secs(2),
                 creation_timeout: Duration::from_secs(5),
                 heavy: HeavyWork::Inline,
+                block_rows: self.block_rows,
             },
         };
         let node = IngestNode::start(deps).await.map_err(|error: IngestError| error.to_string())?;
-        Ok(Alive { node, tables, catalog })
+        Ok(Alive { node, tables, catalog, metrics })
     }
 }
 
 /// The table of all runs: small segments, so that there are many seals.
 pub(crate) fn table(segment_rows: u64) -> NewTable {
+    table_as(segment_rows, false)
+}
+
+/// A `lenient` one stores null for what cannot be typed.
+pub(crate) fn table_as(segment_rows: u64, lenient: bool) -> NewTable {
     let schema = serde_json::json!({
         "schemaName": "events",
         "dimensionFieldSpecs": [{"name": "id", "dataType": "LONG"}, {"name": "name", "dataType": "STRING"}],
@@ -102,7 +126,7 @@ pub(crate) fn table(segment_rows: u64) -> NewTable {
         "segmentsConfig": {"replication": "1"},
         "tenants": {},
         "tableIndexConfig": {"invertedIndexColumns": ["name"], "sortedColumn": ["name"]},
-        "ingestionConfig": {"streamIngestionConfig": {"streamConfigMaps": [{
+        "ingestionConfig": {"continueOnError": lenient, "streamIngestionConfig": {"streamConfigMaps": [{
             "streamType": "memory",
             "stream.memory.topic.name": TOPIC,
             "stream.memory.decoder.class.name": "org.apache.pinot.plugin.inputformat.json.JSONMessageDecoder",

@@ -1,9 +1,8 @@
 //! The date functions.
 
 use super::{
-    format::{Format, granularity_ms},
-    parts::{self, Part, Unit, zone},
-    pattern::Pattern,
+    parts::{self, Part, Unit, granularity_ms, zone},
+    refused,
 };
 use crate::functions::{
     convert::shared,
@@ -11,7 +10,11 @@ use crate::functions::{
 };
 use arrow::array::{ArrayRef, Int32Array, Int64Array, StringViewArray};
 use chrono_tz::Tz;
-use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::{
+    common::{Result, exec_datafusion_err},
+    error::DataFusionError,
+};
+use weir_functions::date_pattern::{DateTimeFormat, Pattern};
 use weir_types::DataType;
 
 const LONG: Gives = Gives::One(DataType::Long);
@@ -24,12 +27,14 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
     Fun::new("w_time_convert", (3, 3), LONG, time_convert),
     Fun::new("w_convert_to_long", (4, 5), LONG, |args| {
         let conversion = Conversion::new(args)?;
-        let numbers = conversion.times(args)?.map(|ms| ms?.map(|ms| conversion.to.number(ms)).transpose());
+        let number = |ms: i64| conversion.to.number_from_millis(ms).unwrap_or(farthest(ms));
+        let numbers = conversion.times(args)?.into_iter().map(|ms| Ok(ms?.map(number)));
         Ok(shared(numbers.collect::<Result<Int64Array>>()?))
     }),
     Fun::new("w_convert_to_text", (4, 5), TEXT, |args| {
         let conversion = Conversion::new(args)?;
-        let texts = conversion.times(args)?.map(|ms| ms?.map(|ms| conversion.to.text(ms)).transpose());
+        let text = |ms: i64| conversion.to.text_from_millis(ms).ok_or_else(|| unwritable(ms));
+        let texts = conversion.times(args)?.into_iter().map(|ms| ms?.map(text).transpose());
         Ok(shared(StringViewArray::from_iter(texts.collect::<Result<Vec<Option<String>>>>()?)))
     }),
     Fun::new("w_to_date_time", (2, 3), TEXT, |args| {
@@ -60,7 +65,7 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
         Ok(shared(differences.collect::<Int64Array>()))
     }),
     Fun::new("w_to_iso8601", (1, 1), TEXT, |args| {
-        let pattern = Pattern::parse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")?;
+        let pattern = Pattern::parse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'").map_err(refused)?;
         let text = |ms: i64| pattern.write(ms, Tz::UTC);
         Ok(shared(StringViewArray::from_iter(args.longs(0)?.iter().map(|ms| ms.and_then(text)))))
     }),
@@ -107,7 +112,8 @@ fn time_convert(args: &Args) -> Result<ArrayRef> {
 }
 
 fn pattern_and_zone(args: &Args) -> Result<(Pattern, Tz)> {
-    Ok((Pattern::parse(&args.constant_text(1, "the pattern")?)?, optional_zone(args, 2)?))
+    let pattern = Pattern::parse(&args.constant_text(1, "the pattern")?).map_err(refused)?;
+    Ok((pattern, optional_zone(args, 2)?))
 }
 
 fn from_date_time(args: &Args) -> Result<ArrayRef> {
@@ -125,34 +131,42 @@ fn from_date_time(args: &Args) -> Result<ArrayRef> {
 
 /// `dateTimeConvert`: from one format to another, in buckets.
 struct Conversion {
-    from: Format,
-    to: Format,
+    from: DateTimeFormat,
+    to: DateTimeFormat,
     bucket_ms: i64,
 }
 
 impl Conversion {
     fn new(args: &Args) -> Result<Self> {
-        let from = Format::parse(&args.constant_text(1, "the input's format")?)?;
-        let mut to = Format::parse(&args.constant_text(2, "the output's format")?)?;
+        let from = DateTimeFormat::parse(&args.constant_text(1, "the input's format")?).map_err(refused)?;
+        let mut to = DateTimeFormat::parse(&args.constant_text(2, "the output's format")?).map_err(refused)?;
         if args.len() > 4 {
             to = to.in_zone(optional_zone(args, 4)?);
         }
         Ok(Self { from, to, bucket_ms: granularity_ms(&args.constant_text(3, "the granularity")?)? })
     }
 
-    fn times(&self, args: &Args) -> Result<impl Iterator<Item = Result<Option<i64>>>> {
-        let times: Vec<Result<Option<i64>>> = if self.from.is_text() {
-            args.texts(0)?.iter().map(|text| text.map(|text| self.from.read(text)).transpose()).collect()
-        } else {
-            let ms = |count: i64| match &self.from {
-                Format::Epoch(size, unit) => unit.to_ms(count.saturating_mul(*size)),
-                Format::Pattern(..) | Format::Timestamp => Ok(count),
-            };
-            args.longs(0)?.iter().map(|count| count.map(ms).transpose()).collect()
-        };
-        let bucket_ms = self.bucket_ms;
-        Ok(times.into_iter().map(move |ms| ms.map(|ms| ms.map(|ms| ms - ms.rem_euclid(bucket_ms)))))
+    /// The start of the bucket of each time.
+    fn times(&self, args: &Args) -> Result<Vec<Result<Option<i64>>>> {
+        let bucket = |ms: i64| ms.saturating_sub(ms.rem_euclid(self.bucket_ms));
+        if self.from.is_text() {
+            let wrong = |text| exec_datafusion_err!("'{text}' is not written in its time format");
+            let ms = |text| self.from.text_to_millis(text).map(bucket).ok_or_else(|| wrong(text));
+            return Ok(args.texts(0)?.iter().map(|text| text.map(ms).transpose()).collect());
+        }
+        let ms = |count| bucket(self.from.number_to_millis(count).unwrap_or(farthest(count)));
+        Ok(args.longs(0)?.iter().map(|count| Ok(count.map(ms))).collect())
     }
+}
+
+/// What stands for a count beyond what 64 bits hold, such as days from the default of null rows.
+fn farthest(count: i64) -> i64 {
+    if count < 0 { i64::MIN } else { i64::MAX }
+}
+
+/// A time that a format has no way to write.
+fn unwritable(ms: i64) -> DataFusionError {
+    exec_datafusion_err!("{ms} is beyond the times that can be written")
 }
 
 /// The time that lies an ISO 8601 period (`P1DT2H`) before `now_ms`.

@@ -1,8 +1,9 @@
 //! Units and parts of a date, in a zone: truncation, fields, addition, differences.
 
-use chrono::{DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveDateTime, TimeZone, Timelike};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeZone, Timelike};
 use chrono_tz::Tz;
 use datafusion::common::{Result, exec_datafusion_err};
+use weir_functions::date_pattern::{instant_of_local, zone_named};
 
 /// A unit of time, from the shortest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,28 +81,13 @@ impl Unit {
     }
 }
 
-/// A zone by its IANA name, or an offset such as `+02:00`.
+/// A zone by its IANA name.
 pub(super) fn zone(name: &str) -> Result<Tz> {
-    let known = name.trim();
-    known
-        .parse()
-        .or_else(|_| if known == "Z" { Ok(Tz::UTC) } else { Err(()) })
-        .map_err(|()| exec_datafusion_err!("'{name}' is not a time zone: names such as 'UTC' and 'Europe/Berlin' are"))
+    zone_named(name).map_err(super::refused)
 }
 
 fn at(ms: i64, zone: Tz) -> Option<DateTime<Tz>> {
     zone.timestamp_millis_opt(ms).single()
-}
-
-/// A local time in milliseconds; the earlier of two, and the first after a gap.
-pub(super) fn ms_of(local: NaiveDateTime, zone: Tz) -> Option<i64> {
-    match zone.from_local_datetime(&local) {
-        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.timestamp_millis()),
-        LocalResult::None => {
-            let later = zone.from_local_datetime(&(local + chrono::TimeDelta::hours(1))).earliest()?;
-            Some(later.timestamp_millis())
-        }
-    }
 }
 
 /// The start of the unit in which a time lies.
@@ -109,14 +95,14 @@ pub(super) fn truncate(ms: i64, unit: Unit, zone: Tz) -> Option<i64> {
     if zone == Tz::UTC
         && let Some(length) = unit.fixed_ms().filter(|_| unit != Unit::Week)
     {
-        return Some(ms - ms.rem_euclid(length));
+        return ms.checked_sub(ms.rem_euclid(length));
     }
     let local = at(ms, zone)?.naive_local();
     let date = local.date();
     let midnight = |date: NaiveDate| date.and_hms_opt(0, 0, 0);
     let start = match unit {
         Unit::Nanosecond | Unit::Microsecond | Unit::Millisecond => return Some(ms),
-        Unit::Second => return Some(ms - ms.rem_euclid(1000)),
+        Unit::Second => return ms.checked_sub(ms.rem_euclid(1000)),
         Unit::Minute => local.with_second(0)?.with_nanosecond(0)?,
         Unit::Hour => local.with_minute(0)?.with_second(0)?.with_nanosecond(0)?,
         Unit::Day => midnight(date)?,
@@ -125,7 +111,18 @@ pub(super) fn truncate(ms: i64, unit: Unit, zone: Tz) -> Option<i64> {
         Unit::Quarter => midnight(date.with_day(1)?.with_month((date.month0() / 3) * 3 + 1)?)?,
         Unit::Year => midnight(NaiveDate::from_ymd_opt(date.year(), 1, 1)?)?,
     };
-    ms_of(start, zone)
+    instant_of_local(start.and_utc().timestamp_millis(), zone)
+}
+
+/// A granularity (`15:MINUTES`, `MINUTES|15`) in milliseconds.
+pub(super) fn granularity_ms(text: &str) -> Result<i64> {
+    let (size, unit) = match (text.split_once('|'), text.split_once(':')) {
+        (Some((unit, size)), _) | (None, Some((size, unit))) => (size, unit),
+        (None, None) => ("1", text),
+    };
+    let size = size.trim().parse::<i64>().ok().filter(|size| *size > 0);
+    let size = size.ok_or_else(|| exec_datafusion_err!("'{text}' is not a granularity: '15:MINUTES' is"))?;
+    Unit::parse(unit)?.to_ms(size).map(|ms| ms.max(1))
 }
 
 /// A field of a time.
@@ -247,6 +244,16 @@ mod tests {
         assert_eq!(utc, expected);
         assert_eq!(text(Unit::Day, zone("America/New_York").unwrap()), "2026-02-24 05:00:00.0");
         assert_eq!(text(Unit::Day, zone("Asia/Kolkata").unwrap()), "2026-02-23 18:30:00.0");
+    }
+
+    #[test]
+    fn granularities_are_lengths() {
+        for (text, ms) in [("15:MINUTES", 900_000), ("MINUTES|15", 900_000), ("hours", 3_600_000)] {
+            assert_eq!(granularity_ms(text).unwrap(), ms, "{text}");
+        }
+        for bad in ["", "0:DAYS", "x:DAYS", "1:FORTNIGHTS", "1:MONTHS"] {
+            assert!(granularity_ms(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -115,9 +115,11 @@ async fn make_table(node: &Node) -> Result<(), Failure> {
     match node.table(&configs.name).await {
         // A folder that was kept has it already.
         Ok(_) => Ok(()),
-        Err(error) if error.kind == ErrorKind::NotFound => {
-            node.create_table_configs(&configs).await.map(drop).map_err(|error| Failure::Failed(error.to_string()))
-        }
+        Err(error) if error.kind == ErrorKind::NotFound => node
+            .create_table_configs(&configs, "weir demo")
+            .await
+            .map(drop)
+            .map_err(|error| Failure::Failed(error.to_string())),
         Err(error) => Err(Failure::Failed(error.to_string())),
     }
 }

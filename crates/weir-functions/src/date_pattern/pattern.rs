@@ -1,16 +1,20 @@
 //! Joda's date-time patterns: read and written to the millisecond.
 
 use super::{
-    format::zone_named,
+    error::DateError,
     timestamp::{number, offset_from_text},
+    zone::{instant_of_local, zone_named},
 };
-use chrono::{DateTime, Datelike as _, NaiveDate, Offset as _, Timelike as _, Weekday};
+use chrono::{DateTime, Datelike as _, NaiveDate, Offset as _, TimeZone as _, Timelike as _, Weekday};
 use chrono_tz::Tz;
 use std::fmt::Write as _;
 
-/// A pattern in parts.
+/// A pattern made ready.
+///
+/// It has Joda's letters `y Y x M d D e E w a h H k K m s S Z z` and text, between quotes where it has letters; names
+/// are English.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Pattern(Vec<Item>);
+pub struct Pattern(Vec<Item>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Item {
@@ -19,11 +23,10 @@ enum Item {
 }
 
 /// What was read: a clock's milliseconds since 1970, and the offset or the zone that the text named.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Local {
-    pub(super) ms: i64,
-    pub(super) offset_seconds: Option<i64>,
-    pub(super) zone: Option<Tz>,
+struct Local {
+    ms: i64,
+    offset_seconds: Option<i64>,
+    zone: Option<Tz>,
 }
 
 const LETTERS: &str = "yYxMdDeEwahHkKmsSZz";
@@ -64,8 +67,12 @@ struct Fields {
 }
 
 impl Pattern {
-    /// Reads a pattern; the reason names what is wrong in it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// If it has a letter that means nothing, or a quote that is not closed.
+    pub fn parse(text: &str) -> Result<Self, DateError> {
+        let refuse = |reason: String| DateError::Pattern { pattern: text.to_owned(), reason };
         let mut items = vec![];
         let mut chars = text.chars().peekable();
         while let Some(first) = chars.next() {
@@ -80,7 +87,7 @@ impl Pattern {
                             }
                             Some('\'') => break,
                             Some(other) => quoted.push(other),
-                            None => return Err("a quote is not closed".to_owned()),
+                            None => return Err(refuse("a quote is not closed".to_owned())),
                         }
                     }
                     // Two quotes with nothing between are one.
@@ -88,9 +95,9 @@ impl Pattern {
                 }
                 letter if letter.is_ascii_alphabetic() => {
                     if !LETTERS.contains(letter) {
-                        return Err(format!(
+                        return Err(refuse(format!(
                             "the letter '{letter}' is none of {LETTERS}; put text between single quotes"
-                        ));
+                        )));
                     }
                     let mut count = 1;
                     while chars.next_if_eq(&letter).is_some() {
@@ -107,8 +114,18 @@ impl Pattern {
         Ok(Self(items))
     }
 
-    /// Reads a text that has exactly this form.
-    pub(super) fn read(&self, text: &str) -> Option<Local> {
+    /// Milliseconds since the epoch of a text that has exactly this form; `None` where it has not. What the text names no
+    /// zone or offset for is in `zone`.
+    #[must_use]
+    pub fn read(&self, text: &str, zone: Tz) -> Option<i64> {
+        let local = self.read_local(text)?;
+        match local.offset_seconds {
+            Some(seconds) => local.ms.checked_sub(seconds * 1000),
+            None => instant_of_local(local.ms, local.zone.unwrap_or(zone)),
+        }
+    }
+
+    fn read_local(&self, text: &str) -> Option<Local> {
         let mut rest = text;
         let mut fields = Fields::default();
         for (at, item) in self.0.iter().enumerate() {
@@ -126,8 +143,10 @@ impl Pattern {
         if rest.is_empty() { fields.local() } else { None }
     }
 
-    /// Writes a time in its zone.
-    pub(super) fn write(&self, time: &DateTime<Tz>) -> String {
+    /// The text of a time, in milliseconds since the epoch, in a zone; `None` out of the calendar's range.
+    #[must_use]
+    pub fn write(&self, ms: i64, zone: Tz) -> Option<String> {
+        let time = &zone.from_utc_datetime(&DateTime::from_timestamp_millis(ms)?.naive_utc());
         let mut out = String::new();
         for item in &self.0 {
             match item {
@@ -135,7 +154,7 @@ impl Pattern {
                 Item::Field { letter, count } => write_field(*letter, *count, time, &mut out),
             }
         }
-        out
+        Some(out)
     }
 }
 
@@ -212,7 +231,7 @@ impl Fields {
                 let (word, after) = rest.split_at(end);
                 match offset_from_text(word) {
                     Some(offset) => self.offset_seconds = Some(offset),
-                    None => self.zone = Some(zone_named(word)?),
+                    None => self.zone = Some(zone_named(word).ok()?),
                 }
                 *rest = after;
             }
@@ -291,4 +310,48 @@ fn write_field(letter: char, count: usize, time: &DateTime<Tz>, out: &mut String
         }
     };
     out.write_str(&text).expect("a String takes every text");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_read_what_they_write() {
+        let ms = 1_771_934_401_234;
+        for (pattern, text) in [
+            ("yyyy-MM-dd'T'HH:mm:ss.SSSZ", "2026-02-24T12:00:01.234+0000"),
+            ("yyyyMMddHHmmssSSS", "20260224120001234"),
+            ("EEE MMM d yyyy h:mm:ss.SSS a", "Tue Feb 24 2026 12:00:01.234 PM"),
+            ("yyyy-DDD HH:mm:ss.SSS", "2026-055 12:00:01.234"),
+            ("MMMM d, yyyy HH 'o''clock' mm ss SSS", "February 24, 2026 12 o'clock 00 01 234"),
+        ] {
+            let made = Pattern::parse(pattern).unwrap();
+            assert_eq!(made.write(ms, Tz::UTC).unwrap(), text);
+            assert_eq!(made.read(text, Tz::UTC), Some(ms), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn zones_shift_and_bad_text_is_refused() {
+        let pattern = Pattern::parse("yyyy-MM-dd HH").unwrap();
+        let zone = Tz::Europe__Berlin;
+        assert_eq!(pattern.write(0, zone).unwrap(), "1970-01-01 01");
+        assert_eq!(pattern.read("1970-01-01 01", zone), Some(0));
+        for bad in ["1970-13-01 00", "1970-01-01", "x", "1970-01-01 00 "] {
+            assert_eq!(pattern.read(bad, Tz::UTC), None, "{bad}");
+        }
+        assert!(Pattern::parse("yyyy-Q").is_err());
+        for far in [i64::MIN, i64::MAX] {
+            assert_eq!(pattern.write(far, zone), None);
+        }
+    }
+
+    #[test]
+    fn a_zone_in_the_text_wins() {
+        let pattern = Pattern::parse("yyyy-MM-dd HH Z").unwrap();
+        for (text, ms) in [("1970-01-01 00 +0200", -7_200_000), ("1970-01-01 00 Asia/Tokyo", -32_400_000)] {
+            assert_eq!(pattern.read(text, Tz::Europe__Berlin), Some(ms), "{text}");
+        }
+    }
 }

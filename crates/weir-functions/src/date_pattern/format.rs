@@ -1,11 +1,11 @@
 //! Pinot's date-time format strings: epoch counts, Joda patterns, TIMESTAMP; with colons or with pipes.
 
 use super::{
+    error::DateError,
     pattern::Pattern,
     timestamp::{iso_from_text, timestamp_from_text, timestamp_text},
+    zone::{instant_of_local, zone_named},
 };
-use crate::error::FormatError;
-use chrono::{DateTime, NaiveDateTime, Offset as _, TimeZone as _};
 use chrono_tz::Tz;
 use weir_types::{Stored, Value};
 
@@ -74,6 +74,9 @@ enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DateTimeFormat(Kind);
 
+/// How ISO 8601 is written.
+const ISO: &str = "yyyy-MM-dd'T'HH:mm:ss.SSSZZ";
+
 const KINDS: &str = "it is EPOCH, SIMPLE_DATE_FORMAT or TIMESTAMP, as in 1:MILLISECONDS:EPOCH, \
                      1:DAYS:SIMPLE_DATE_FORMAT:yyyy-MM-dd tz(UTC), EPOCH|SECONDS|1 or SIMPLE_DATE_FORMAT|yyyy-MM-dd|UTC";
 
@@ -85,8 +88,11 @@ impl DateTimeFormat {
     ///
     /// Patterns have Joda's letters `y Y x M d D e E w a h H k K m s S Z z` and quotes; names are English; the zone is
     /// `tz(..)` after the pattern or the third part between pipes, UTC where there is none. An empty pattern is ISO 8601.
-    pub fn parse(text: &str) -> Result<Self, FormatError> {
-        let refuse = |reason: String| FormatError::DateTime { format: text.to_owned(), reason };
+    ///
+    /// # Errors
+    /// If it is not a format, with the part that is wrong.
+    pub fn parse(text: &str) -> Result<Self, DateError> {
+        let refuse = |reason: String| DateError::Format { format: text.to_owned(), reason };
         let trimmed = text.trim();
         if trimmed.starts_with(|c: char| c.is_ascii_digit()) {
             let mut parts = trimmed.splitn(4, ':');
@@ -157,12 +163,12 @@ impl DateTimeFormat {
             Kind::Timestamp => timestamp_from_text(text.trim()),
             Kind::Iso(zone) => {
                 let (local_ms, offset) = iso_from_text(text.trim())?;
-                to_instant(local_ms, offset, *zone)
+                match offset {
+                    Some(seconds) => local_ms.checked_sub(seconds * 1000),
+                    None => instant_of_local(local_ms, *zone),
+                }
             }
-            Kind::Pattern(pattern, zone) => {
-                let local = pattern.read(text)?;
-                to_instant(local.ms, local.offset_seconds, local.zone.unwrap_or(*zone))
-            }
+            Kind::Pattern(pattern, zone) => pattern.read(text, *zone),
         }
     }
 
@@ -170,36 +176,54 @@ impl DateTimeFormat {
     /// counts are cut towards zero.
     #[must_use]
     pub fn from_millis(&self, ms: i64, stored: Stored) -> Option<Value> {
-        let number = match &self.0 {
+        match stored {
+            Stored::Int => i32::try_from(self.number_from_millis(ms)?).ok().map(Value::Int),
+            Stored::Long => self.number_from_millis(ms).map(Value::Long),
+            Stored::Float => self.number_from_millis(ms).map(|number| Value::Float(number as f32)),
+            Stored::Double => self.number_from_millis(ms).map(|number| Value::Double(number as f64)),
+            Stored::Str => self.text_from_millis(ms).map(|text| Value::Str(text.into())),
+            Stored::Bytes => None,
+        }
+    }
+
+    /// The whole number that stands for a time; `None` where the text of the time is not one.
+    #[must_use]
+    pub fn number_from_millis(&self, ms: i64) -> Option<i64> {
+        match &self.0 {
             Kind::Epoch { unit, size } => {
                 let (times, divided) = unit.ratio();
                 Some(ms.checked_mul(divided)? / times / size)
             }
             Kind::Timestamp => Some(ms),
-            Kind::Iso(_) | Kind::Pattern(..) => self.text_of(ms)?.parse().ok(),
-        };
-        match stored {
-            Stored::Int => i32::try_from(number?).ok().map(Value::Int),
-            Stored::Long => number.map(Value::Long),
-            Stored::Float => number.map(|number| Value::Float(number as f32)),
-            Stored::Double => number.map(|number| Value::Double(number as f64)),
-            Stored::Str => Some(Value::Str(match (&self.0, number) {
-                (Kind::Epoch { .. }, Some(number)) => number.to_string().into(),
-                _ => self.text_of(ms)?.into(),
-            })),
-            Stored::Bytes => None,
+            Kind::Iso(_) | Kind::Pattern(..) => self.text_from_millis(ms)?.parse().ok(),
         }
     }
 
-    fn text_of(&self, ms: i64) -> Option<String> {
-        let (pattern, zone) = match &self.0 {
-            Kind::Epoch { .. } => return None,
-            Kind::Timestamp => return Some(timestamp_text(ms)),
-            Kind::Iso(zone) => (&Pattern::parse("yyyy-MM-dd'T'HH:mm:ss.SSSZZ").ok()?, zone),
-            Kind::Pattern(pattern, zone) => (pattern, zone),
-        };
-        let utc = DateTime::from_timestamp_millis(ms)?;
-        Some(pattern.write(&utc.with_timezone(zone)))
+    /// The text that stands for a time; `None` out of the calendar's range.
+    #[must_use]
+    pub fn text_from_millis(&self, ms: i64) -> Option<String> {
+        match &self.0 {
+            Kind::Epoch { .. } => self.number_from_millis(ms).map(|number| number.to_string()),
+            Kind::Timestamp => Some(timestamp_text(ms)),
+            Kind::Iso(zone) => Pattern::parse(ISO).ok()?.write(ms, *zone),
+            Kind::Pattern(pattern, zone) => pattern.write(ms, *zone),
+        }
+    }
+
+    /// Whether it writes text: by a pattern, not as a count.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(self.0, Kind::Iso(_) | Kind::Pattern(..))
+    }
+
+    /// The same format, its text in another zone.
+    #[must_use]
+    pub fn in_zone(self, zone: Tz) -> Self {
+        Self(match self.0 {
+            Kind::Iso(_) => Kind::Iso(zone),
+            Kind::Pattern(pattern, _) => Kind::Pattern(pattern, zone),
+            other @ (Kind::Epoch { .. } | Kind::Timestamp) => other,
+        })
     }
 }
 
@@ -221,38 +245,15 @@ fn split_zone(pattern: &str) -> (&str, &str) {
 }
 
 fn simple(pattern: &str, zone: &str) -> Result<DateTimeFormat, String> {
-    let zone = if zone.is_empty() {
-        Tz::UTC
-    } else {
-        zone_named(zone)
-            .ok_or_else(|| format!("'{zone}' is not a time zone: UTC, America/Los_Angeles and their like are"))?
-    };
+    let zone = if zone.is_empty() { Tz::UTC } else { zone_named(zone).map_err(|error| error.to_string())? };
     if pattern.is_empty() {
         return Ok(DateTimeFormat(Kind::Iso(zone)));
     }
-    Ok(DateTimeFormat(Kind::Pattern(Pattern::parse(pattern)?, zone)))
-}
-
-/// A zone by its name in the IANA data base; `IST` and other short names only where that has them.
-pub(super) fn zone_named(name: &str) -> Option<Tz> {
-    if name == "Z" { Some(Tz::UTC) } else { name.parse().ok() }
-}
-
-/// From a clock's reading to an instant: by its own offset, else by the zone's rules. Of a time that occurs twice the
-/// earlier is meant; one that a clock skips is read with the offset from before the gap.
-fn to_instant(local_ms: i64, offset_seconds: Option<i64>, zone: Tz) -> Option<i64> {
-    if let Some(offset) = offset_seconds {
-        return local_ms.checked_sub(offset * 1000);
-    }
-    if zone == Tz::UTC {
-        return Some(local_ms);
-    }
-    let local: NaiveDateTime = DateTime::from_timestamp_millis(local_ms)?.naive_utc();
-    let offset = zone
-        .offset_from_local_datetime(&local)
-        .earliest()
-        .unwrap_or_else(|| zone.offset_from_utc_datetime(&(local - chrono::TimeDelta::days(1))));
-    Some(local_ms - i64::from(offset.fix().local_minus_utc()) * 1000)
+    let pattern = Pattern::parse(pattern).map_err(|error| match error {
+        DateError::Pattern { reason, .. } => reason,
+        other => other.to_string(),
+    })?;
+    Ok(DateTimeFormat(Kind::Pattern(pattern, zone)))
 }
 
 #[cfg(test)]

@@ -1,11 +1,6 @@
-//! Times as users write them: Pinot's date-time formats, and the texts that a TIMESTAMP column takes.
+//! The times of rows: which of them are believable. How they are written is the shelf of functions' to know.
 
-mod format;
-mod pattern;
-mod timestamp;
-
-pub use format::{DateTimeFormat, TimeUnit};
-pub use timestamp::{timestamp_from_text, timestamp_text};
+pub use weir_functions::date_pattern::DateTimeFormat;
 
 /// 1971-01-01T00:00:00Z.
 const EARLIEST_ROW_MS: i64 = 31_536_000_000;

@@ -1,0 +1,14 @@
+//! Times as users write them: Joda's date patterns, Pinot's date-time formats around them, the texts of a TIMESTAMP, and
+//! the zones that all of these name.
+
+mod error;
+mod format;
+mod pattern;
+mod timestamp;
+mod zone;
+
+pub use error::DateError;
+pub use format::{DateTimeFormat, TimeUnit};
+pub use pattern::Pattern;
+pub use timestamp::{timestamp_from_text, timestamp_text};
+pub use zone::{instant_of_local, zone_named};

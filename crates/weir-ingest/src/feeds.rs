@@ -1,0 +1,241 @@
+//! The streams of a table with their sources: made from its record, asked for topics, partitions and first offsets.
+
+use crate::{deps::IngestDeps, error::IngestError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use weir_control::{NewPartition, SegmentRecord, TableRecord, spec::TopicMatcher};
+use weir_streams::{SharedSource, StreamError};
+use weir_types::{Classify, StartAt, StreamPartition, StreamSpec, TableSpec, TopicName};
+
+/// Where a topic that is read no more stands in the list of stream maps: nowhere.
+const RETIRED: usize = usize::MAX;
+
+/// One topic of a table with its source.
+#[derive(Clone)]
+pub(crate) struct Feed {
+    /// Its place among the stream maps, for messages.
+    position: usize,
+    /// Its settings.
+    pub(crate) spec: StreamSpec,
+    /// The stream itself.
+    pub(crate) source: SharedSource,
+    identity: Arc<Identity>,
+    /// Identity at the last look.
+    looked: Arc<parking_lot::Mutex<Option<Arc<str>>>>,
+}
+
+/// What a stream last said of whose log it is. Hundreds of partitions that ask at once share one answer, but nobody is
+/// given one to a question that was put before theirs.
+#[derive(Default)]
+struct Identity {
+    /// Questions that were put.
+    asked: AtomicU64,
+    /// The number of the question that was answered last, and its answer.
+    answer: tokio::sync::Mutex<(u64, Option<Arc<str>>)>,
+}
+
+/// The topics of a table that are read.
+pub(crate) type Feeds = BTreeMap<TopicName, Feed>;
+
+impl Feed {
+    fn new(deps: &IngestDeps, position: usize, spec: StreamSpec) -> Result<Self, IngestError> {
+        let source = deps.streams.source(&spec).map_err(|source| stream_error(position, source))?;
+        Ok(Self { position, spec, source, identity: Arc::default(), looked: Arc::default() })
+    }
+
+    /// A topic that a table no longer reads, to read again what of it is not committed.
+    pub(crate) fn retired(deps: &IngestDeps, spec: StreamSpec) -> Result<Self, IngestError> {
+        Self::new(deps, RETIRED, spec)
+    }
+
+    /// What the stream said went wrong, with its place in the table config.
+    pub(crate) fn error(&self, source: StreamError) -> IngestError {
+        stream_error(self.position, source)
+    }
+
+    /// The identity of the topic as it is now, where the stream tells one.
+    pub(crate) async fn topic_id(&self) -> Result<Option<Arc<str>>, StreamError> {
+        let before = self.identity.asked.load(Ordering::SeqCst);
+        let mut answer = self.identity.answer.lock().await;
+        if answer.0 > before {
+            return Ok(answer.1.clone());
+        }
+        let number = self.identity.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let id = self.source.topic_id().await?;
+        *answer = (number, id.clone());
+        Ok(id)
+    }
+
+    /// Whether the topic's identity is not what it was when this was asked before.
+    pub(crate) async fn seems_made_anew(&self) -> bool {
+        let Ok(Some(now)) = self.topic_id().await else { return false };
+        let before = self.looked.lock().replace(now.clone());
+        before.is_some_and(|before| before != now)
+    }
+
+    /// The partitions that are to be read. Naming one that the topic lacks is an error.
+    async fn wanted(&self) -> Result<Vec<u32>, StreamError> {
+        let found = self.source.partitions().await?;
+        let Some(only) = &self.spec.only_partitions else { return Ok(found) };
+        let missing: Vec<String> = only.iter().filter(|id| !found.contains(id)).map(ToString::to_string).collect();
+        if missing.is_empty() {
+            return Ok(only.clone());
+        }
+        Err(StreamError::Setting {
+            topic: self.spec.topic.to_string(),
+            key: format!("stream.{}.partition.ids", self.spec.stream_type),
+            reason: format!("the topic has {} partitions, and none numbered {}", found.len(), missing.join(", ")),
+        })
+    }
+
+    /// The partitions that are to be read as far as they are there.
+    pub(crate) async fn partitions(&self) -> Result<Vec<u32>, StreamError> {
+        let mut found = self.source.partitions().await?;
+        found.retain(|partition| self.reads(*partition));
+        Ok(found)
+    }
+
+    /// Whether the table reads this partition of the topic.
+    pub(crate) fn reads(&self, partition: u32) -> bool {
+        self.spec.only_partitions.as_ref().is_none_or(|only| only.binary_search(&partition).is_ok())
+    }
+
+    /// Where partitions start, asked of the stream.
+    pub(crate) async fn starts(
+        &self,
+        record: &TableRecord,
+        partitions: &[u32],
+        at: &StartAt,
+        now_ms: i64,
+    ) -> Result<Vec<NewPartition>, IngestError> {
+        let resolve = partitions.iter().map(|partition| async move {
+            let start = self.source.resolve(*partition, at, now_ms).await.map_err(|source| self.error(source))?;
+            let partition = StreamPartition { topic: self.spec.topic.clone(), partition: *partition };
+            Ok(NewPartition { partition_group: record.group(&partition), partition, start })
+        });
+        futures::future::try_join_all(resolve).await
+    }
+}
+
+/// Every topic that a table reads. Sources of topics that are read as before are taken over from `before`.
+pub(crate) fn feeds(deps: &IngestDeps, record: &TableRecord, before: &Feeds) -> Result<Feeds, IngestError> {
+    let feed = |(at, spec): (usize, StreamSpec)| {
+        let kept = before.get(&spec.topic).filter(|feed| feed.spec == spec);
+        let topic = spec.topic.clone();
+        Ok((topic, kept.cloned().map_or_else(|| Feed::new(deps, at, spec), Ok)?))
+    };
+    record.streams().into_iter().enumerate().map(feed).collect()
+}
+
+pub(crate) fn stream_error(at: usize, source: StreamError) -> IngestError {
+    let key = match &source {
+        StreamError::Setting { key, .. } => format!(".{key}"),
+        StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => ".topic.name".into(),
+        StreamError::Unreachable { .. } | StreamError::Denied { .. } => ".broker.list".into(),
+        _ => String::new(),
+    };
+    let path = if at == RETIRED { "(retired topic)".into() } else { format!("streamConfigMaps[{at}]{key}") };
+    IngestError::Stream { path, source }
+}
+
+/// A question to a stream that a person waits for.
+async fn in_time<T>(
+    deps: &IngestDeps,
+    at: usize,
+    topic: &str,
+    asked: impl Future<Output = Result<T, IngestError>>,
+) -> Result<T, IngestError> {
+    let timeout = deps.options.creation_timeout;
+    tokio::select! {
+        biased;
+        answer = asked => answer,
+        () = deps.clock.sleep(timeout) => {
+            let reason = format!("no answer within {} s", timeout.as_secs());
+            Err(stream_error(at, StreamError::Unreachable { topic: topic.to_owned(), reason }))
+        }
+    }
+}
+
+/// Topics that a table's patterns find now, in the order of their names.
+pub(crate) async fn found_topics(deps: &IngestDeps, spec: &TableSpec) -> Result<Vec<TopicName>, IngestError> {
+    let mut topics = BTreeSet::new();
+    for (at, pattern) in spec.patterns.iter().enumerate() {
+        let at = spec.streams.len() + at;
+        let matcher = TopicMatcher::new(&pattern.pattern)
+            .map_err(|reason| IngestError::Setting { path: format!("streamConfigMaps[{at}].topic.pattern"), reason })?;
+        let source = deps.streams.source(pattern.asked()).map_err(|source| stream_error(at, source))?;
+        let asked = async { source.topics().await.map_err(|source| stream_error(at, source)) };
+        let found = in_time(deps, at, &pattern.pattern, asked).await?;
+        topics.extend(found.into_iter().filter(|topic| matcher.matches(topic)));
+    }
+    topics.retain(|topic| !spec.streams.iter().any(|stream| stream.topic == *topic));
+    Ok(topics.into_iter().collect())
+}
+
+/// Where the partitions of some topics start, and whose logs they are.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// Partitions with their first offsets.
+    pub(crate) partitions: Vec<NewPartition>,
+    /// Identities of the topics that tell one.
+    pub(crate) ids: Vec<(TopicName, Arc<str>)>,
+}
+
+/// Asks the streams of a table for its partitions and their first offsets: those of all its topics, or of `only`.
+pub(crate) async fn plan(
+    deps: &IngestDeps,
+    record: &TableRecord,
+    only: Option<&BTreeSet<TopicName>>,
+) -> Result<Plan, IngestError> {
+    let mut plan = Plan::default();
+    for feed in feeds(deps, record, &Feeds::new())?.values() {
+        if only.is_some_and(|only| !only.contains(&feed.spec.topic)) {
+            continue;
+        }
+        let at = feed.position;
+        crate::pipeline::record_path(record, &feed.spec, deps.clock.wall_ms())
+            .map_err(|reason| IngestError::Setting { path: format!("streamConfigMaps[{at}].decoder"), reason })?;
+        let asked = async {
+            let id = feed.topic_id().await.map_err(|source| feed.error(source))?;
+            let partitions = feed.wanted().await.map_err(|source| feed.error(source))?;
+            let starts = feed.starts(record, &partitions, &feed.spec.start_at, deps.clock.wall_ms()).await?;
+            Ok((id, starts))
+        };
+        let (id, starts) = in_time(deps, at, feed.spec.topic.as_str(), asked).await?;
+        plan.partitions.extend(starts);
+        plan.ids.extend(id.map(|id| (feed.spec.topic.clone(), id)));
+    }
+    Ok(plan)
+}
+
+/// Writes the records of new partitions.
+pub(crate) async fn start_records(
+    deps: &IngestDeps,
+    record: &TableRecord,
+    plan: Plan,
+) -> Result<Vec<SegmentRecord>, IngestError> {
+    if plan.partitions.is_empty() {
+        return Ok(vec![]);
+    }
+    // Before the segments: a partition that is read has an identity to be compared with.
+    for (topic, id) in &plan.ids {
+        let of_topic = plan.partitions.iter().filter(|new| new.partition.topic == *topic);
+        let of_topic: Vec<StreamPartition> = of_topic.map(|new| new.partition.clone()).collect();
+        deps.store.note_topic_ids(record, &of_topic, id).await?;
+    }
+    let memory = deps.store.flush_memory(record, &plan.partitions[0].partition.topic).await?;
+    let mut chance = weir_base::Chance::seeded(deps.seed);
+    let partitions = plan.partitions.len() as u64;
+    let limit = weir_control::flush::next_rows_limit(&record.spec.flush, &memory, partitions, &mut chance);
+    let replicas = [deps.options.instance.clone()];
+    let started = deps.store.start_partitions(record, plan.partitions, limit, deps.clock.wall_ms(), &replicas).await;
+    started.map_err(|error| {
+        tracing::debug!(kind = ?error.kind(), "partitions could not be recorded");
+        error.into()
+    })
+}

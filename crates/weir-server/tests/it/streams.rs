@@ -1,0 +1,159 @@
+//! The streams that a scenario runs on: process memory, the local log, and a real broker where the environment names one.
+
+use crate::support::TestNode;
+use bytes::Bytes;
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use weir_streams::{LocalLogs, MemoryStreams, ProduceRecord, kafka::testing::TestBroker};
+use weir_types::{NextOffset, TopicName};
+
+pub(crate) enum Log {
+    Memory(Arc<MemoryStreams>),
+    Local(Arc<LocalLogs>),
+    Kafka(TestBroker),
+}
+
+fn topic(name: &str) -> TopicName {
+    TopicName::parse(name).unwrap()
+}
+
+impl Log {
+    /// Topics in the node's memory, which tell their identities.
+    pub(crate) fn memory(node: &TestNode) -> Self {
+        let memory = node.server.node.streams().memory().clone();
+        memory.tell_ids();
+        Self::Memory(memory)
+    }
+
+    /// The node's own log.
+    pub(crate) fn local(node: &TestNode) -> Self {
+        Self::Local(node.server.node.streams().local().clone())
+    }
+
+    /// The real broker, where there is one.
+    pub(crate) fn kafka() -> Option<Self> {
+        let found = TestBroker::find().map(Self::Kafka);
+        if found.is_none() {
+            eprintln!("skipped: WEIR_KAFKA names no broker");
+        }
+        found
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::Local(_) => "local",
+            Self::Kafka(_) => "kafka",
+        }
+    }
+
+    /// A topic of that many partitions, under a name that no other run uses.
+    pub(crate) async fn topic(&self, name: &str, partitions: u32) -> String {
+        let name = TestBroker::name(name);
+        self.create(&name, partitions).await;
+        name
+    }
+
+    pub(crate) async fn create(&self, name: &str, partitions: u32) {
+        match self {
+            Self::Memory(memory) => memory.create(&topic(name), partitions),
+            Self::Local(local) => drop(local.create_topic(&topic(name), partitions).unwrap()),
+            Self::Kafka(broker) => broker.create(name, partitions).await,
+        }
+    }
+
+    pub(crate) async fn grow(&self, name: &str, partitions: u32) {
+        match self {
+            Self::Memory(_) | Self::Local(_) => self.create(name, partitions).await,
+            Self::Kafka(broker) => broker.grow(name, partitions).await,
+        }
+    }
+
+    /// Deletes a topic and makes it again, empty.
+    pub(crate) async fn recreate(&self, name: &str, partitions: u32) {
+        match self {
+            Self::Memory(memory) => memory.recreate(&topic(name)),
+            Self::Local(local) => {
+                local.delete_topic(&topic(name)).unwrap();
+                self.create(name, partitions).await;
+            }
+            Self::Kafka(broker) => {
+                broker.delete(name).await;
+                broker.create(name, partitions).await;
+            }
+        }
+    }
+
+    /// Deletes the messages of a partition before `offset`.
+    pub(crate) async fn expire(&self, name: &str, partition: u32, offset: u64) {
+        match self {
+            Self::Memory(memory) => memory.truncate_before(&topic(name), partition, NextOffset::new(offset)),
+            Self::Local(_) => panic!("the local log keeps what is needed"),
+            Self::Kafka(broker) => broker.delete_before(name, partition, offset).await,
+        }
+    }
+
+    /// Appends rows with these ids.
+    pub(crate) async fn append(&self, name: &str, partition: u32, ids: impl IntoIterator<Item = i64>) {
+        let values: Vec<String> = ids.into_iter().map(|id| json!({ "id": id }).to_string()).collect();
+        match self {
+            Self::Memory(memory) => {
+                for value in values {
+                    memory.append(&topic(name), partition, None, Some(Bytes::from(value)), vec![], 1_767_225_600_000);
+                }
+            }
+            Self::Local(local) => {
+                let record = |value: String| ProduceRecord {
+                    partition: Some(partition),
+                    key: None,
+                    value: Some(value.into()),
+                    headers: vec![],
+                    timestamp_ms: None,
+                };
+                local.produce(&topic(name), values.into_iter().map(record).collect(), None).await.unwrap();
+            }
+            Self::Kafka(broker) => broker.append(name, partition, &values).await,
+        }
+    }
+
+    /// A stream map of a topic, or of a pattern that starts with `~`, with `more` settings below `stream.<type>.`.
+    pub(crate) fn map(&self, name: &str, more: &[(&str, &str)]) -> Json {
+        let kind = self.kind();
+        let mut map = json!({ "streamType": kind });
+        let mut set = |key: &str, value: &str| map[format!("stream.{kind}.{key}")] = value.into();
+        match name.strip_prefix('~') {
+            Some(pattern) => set("topic.pattern", pattern),
+            None => set("topic.name", name),
+        }
+        set("decoder.class.name", "json");
+        set("consumer.prop.auto.offset.reset", "smallest");
+        set("fetch.timeout.millis", "200");
+        if let Self::Kafka(broker) = self {
+            set("broker.list", &broker.address);
+        }
+        for (key, value) in more {
+            match key.strip_prefix("/") {
+                Some(bare) => map[bare] = (*value).into(),
+                None => map[format!("stream.{kind}.{key}")] = (*value).into(),
+            }
+        }
+        map
+    }
+}
+
+/// A document of a table with one column, `id`, over some stream maps.
+pub(crate) fn ids(table: &str, maps: &[Json]) -> Json {
+    json!({
+        "tableName": table,
+        "schema": {"schemaName": table, "dimensionFieldSpecs": [{"name": "id", "dataType": "LONG"}]},
+        "realtime": {
+            "tableName": table,
+            "tableType": "REALTIME",
+            "segmentsConfig": {"replication": "1"},
+            "tenants": {},
+            "tableIndexConfig": {},
+            "ingestionConfig": {"streamIngestionConfig": {"streamConfigMaps": maps}},
+            "metadata": {},
+        },
+    })
+}
