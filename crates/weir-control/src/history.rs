@@ -163,10 +163,10 @@ pub struct Move {
 }
 
 impl Move {
-    /// What was passed over; `None` where reading went back.
+    /// What was passed over; `None` where nothing was.
     #[must_use]
     pub fn skip(&self) -> Option<Skip> {
-        let range = OffsetRange::try_new(self.from, self.to).ok()?;
+        let range = OffsetRange::try_new(self.from, self.to).ok().filter(|range| !range.is_empty())?;
         Some(Skip { range, reason: self.reason, at_ms: self.at_ms })
     }
 

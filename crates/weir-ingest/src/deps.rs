@@ -1,16 +1,22 @@
 //! What the pipelines of a node stand on, and what those of one table share.
 
-use crate::{checkpoint::Checkpoints, quarantine::Quarantine, replay::Replays, sealer::Sealer};
+use crate::{
+    checkpoint::Checkpoints,
+    prepare::{KeyStage, NoKeys},
+    quarantine::Quarantine,
+    replay::Replays,
+    sealer::Sealer,
+};
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use weir_base::{SharedClock, SharedDisk, metrics::Metrics};
-use weir_control::{Completion, Store, TableRecord};
+use weir_control::{Completion, SoleReplica, Store, TableRecord};
 use weir_files::SharedFileSystem;
 use weir_streams::{StreamSource, Streams};
 use weir_table::{SegmentCache, TableOnNode, Tables, VisibleMarks};
-use weir_types::NextOffset;
+use weir_types::{NextOffset, StreamPartition};
 
 /// Where heavy work (building a segment) is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +80,32 @@ pub struct IngestOptions {
     pub block_rows: u32,
 }
 
+/// Makes what stands between transform and append of a partition.
+pub type KeyStages = dyn Fn(&TableRecord, &StreamPartition) -> Box<dyn KeyStage> + Send + Sync;
+
+/// Parts that a node may be given in place of its own.
+#[derive(Clone, Default)]
+pub struct Seats {
+    /// Agrees on the ends of segments; else every segment has this node as its only replica.
+    pub completion: Option<Arc<dyn Completion>>,
+    /// Makes key stages; else no table has keys that hide rows.
+    pub keys: Option<Arc<KeyStages>>,
+}
+
+impl Seats {
+    /// The key stage of a partition.
+    #[must_use]
+    pub(crate) fn keys(&self, table: &TableRecord, partition: &StreamPartition) -> Box<dyn KeyStage> {
+        self.keys.as_ref().map_or_else(|| Box::new(NoKeys) as Box<dyn KeyStage>, |make| make(table, partition))
+    }
+
+    /// Who agrees on the ends of a table's segments.
+    #[must_use]
+    pub(crate) fn completion(&self, instance: &Arc<str>) -> Arc<dyn Completion> {
+        self.completion.clone().unwrap_or_else(|| Arc::new(SoleReplica::new(instance.clone())))
+    }
+}
+
 /// What the pipelines of a node stand on.
 #[derive(Clone)]
 pub struct IngestDeps {
@@ -95,6 +127,8 @@ pub struct IngestDeps {
     pub deep_store: SharedFileSystem,
     /// Settings.
     pub options: IngestOptions,
+    /// Parts in place of the node's own.
+    pub seats: Seats,
 }
 
 /// What the pipelines of one table share.

@@ -8,6 +8,7 @@ mod control;
 mod deps;
 mod error;
 mod feeds;
+mod made_topics;
 mod node;
 mod pipeline;
 mod prepare;
@@ -21,7 +22,7 @@ mod table;
 mod topics;
 
 pub use control::Scope;
-pub use deps::{HeavyWork, IngestDeps, IngestOptions};
+pub use deps::{HeavyWork, IngestDeps, IngestOptions, KeyStages, Seats};
 pub use error::IngestError;
 pub use node::IngestNode;
 pub use prepare::{KeyStage, NoKeys, Prepared, RecordPath, RecordRules};

@@ -4,7 +4,8 @@ use crate::{
     checkpoint::CheckpointQueue,
     deps::IngestDeps,
     error::IngestError,
-    feeds::{feeds, found_topics, plan, start_records, stream_error},
+    feeds::{feeds, found_topics, plan, start_records},
+    made_topics::MadeTopics,
     quarantine::{Quarantine, Selection},
     replay::ReplayReport,
     sealer::BuildPermits,
@@ -68,25 +69,18 @@ impl IngestNode {
     pub async fn create_table(&self, new: NewTable, who: &str) -> Result<TableRecord, IngestError> {
         let _turn = self.changing.lock().await;
         let spec = new.spec.clone();
-        let mut fresh_topics = vec![];
+        let mut made = MadeTopics::default();
         let created = async {
             for (at, stream) in spec.streams.iter().enumerate() {
-                let ensured = self.deps.streams.ensure_topic(stream).await;
-                let path = || format!("streamConfigMaps[{at}]");
-                if ensured.map_err(|source| IngestError::Stream { path: path(), source })? {
-                    fresh_topics.push(stream);
-                }
+                made.ensure(&self.deps.streams, at, stream).await?;
             }
             self.create_over_topics(new, who).await
         };
         let created = created.await;
-        if created.is_err() {
-            for stream in fresh_topics {
-                if let Err(error) = self.deps.streams.take_back_topic(stream).await {
-                    tracing::warn!(topic = %stream.topic, %error, "the topic of a table that was not made stays");
-                }
-            }
+        if created.is_ok() {
+            made.keep();
         }
+        made.take_back(&self.deps.streams).await;
         created
     }
 
@@ -126,29 +120,45 @@ impl IngestNode {
         let runtime = self.runtime(name)?;
         runtime.refresh().await?;
         let new = NewTable { topics: found_topics(&self.deps, &new.spec).await?, ..new };
-        self.ask_added(&runtime, &new).await?;
-        let record = {
-            // Nobody gives the record another version meanwhile.
-            let _quiet = runtime.looking.lock().await;
-            let before = runtime.context().record.load_full();
-            let audit = changes(&before, &new, who, self.deps.clock.wall_ms());
-            let record = self.deps.store.replace_table(&before, new, &audit).await?;
-            runtime.adopt(record.clone())?;
-            record
-        };
+        let mut made = MadeTopics::default();
+        let replaced = self.replace(&runtime, new, who, &mut made).await;
+        made.take_back(&self.deps.streams).await;
+        let record = replaced?;
         runtime.reshape().await;
         Ok(record)
     }
 
+    async fn replace(
+        &self,
+        runtime: &Arc<TableRuntime>,
+        new: NewTable,
+        who: &str,
+        made: &mut MadeTopics,
+    ) -> Result<TableRecord, IngestError> {
+        self.ask_added(runtime, &new, made).await?;
+        // Nobody gives the record another version meanwhile.
+        let _quiet = runtime.looking.lock().await;
+        let before = runtime.context().record.load_full();
+        let audit = changes(&before, &new, who, self.deps.clock.wall_ms());
+        let record = self.deps.store.replace_table(&before, new, &audit).await?;
+        made.keep();
+        runtime.adopt(record.clone())?;
+        Ok(record)
+    }
+
     /// Asks the streams of topics that a table does not read yet; all must be of a kind that can be read.
-    async fn ask_added(&self, runtime: &TableRuntime, new: &NewTable) -> Result<(), IngestError> {
+    async fn ask_added(
+        &self,
+        runtime: &TableRuntime,
+        new: &NewTable,
+        made: &mut MadeTopics,
+    ) -> Result<(), IngestError> {
         let (draft, reads) = (new.draft(), runtime.feeds());
         feeds(&self.deps, &draft, &reads)?;
         let mut added = BTreeSet::new();
         for (at, stream) in draft.streams().iter().enumerate() {
             if !reads.contains_key(&stream.topic) {
-                let ensured = self.deps.streams.ensure_topic(stream).await;
-                ensured.map_err(|source| stream_error(at, source))?;
+                made.ensure(&self.deps.streams, at, stream).await?;
                 added.insert(stream.topic.clone());
             }
         }

@@ -25,8 +25,12 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<Arc<dyn Segment>, String
         return Err(format!("segment {} is not committing", job.record.name));
     };
     let record = job.table.record.load_full();
-    let path = record_path(&record, &job.stream, job.record.created_ms)?;
-    eprintln!("DBG rebuild {} lenient {}", job.record.name, record.spec.continue_on_error);
+    let path = record_path(
+        &record,
+        &job.stream,
+        job.record.created_ms,
+        job.table.deps.seats.keys(&record, &job.record.partition),
+    )?;
     let mut path = path.with_settled(job.table.settled(&job.record.partition, job.record.name.sequence, range.start()));
     let name: Arc<str> = job.record.name.to_string().into();
     let kept = job.table.checkpoints.restore(&record, &job.record, range.start(), Some(range.end())).await;
@@ -93,9 +97,6 @@ fn keep_rejects(
     let (table, partition) = (&job.table, &job.record.partition);
     let of = (partition.clone(), table.replays.reading(partition, job.record.name.sequence));
     let time_ms = table.deps.clock.wall_ms();
-    for reject in rejects {
-        eprintln!("DBG rebuild reject {}", messages.offset(reject.message as usize));
-    }
     let entries = rejects.iter().map(|reject| Entry::new(&of, messages, reject, time_ms));
     let kept = table.quarantine.add(entries).and_then(|()| table.quarantine.sync());
     kept.map_err(|error| format!("quarantine cannot be written: {error}"))

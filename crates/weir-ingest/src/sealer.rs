@@ -5,7 +5,8 @@
 //! comes before the commit: an object that nobody names is garbage, a named object that is not there is data loss.
 
 use crate::{deps::TableContext, rebuild};
-use std::{sync::Arc, time::Duration};
+use parking_lot::Mutex;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use weir_base::{
     Backoff, Chance,
@@ -42,24 +43,29 @@ pub(crate) struct SealJob {
     pub(crate) source: SharedSource,
 }
 
-/// Takes jobs and sees them through.
+/// Takes jobs and sees them through, one per segment: a partition that is started again asks for what is under way.
 pub(crate) struct Sealer {
     pub(crate) permits: BuildPermits,
+    under_way: Arc<Mutex<BTreeSet<SegmentName>>>,
 }
 
 impl Sealer {
     /// A sealer that shares the node's permits.
     #[must_use]
     pub(crate) fn new(permits: BuildPermits) -> Self {
-        Self { permits }
+        Self { permits, under_way: Arc::default() }
     }
 
-    /// Starts a job; it is seen through while the process lives.
+    /// Starts a job, unless its segment has one that is not through; it is seen through while the process lives.
     pub(crate) fn submit(&self, job: SealJob) {
-        let permits = self.permits.clone();
-        let name = format!("seal {}", job.record.name);
-        spawn_named(name, async move {
+        let segment = job.record.name.clone();
+        if !self.under_way.lock().insert(segment.clone()) {
+            return;
+        }
+        let (permits, under_way) = (self.permits.clone(), self.under_way.clone());
+        spawn_named(format!("seal {segment}"), async move {
             see_through(job, permits).await;
+            under_way.lock().remove(&segment);
         });
     }
 

@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::task::JoinHandle;
 use weir_base::tasks::spawn_named;
-use weir_control::{Move, PauseInfo, SegmentRecord, SegmentState, SoleReplica, StoreError, TableRecord, resumes_at};
+use weir_control::{Move, PauseInfo, SegmentRecord, SegmentState, StoreError, TableRecord, resumes_at};
 use weir_table::{LoadedSegment, PartitionView, SegmentCache, TableOnNode, Target, VisibleMarks};
 use weir_types::{Accounting, NextOffset, StreamPartition};
 
@@ -70,7 +70,7 @@ impl TableRuntime {
             marks: VisibleMarks::new(deps.disk.clone(), dir.join("marks"), deps.options.boot),
             sealer: Sealer::new(permits),
             checkpoints: Checkpoints::new(&deps, dir.join("open"), quarantine.clone(), checkpoints),
-            completion: Arc::new(SoleReplica::new(deps.options.instance.clone())),
+            completion: deps.seats.completion(&deps.options.instance),
             quarantine,
             replays: Replays::default(),
             record: ArcSwap::from_pointee(record),

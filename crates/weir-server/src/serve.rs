@@ -15,6 +15,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// Requests that are under way when the process is told to stop have this long: the default time-out of a query.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
+/// Ended connections let go of the node within microseconds; whoever holds it longer does so on purpose.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// Why a process does not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,11 @@ impl Server {
             tracing::warn!("requests were still under way when the process stopped");
         }
         self.node.stop();
+        // Connections let go of the node a moment after they have ended; whoever starts the next one needs its folder.
+        let until = tokio::time::Instant::now() + LET_GO;
+        while Arc::strong_count(&self.node) > 1 && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 

@@ -186,7 +186,8 @@ pub trait StreamSource: Send + Sync + 'static {
 pub trait PartitionReader: Send {
     /// Waits for the first message, then takes what is there within the limit, without waiting for more. Returns an
     /// empty batch whose range has moved when only control or aborted records lay ahead, and an empty batch that has
-    /// not moved when the end of the log was reached or the fetch time-out passed (its watermark is then fresh).
+    /// not moved when the end of the log was reached or the fetch time-out passed (its watermark is then fresh). A reader that
+    /// is opened at the end of the log says so at once.
     /// Dropping the future loses nothing: the same messages come with the next call.
     async fn next_batch(&mut self, limit: FetchLimit) -> Result<MessageBatch, StreamError>;
 }

@@ -39,7 +39,7 @@ impl Store {
         let SegmentState::Consuming { start } = consuming.state else {
             return Err(StoreError::conflict(format!("segment {} is not consuming any more", consuming.name)));
         };
-        if to.to == start && to.topic_id.is_none() {
+        if to.to == start && to.reason != SkipReason::Recreated {
             return Err(StoreError::contradiction(format!("segment {} starts at {start} already", consuming.name)));
         }
         let before = consuming.name.sequence;
@@ -47,10 +47,7 @@ impl Store {
         let made = self.moves_before(table, &partition, before).await?;
         let step = Move { partition, before, from: start, to: to.to, reason: to.reason, at_ms: to.at_ms };
         let key = keys::moved(table.uid, &step.partition, before, made);
-        let mut ops = vec![];
-        if step.to != step.from {
-            ops.push(Op::Put(key.clone(), stored_history::encode_move(&step)));
-        }
+        let mut ops = vec![Op::Put(key.clone(), stored_history::encode_move(&step))];
         if let Some(id) = &to.topic_id {
             ops.push(Op::Put(
                 keys::topic_id(table.uid, &step.partition),

@@ -28,11 +28,10 @@ impl Store {
         check_parts(replay)?;
         let guard = self.guard(&table.spec.name, table.uid).await?;
         let key = keys::replay(table.uid, replay.number);
-        if guard.version != table.version {
-            return match self.replay(&key).await? {
-                Some(found) if found == *replay => Ok(()),
-                _ => Err(StoreError::conflict(format!("table {} was changed meanwhile", table.spec.name))),
-            };
+        match self.replay(&key).await? {
+            Some(found) if found == *replay => return Ok(()),
+            None if guard.version == table.version => {}
+            _ => return Err(changed(table)),
         }
         let mut checks = vec![guard.check(), Check::absent(&key)];
         if let Some(before) = replay.number.checked_sub(1) {
@@ -49,16 +48,17 @@ impl Store {
         match self.txn_audited(checks, vec![put], audit).await? {
             Ok(_) => Ok(()),
             Err(_) if self.replay(&key).await?.as_ref() == Some(replay) => Ok(()),
-            Err(_) => {
-                let what = format!("table {} was changed or replayed by somebody else meanwhile", table.spec.name);
-                Err(StoreError::conflict(what))
-            }
+            Err(_) => Err(changed(table)),
         }
     }
 
     async fn replay(&self, key: &str) -> Result<Option<ReplayRecord>, StoreError> {
         self.catalog.get(key).await?.map(|entry| stored::decode_replay(key, &entry.value)).transpose()
     }
+}
+
+fn changed(table: &TableRecord) -> StoreError {
+    StoreError::conflict(format!("table {} was changed or replayed by somebody else meanwhile", table.spec.name))
 }
 
 /// A message is named once, and a part that names none says nothing.

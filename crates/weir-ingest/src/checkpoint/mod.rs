@@ -186,7 +186,11 @@ impl Checkpoints {
             }
             let path = this.path(&identity.segment);
             let found = file::restore(&*this.disk, &path, &identity, spec, end);
-            this.judge(&identity.segment, found, &labels)
+            let restored = this.judge(&identity.segment, found, &labels);
+            if restored.is_none() {
+                this.settle_absence();
+            }
+            restored
         });
         restored.await.flatten()
     }
@@ -210,6 +214,17 @@ impl Checkpoints {
                 self.remove_file(segment);
                 None
             }
+        }
+    }
+
+    /// A file that is gone must not come back with a power loss: its rows are read again from here on, and what is then
+    /// rejected among them goes to quarantine.
+    fn settle_absence(&self) {
+        match self.disk.sync_dir(&self.dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "removed checkpoints may come back after a power loss");
+            }
+            _ => {}
         }
     }
 

@@ -15,6 +15,17 @@ pub(crate) struct OpenFacts {
     pub(crate) by_size: bool,
     /// When it is old enough, wall time in milliseconds.
     pub(crate) seal_at_ms: i64,
+    /// Where it ends was agreed; else its limits say.
+    pub(crate) agreed: Option<AgreedEnd>,
+}
+
+/// An end that was agreed with other replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AgreedEnd {
+    /// Everything before it was taken.
+    pub(crate) reached: bool,
+    /// Why the segment ends.
+    pub(crate) reason: SealReason,
 }
 
 /// What to do with the open segment.
@@ -22,16 +33,20 @@ pub(crate) struct OpenFacts {
 pub(crate) enum FlushDecision {
     /// Go on.
     Continue,
+    /// Go on to the agreed end, whatever the limits say.
+    CatchUp,
     /// Fix its end here.
     Seal(SealReason),
 }
 
-/// Row limit first, then age. A segment whose range is empty is never sealed; one that holds messages but no row is, so
+/// An agreed end first, then the row limit, then age. A segment whose range is empty is never sealed; one that holds messages but no row is, so
 /// that progress through rejected or filtered messages is kept.
 #[must_use]
 pub(crate) fn decide(facts: OpenFacts, now_ms: i64) -> FlushDecision {
     if facts.span == 0 {
         FlushDecision::Continue
+    } else if let Some(AgreedEnd { reached, reason }) = facts.agreed {
+        if reached { FlushDecision::Seal(reason) } else { FlushDecision::CatchUp }
     } else if facts.rows >= facts.rows_limit {
         FlushDecision::Seal(if facts.by_size { SealReason::Size } else { SealReason::Rows })
     } else if now_ms >= facts.seal_at_ms {
@@ -47,7 +62,8 @@ mod tests {
 
     #[test]
     fn rows_then_age_and_never_an_empty_range() {
-        let facts = OpenFacts { rows: 10, span: 12, rows_limit: 10, by_size: false, seal_at_ms: 100 };
+        let facts = OpenFacts { rows: 10, span: 12, rows_limit: 10, by_size: false, seal_at_ms: 100, agreed: None };
+        let agreed = |reached| Some(AgreedEnd { reached, reason: SealReason::Time });
         for (facts, now, expected) in [
             (facts, 0, FlushDecision::Seal(SealReason::Rows)),
             (OpenFacts { by_size: true, ..facts }, 0, FlushDecision::Seal(SealReason::Size)),
@@ -55,6 +71,8 @@ mod tests {
             (OpenFacts { rows: 9, ..facts }, 100, FlushDecision::Seal(SealReason::Time)),
             (OpenFacts { rows: 0, ..facts }, 100, FlushDecision::Seal(SealReason::Time)),
             (OpenFacts { rows: 0, span: 0, ..facts }, 100, FlushDecision::Continue),
+            (OpenFacts { agreed: agreed(false), ..facts }, 100, FlushDecision::CatchUp),
+            (OpenFacts { agreed: agreed(true), ..facts }, 0, FlushDecision::Seal(SealReason::Time)),
         ] {
             assert_eq!(decide(facts, now), expected, "{facts:?} at {now}");
         }

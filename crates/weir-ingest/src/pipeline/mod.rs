@@ -4,11 +4,13 @@ mod command;
 mod flush;
 mod moves;
 mod open;
+mod path;
 mod run;
+mod seal;
 mod trouble;
 
 pub(crate) use command::{Command, PipelineHandle};
 pub(crate) use moves::MoveOrder;
 pub(crate) use open::{consuming_spec, keep_offsets};
-pub(crate) use run::record_path;
+pub(crate) use path::record_path;
 pub(crate) use run::{PartitionPipeline, PipelineEnd, PipelineParts};

@@ -3,7 +3,10 @@
 //! Whatever is moved, the rows read so far are sealed first: a move stands between two segments.
 
 use crate::{
-    pipeline::run::{Interrupted, PartitionPipeline, PipelineEnd, record_path},
+    pipeline::{
+        path::record_path,
+        run::{Interrupted, PartitionPipeline, PipelineEnd},
+    },
     sealer::SealJob,
     status::PartitionState,
 };
@@ -100,8 +103,8 @@ impl PartitionPipeline {
         let record = self.table.record.load_full();
         let moved = match self.table.deps.store.move_start(&record, &self.open.record, &to, audit).await {
             Ok(moved) => moved,
-            Err(StoreError::Conflict { what }) => return Err(Interrupted::End(PipelineEnd::Reload(what))),
-            Err(error) => return Err(Interrupted::Local(format!("move cannot be recorded: {error}"))),
+            // It may be on the record all the same: the records say from where to go on.
+            Err(error) => return Err(Interrupted::End(PipelineEnd::Reload(format!("move not recorded: {error}")))),
         };
         self.open.move_start(moved, to.to);
         let (partition, before) = (self.partition.clone(), self.open.record.name.sequence);
@@ -110,9 +113,7 @@ impl PartitionPipeline {
         self.past.fixed.skipped += step.skipped();
         self.past.rewound += step.rewound();
         self.table.deps.metrics.count(Counter::OffsetsSkipped, &self.labels, step.skipped());
-        if step.from != step.to {
-            self.table.moved(step);
-        }
+        self.table.moved(step);
         if let Some(id) = to.topic_id {
             self.topic_id = Some(id);
         }
@@ -124,7 +125,8 @@ impl PartitionPipeline {
         self.view.advance(to.to, Some(target));
         if over {
             self.forget_the_end().await;
-            let path = record_path(&self.settings, &self.stream, self.open.record.created_ms);
+            let keys = self.table.deps.seats.keys(&self.settings, &self.partition);
+            let path = record_path(&self.settings, &self.stream, self.open.record.created_ms, keys);
             let path = path.map_err(Interrupted::Local)?;
             self.path = path.with_settled(self.table.settled(&self.partition, before, to.to));
         }

@@ -3,11 +3,12 @@
 use crate::{
     checkpoint::{Recorder, Restored},
     deps::TableContext,
-    pipeline::flush::OpenFacts,
+    pipeline::flush::{AgreedEnd, OpenFacts},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use weir_control::{SegmentRecord, TableRecord};
-use weir_segment::{ConsumingSegment, ConsumingSnapshot, ConsumingSpec};
+use weir_control::{SealReason, SegmentRecord, TableRecord};
+use weir_segment::{ConsumingSegment, ConsumingSnapshot, ConsumingSpec, STREAM_OFFSET};
+use weir_streams::MessageBatch;
 use weir_table::LoadedSegment;
 use weir_types::{Accounting, NextOffset, OffsetRange, RowBatch, RowsThreshold, Schema, TableSpec};
 
@@ -22,6 +23,8 @@ pub(super) struct OpenSegment {
     next: NextOffset,
     by_size: bool,
     seal_at_ms: i64,
+    /// Where it ends, and why, where that was agreed.
+    agreed: Option<(NextOffset, SealReason)>,
 }
 
 impl OpenSegment {
@@ -56,6 +59,7 @@ impl OpenSegment {
             checkpoint,
             start,
             next,
+            agreed: None,
         }
     }
 
@@ -79,12 +83,44 @@ impl OpenSegment {
             rows_limit: self.record.rows_limit,
             by_size: self.by_size,
             seal_at_ms: self.seal_at_ms,
+            agreed: self.agreed.map(|(end, reason)| AgreedEnd { reached: self.next >= end, reason }),
+        }
+    }
+
+    /// Its replicas agreed where it ends: it takes everything before `end`, and nothing more.
+    pub(super) fn end_at(&mut self, end: NextOffset, reason: SealReason) {
+        self.agreed = Some((end, reason));
+    }
+
+    /// It has taken all that was agreed.
+    pub(super) fn is_at_agreed_end(&self) -> bool {
+        self.agreed.is_some_and(|(end, _)| self.next >= end)
+    }
+
+    /// It has not yet taken all that was agreed.
+    pub(super) fn is_short_of_agreed_end(&self) -> bool {
+        self.agreed.is_some_and(|(end, _)| self.next < end)
+    }
+
+    /// Up to which of a batch's messages, from `at` on, it takes before its end is looked at, and the next offset to read
+    /// then: up to the row limit, and not beyond an agreed end.
+    pub(super) fn run_of(&self, batch: &MessageBatch, at: usize) -> (usize, NextOffset) {
+        let messages = &*batch.messages;
+        let room = usize::try_from(self.room()).unwrap_or(usize::MAX);
+        let to = at.saturating_add(room).min(messages.len());
+        let next = if to == messages.len() { batch.range.end() } else { messages.offset(to - 1).after() };
+        match self.agreed {
+            Some((end, _)) if next > end => {
+                let before = (at..to).take_while(|message| messages.offset(*message) < end).count();
+                (at + before, end)
+            }
+            _ => (to, next),
         }
     }
 
     /// How many more messages may be taken before the row limit, one row each; no limit where it is reached already and
     /// the end cannot be fixed yet.
-    pub(super) fn room(&self) -> u64 {
+    fn room(&self) -> u64 {
         match self.record.rows_limit.saturating_sub(u64::from(self.segment.rows())) {
             0 => u64::MAX,
             room => room,
@@ -156,7 +192,7 @@ pub(crate) fn consuming_spec(
     }
 }
 
-/// The hidden stream-offset column is kept for tables with a primary key.
+/// The hidden stream-offset column is kept for tables with a primary key, and where the schema names it.
 pub(crate) fn keep_offsets(schema: &Schema) -> bool {
-    !schema.primary_key.is_empty()
+    !schema.primary_key.is_empty() || schema.field(STREAM_OFFSET).is_some()
 }

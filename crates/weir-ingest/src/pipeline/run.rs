@@ -8,14 +8,9 @@ use crate::{
     checkpoint::Restored,
     deps::{PartitionPast, TableContext},
     feeds::Feed,
-    pipeline::{
-        command::Command,
-        flush::{FlushDecision, decide},
-        open::OpenSegment,
-    },
+    pipeline::{command::Command, open::OpenSegment, path::record_path},
     prepare::{Prepared, RecordPath},
     quarantine::{Entry, RejectRate},
-    sealer::SealJob,
     status::{PartitionState, StatusCell},
 };
 use std::{sync::Arc, time::Duration};
@@ -24,8 +19,7 @@ use weir_base::{
     Backoff, Chance,
     metrics::{Counter, Gauge, Labels},
 };
-use weir_control::{Report, Seal, SealReason, SegmentRecord, SegmentState, StoreError, TableRecord, Verdict};
-use weir_formats::{DecodeSpec, registry as formats, stages::TimeCheck};
+use weir_control::{SealReason, SegmentRecord, SegmentState, TableRecord};
 use weir_streams::{FetchLimit, MessageBatch, PartitionReader, SharedSource, StreamError};
 use weir_table::{Mark, PartitionView, Target};
 use weir_types::{Accounting, ErrorPolicy, NextOffset, StreamPartition, StreamSpec};
@@ -34,8 +28,6 @@ use weir_types::{Accounting, ErrorPolicy, NextOffset, StreamPartition, StreamSpe
 const FETCH: FetchLimit = FetchLimit { max_messages: 8192, max_bytes: 8 << 20 };
 /// While at the end of the log, freshness is said anew this often: the long poll that is under way would have answered.
 const FRESHNESS_TICK: Duration = Duration::from_millis(200);
-/// A seal that could not be fixed is tried again after this.
-const SEAL_AGAIN_MS: i64 = 1000;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// A broker that is back is noticed within this.
 const BACKOFF_MOST: Duration = Duration::from_secs(5);
@@ -92,8 +84,8 @@ pub(crate) struct PartitionPipeline {
     /// The next offset was moved: the reader stands elsewhere.
     pub(super) reopen: bool,
     /// Settings changed: to be started again from the records as soon as the open range is fixed.
-    reshaping: bool,
-    seal_again_at_ms: i64,
+    pub(super) reshaping: bool,
+    pub(super) seal_again_at_ms: i64,
     rejects: RejectRate,
 }
 
@@ -138,13 +130,8 @@ impl PartitionPipeline {
         };
         let partition = parts.record.partition.clone();
         let stream = parts.feed.spec.clone();
-        let path = record_path(&record, &stream, parts.record.created_ms)?;
-        eprintln!(
-            "DBG new pipeline {partition} {} start {start} lenient {} restored {:?}",
-            parts.record.name,
-            record.spec.continue_on_error,
-            parts.restored.as_ref().map(|r| r.next)
-        );
+        let path =
+            record_path(&record, &stream, parts.record.created_ms, parts.table.deps.seats.keys(&record, &partition))?;
         let path = path.with_settled(parts.table.settled(&partition, parts.record.name.sequence, start));
         let labels = Labels {
             table: record.spec.name.as_str().into(),
@@ -222,7 +209,7 @@ impl PartitionPipeline {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => self.obey(command).await?,
-                batch = reader.next_batch(FETCH) => self.take(batch.map_err(Interrupted::Stream)?).await?,
+                batch = reader.next_batch(FETCH), if !self.open.is_at_agreed_end() => self.take(batch.map_err(Interrupted::Stream)?).await?,
                 () = tick => self.tick().await?,
             }
         }
@@ -233,19 +220,26 @@ impl PartitionPipeline {
         loop {
             self.wait_while_stopped().await.map_err(Interrupted::End)?;
             self.end_when_due().await?;
+            self.settle_target().await?;
+            let reader = self.source.open(self.partition.partition, self.open.next()).await;
+            let reader = reader.map_err(Interrupted::Stream)?;
+            // A reader that was opened before it was looked whose log it is cannot be of a later one.
             self.check_identity().await?;
             if !self.halted {
-                break;
+                self.reopen = false;
+                return Ok(reader);
             }
         }
-        self.settle_target().await?;
-        self.reopen = false;
-        self.source.open(self.partition.partition, self.open.next()).await.map_err(Interrupted::Stream)
     }
 
     /// Where what was visible is not known, the end of the log takes its place.
     async fn settle_target(&mut self) -> Result<(), Interrupted> {
         if self.view.snapshot().target == Target::EndOfLog {
+            // The end of another log says nothing of this one.
+            self.check_identity().await?;
+            if self.halted {
+                return Ok(());
+            }
             let marks = self.source.watermarks(self.partition.partition).await.map_err(Interrupted::Stream)?;
             let target = marks.high.max(self.open.next());
             // Owed from here on, over the next crash too.
@@ -330,9 +324,7 @@ impl PartitionPipeline {
         let messages = &*batch.messages;
         let mut at = 0;
         while at < messages.len() {
-            let room = usize::try_from(self.open.room()).unwrap_or(usize::MAX);
-            let to = at.saturating_add(room).min(messages.len());
-            let next = if to == messages.len() { batch.range.end() } else { messages.offset(to - 1).after() };
+            let (to, next) = self.open.run_of(&batch, at);
             let prepared = self.path.prepare(messages, at, to);
             if let Some(halt) = self.must_halt(&prepared, fetched_ms) {
                 self.take_before_halt(&batch, at, halt, fetched_ms)?;
@@ -343,15 +335,19 @@ impl PartitionPipeline {
             at = to;
             self.publish(&batch, fetched_ms)?;
             self.flush_if_due(fetched_ms).await?;
+            // What is left of the batch is read again once the agreed end is fixed.
+            self.reopen |= self.open.is_at_agreed_end();
             if self.reopen {
                 // The next offset was moved: what is left of the batch is not read from there.
                 return Ok(());
             }
         }
         if messages.is_empty() {
-            if batch.range.end() > self.open.next() {
-                self.open.append(&empty(), &Accounting::default(), &|_| NextOffset::ZERO, batch.range.end());
+            let (_, next) = self.open.run_of(&batch, 0);
+            if next > self.open.next() {
+                self.open.append(&empty(), &Accounting::default(), &|_| NextOffset::ZERO, next);
             }
+            self.reopen |= self.open.is_at_agreed_end();
             self.publish(&batch, fetched_ms)?;
         }
         Ok(())
@@ -399,15 +395,6 @@ impl PartitionPipeline {
             let reading = self.table.replays.reading(&self.partition, self.open.record.name.sequence);
             let of = (self.partition.clone(), reading);
             let entries = prepared.rejects.iter().map(|reject| Entry::new(&of, &*batch.messages, reject, time_ms));
-            for reject in &prepared.rejects {
-                eprintln!(
-                    "DBG reject {}/{} in {} reading {reading}: {}",
-                    self.partition,
-                    batch.messages.offset(reject.message as usize),
-                    self.open.name,
-                    String::from_utf8_lossy(batch.messages.value(reject.message as usize).unwrap_or_default())
-                );
-            }
             let added = self.table.quarantine.add(entries);
             added.map_err(|error| Interrupted::Local(format!("quarantine cannot be written: {error}")))?;
         }
@@ -486,79 +473,6 @@ impl PartitionPipeline {
         });
     }
 
-    /// Seals where rows or age say so. Where the end cannot be fixed now (the catalog's disk is full, say), consumption
-    /// goes on in the open segment and the seal is tried again later.
-    async fn flush_if_due(&mut self, now_ms: i64) -> Result<(), Interrupted> {
-        let reason = match decide(self.open.facts(), now_ms) {
-            // The successor was made with the settings of before: the records say how to go on.
-            _ if self.reshaping && self.open.range().is_empty() => return Err(Interrupted::End(reshaped())),
-            _ if self.reshaping => SealReason::Forced,
-            FlushDecision::Seal(reason) => reason,
-            FlushDecision::Continue => return Ok(()),
-        };
-        if now_ms < self.seal_again_at_ms {
-            return Ok(());
-        }
-        match self.seal(reason).await {
-            Err(Interrupted::Local(reason)) => {
-                tracing::error!(segment = &*self.open.name, reason, "seal is put off");
-                self.complain(&reason, None);
-                self.seal_again_at_ms = now_ms + SEAL_AGAIN_MS;
-                Ok(())
-            }
-            Ok(()) if self.reshaping => Err(Interrupted::End(reshaped())),
-            Ok(()) => self.reset_if_far_behind().await,
-            other => other,
-        }
-    }
-
-    /// Fixes the end of the open segment (transaction A) and goes straight on with its successor; building and uploading
-    /// happen elsewhere.
-    pub(super) async fn seal(&mut self, reason: SealReason) -> Result<(), Interrupted> {
-        let deps = self.table.deps.clone();
-        let range = self.open.range();
-        let synced = self.table.quarantine.sync();
-        synced.map_err(|error| Interrupted::Local(format!("quarantine cannot be synced: {error}")))?;
-        let report = Report {
-            segment: self.open.record.name.clone(),
-            instance: deps.options.instance.clone(),
-            at: range.end(),
-            reason,
-        };
-        match self.table.completion.report(report).await {
-            Verdict::Commit => {}
-            verdict => return Err(Interrupted::Local(format!("segment end is not agreed yet: {verdict:?}"))),
-        }
-        let now_ms = deps.clock.wall_ms();
-        let seal = Seal { reason, accounting: self.open.counts, at_ms: now_ms };
-        let limit = self.table.sealer.next_rows_limit(&self.table, &self.open.record).await;
-        let fixed = deps.store.fix_end(&self.open.record, range, seal, limit, now_ms).await;
-        let (committing, successor) = match fixed {
-            Ok(records) => records,
-            Err(StoreError::Conflict { what }) => return Err(Interrupted::End(PipelineEnd::Reload(what))),
-            Err(error) => {
-                self.complain(&format!("segment end cannot be recorded: {error}"), None);
-                return Err(Interrupted::Local(format!("segment end cannot be recorded: {error}")));
-            }
-        };
-        let open = OpenSegment::new(successor, range.end(), &self.table, &self.settings, None);
-        let sealed = std::mem::replace(&mut self.open, open);
-        self.past.fixed.add(&sealed.counts);
-        self.view.freeze_open();
-        deps.metrics.count(Counter::SegmentsSealed, &self.labels, 1);
-        self.describe_open();
-        let frozen = sealed.freeze();
-        self.table.sealer.submit(SealJob {
-            table: self.table.clone(),
-            view: self.view.clone(),
-            record: committing,
-            frozen: Some(frozen),
-            stream: self.stream.clone(),
-            source: self.source.clone(),
-        });
-        Ok(())
-    }
-
     fn totals(&self) -> Accounting {
         let mut totals = self.past.fixed;
         totals.add(&self.open.counts);
@@ -597,28 +511,6 @@ impl PartitionPipeline {
     }
 }
 
-fn reshaped() -> PipelineEnd {
-    PipelineEnd::Reload("settings changed".into())
-}
-
 fn empty() -> weir_types::RowBatch {
     weir_types::RowBatch { columns: vec![], message_of_row: vec![] }
-}
-
-/// The way of a table's records, as its settings say. A null time is stored as `now_ms` where the column's default is no
-/// valid time.
-pub(crate) fn record_path(
-    record: &weir_control::TableRecord,
-    stream: &StreamSpec,
-    now_ms: i64,
-) -> Result<RecordPath, String> {
-    let spec = DecodeSpec { schema: record.schema.clone(), continue_on_error: record.spec.continue_on_error };
-    let decoder =
-        formats::decoder(&stream.decoder, &stream.decoder_settings, spec).map_err(|error| error.to_string())?;
-    let time = record.spec.time_column.as_ref().map(|column| {
-        TimeCheck::new(&record.schema, column, record.spec.row_time_check, record.spec.continue_on_error, now_ms)
-    });
-    let time = time.transpose().map_err(|error| error.to_string())?;
-    let rules = crate::prepare::RecordRules { schema: record.schema.clone(), time };
-    Ok(RecordPath::new(decoder, Box::new(crate::prepare::NoKeys), rules))
 }

@@ -156,11 +156,10 @@ impl Index {
 
     /// Entries in order of arrival.
     pub(super) fn in_order(&self) -> impl Iterator<Item = (&EntryId, &Place)> {
-        let live = self.order.iter().filter_map(|(arrival, key)| {
+        self.order.iter().filter_map(|(arrival, key)| {
             let place = self.known.get(key).filter(|place| place.arrival == *arrival)?;
             Some((key, place))
-        });
-        live
+        })
     }
 
     /// Entries lie elsewhere now.

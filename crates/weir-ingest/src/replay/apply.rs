@@ -62,15 +62,6 @@ impl TableRuntime {
         if !context.replays.take_in(replay) {
             return;
         }
-        for part in &replay.parts {
-            eprintln!(
-                "DBG take in {} {} reading {} {:?}",
-                replay.number,
-                part.partition,
-                part.reading,
-                part.offsets.iter().map(|o| o.number()).collect::<Vec<_>>()
-            );
-        }
         for (name, bytes) in contents {
             if let Err(error) = context.cache.keep(&name, &bytes) {
                 tracing::warn!(%error, "a replayed segment is not kept locally yet");

@@ -1,6 +1,7 @@
 //! From entries of the quarantine to rows: the way of every record, with the table's settings as they are now.
 
 use crate::{
+    deps::Seats,
     pipeline::{consuming_spec, record_path},
     quarantine::{Entry, Reading},
     sealer::{build_spec, times},
@@ -40,6 +41,7 @@ pub(super) struct Maker {
     pub(super) record: Arc<TableRecord>,
     pub(super) number: u64,
     pub(super) now_ms: i64,
+    pub(super) seats: Seats,
     /// The stream of each partition whose rows are seen here.
     pub(super) streams: BTreeMap<StreamPartition, StreamSpec>,
 }
@@ -90,7 +92,7 @@ impl Maker {
             return Ok(None);
         };
         let name = segment_name(&self.record, self.record.group(partition), self.now_ms, self.number, position);
-        let mut path = record_path(&self.record, stream, self.now_ms)?;
+        let mut path = record_path(&self.record, stream, self.now_ms, self.seats.keys(&self.record, partition))?;
         let spec = consuming_spec(&name, self.now_ms, &self.record.spec, &self.record.schema);
         let mut segment = ConsumingSegment::new(spec);
         let batch = Kept(&entries);

@@ -129,6 +129,7 @@ impl TableRuntime {
         let maker = Maker {
             number: context.replays.next_number(),
             now_ms: context.deps.clock.wall_ms(),
+            seats: self.context().deps.seats.clone(),
             streams: self.streams(),
             record: record.clone(),
         };

@@ -169,7 +169,7 @@ impl QuarantineArguments {
             Action::Replay { table, which, address } => replay(&Client::new(&address.controller), &table, &which).await,
             Action::Drop { table, which, all, address } => {
                 let query = which.query();
-                if all == !query.is_empty() {
+                if all != query.is_empty() {
                     let text = "say which records to delete, or --all: weir quarantine drop --help shows how";
                     return Err(Failure::Usage(text.to_owned()));
                 }

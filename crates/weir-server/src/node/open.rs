@@ -8,7 +8,7 @@ use std::{
 use weir_base::{Chance, RealDisk, SystemClock, metrics::Metrics, tasks::spawn_named};
 use weir_control::{CatalogError, RedbCatalog, Store};
 use weir_files::{FileError, probe};
-use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions};
+use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions, Seats};
 use weir_query::{QueryEngine, QueryOptions};
 use weir_segment::consuming::BLOCK_ROWS;
 use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, Streams};
@@ -68,6 +68,7 @@ impl Node {
             tables: tables.clone(),
             streams: Arc::new(Streams::new(local.clone(), MemoryStreams::new())),
             deep_store,
+            seats: Seats::default(),
             options: IngestOptions {
                 instance: addresses.server_id(),
                 boot: boot_id(),

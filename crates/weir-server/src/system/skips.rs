@@ -11,6 +11,8 @@ pub enum Kind {
     Skip,
     /// Reading went back to offsets that come before.
     Rewind,
+    /// Reading went on in a topic that was made anew: both offsets count in logs of their own.
+    Restart,
     /// They lie in a segment's range and could not be read again.
     Loss,
 }
@@ -35,7 +37,11 @@ pub fn rows(table: &TableName, moves: Vec<Move>, losses: Vec<(StreamPartition, S
     let table = table.to_string();
     let moved = moves.into_iter().map(|step| Row {
         table: table.clone(),
-        kind: if step.to < step.from { Kind::Rewind } else { Kind::Skip },
+        kind: match step.reason {
+            SkipReason::Recreated => Kind::Restart,
+            _ if step.to < step.from => Kind::Rewind,
+            _ => Kind::Skip,
+        },
         partition: step.partition,
         from: step.from,
         to: step.to,
@@ -67,6 +73,7 @@ pub const FIELDS: &[Field<Row>] = &[
         let word = match r.kind {
             Kind::Skip => "SKIP",
             Kind::Rewind => "REWIND",
+            Kind::Restart => "RESTART",
             Kind::Loss => "LOSS",
         };
         Cell::Text(word.to_owned())

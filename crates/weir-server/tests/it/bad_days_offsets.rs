@@ -150,7 +150,7 @@ async fn n06_recreated_topic() {
         node.wait_for_rows(COUNT, &counted((0..10).chain(105..115))).await;
         node.wait_for_state(&topic, 0, "CONSUMING").await;
         let skips = node.json("/tables/t/skips").await;
-        assert_eq!((&skips[0]["kind"], &skips[0]["reason"]), (&json!("REWIND"), &json!("RECREATED")), "{skips}");
+        assert_eq!((&skips[0]["kind"], &skips[0]["reason"]), (&json!("RESTART"), &json!("RECREATED")), "{skips}");
         log.append(&topic, 0, 115..120).await;
         node.wait_for_rows(COUNT, &counted((0..10).chain(105..120))).await;
         node.assert_balanced().await;

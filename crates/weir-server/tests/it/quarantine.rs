@@ -3,6 +3,7 @@
 use crate::support::{TestNode, eventually, order, orders};
 use hyper::Method;
 use serde_json::{Value as Json, json};
+use std::process::Command;
 
 /// `orders` with a time check: the year 1970 is refused.
 fn checked(check: bool) -> Json {
@@ -216,4 +217,54 @@ async fn a_partition_halts_above_a_rate_and_goes_on_when_told() {
     node.wait_for_rows("SELECT COUNT(*) FROM orders", &json!([[1]])).await;
     assert_eq!(sum(&node, "rejected").await, 5);
     node.server.stop().await;
+}
+
+fn weir(controller: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let run = || {
+        let command =
+            Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).env("WEIR_CONTROLLER", controller).output();
+        command.unwrap()
+    };
+    let output = tokio::task::block_in_place(run);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_lists_shows_replays_and_drops() {
+    let node = TestNode::start().await;
+    let url = format!("http://{}", node.server.controller);
+    node.make(&checked(true)).await;
+    produce(&node, 0, &[old(1), json!([1]), old(2)]).await;
+    kept(&node, 3).await;
+    let (code, out, said) = weir(&url, &["quarantine", "list", "orders"]);
+    assert_eq!((code, out.lines().count()), (Some(0), 3), "{out}{said}");
+    assert!(said.contains("3 kept, 0 evicted, 0 deleted, 0 replayed"), "{said}");
+    let (_, out, said) =
+        weir(&url, &["quarantine", "list", "orders", "--stage", "TIME", "--limit", "1", "--format", "csv"]);
+    assert!(out.starts_with("topic,partition,offset,stage") && out.lines().count() == 2, "{out}");
+    assert!(said.contains("there are more"), "{said}");
+    let (code, out, _) = weir(&url, &["quarantine", "show", "orders", "orders/0/1"]);
+    assert!(code == Some(0) && out.contains("\"payload\": \"[1]\""), "{out}");
+    let (code, _, said) = weir(&url, &["quarantine", "show", "orders", "orders/0/9"]);
+    assert!(code == Some(1) && said.contains("not in the quarantine"), "{said}");
+
+    change(&node, &checked(false)).await;
+    let one = ["quarantine", "replay", "orders", "--topic", "orders", "--partition", "0", "--offsets", "0,9"];
+    let (code, _, said) = weir(&url, &one);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("1 replayed, 1 rows") && said.contains("1 of those named are not in quarantine"), "{said}");
+    let (code, out, said) = weir(&url, &["quarantine", "replay", "orders"]);
+    assert_eq!(code, Some(1), "one fails again: {said}");
+    assert!(out.starts_with("orders/0/1: DECODE: ") && said.contains("1 failed again"), "{out}{said}");
+    node.wait_for_rows("SELECT COUNT(*) FROM orders", &json!([[2]])).await;
+
+    assert_eq!(weir(&url, &["quarantine", "drop", "orders"]).0, Some(2), "all has to be said");
+    assert_eq!(weir(&url, &["quarantine", "drop", "orders", "--all", "--stage", "TIME"]).0, Some(2));
+    let (code, _, said) = weir(&url, &["quarantine", "drop", "orders", "--stage", "decode"]);
+    assert!(code == Some(0) && said.contains("1 deleted"), "{said}");
+    assert_eq!(weir(&url, &["quarantine", "drop", "orders", "--all"]).0, Some(0));
+    assert_eq!(weir(&url, &["quarantine", "list", "absent"]).0, Some(1));
+    node.server.stop().await;
+    assert_eq!(weir(&url, &["quarantine", "list", "orders"]).0, Some(3));
 }

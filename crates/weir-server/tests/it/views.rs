@@ -75,7 +75,7 @@ async fn a_paused_table_reads_nothing_until_it_is_resumed() {
     // A restart does not wake it.
     let node = node.restarted().await;
     assert_eq!(node.json("/tables/orders/pauseStatus").await["pauseFlag"], true);
-    assert_eq!(node.post("/tables/orders/resumeConsumption?consumeFrom=smallest", &json!(null)).await.status, 400);
+    assert_eq!(node.post("/tables/orders/resumeConsumption?consumeFrom=newest", &json!(null)).await.status, 400);
     assert_eq!(node.post("/tables/orders/resumeConsumption", &json!(null)).await.json()["pauseFlag"], false);
     node.wait_for_rows("SELECT COUNT(*) FROM orders", &json!([[1]])).await;
     assert_eq!(node.post("/tables/absent/pauseConsumption", &json!(null)).await.status, 404);

@@ -358,7 +358,8 @@ impl Partition {
             let Some(mut place) = hint.take().map_or_else(|| self.place(offset), |place| Ok(Some(place)))? else {
                 return Ok(None);
             };
-            let Some(published) = self.published(place.base) else { return Ok(None) };
+            // The file that the hint names may be deleted since: where the offset lies now is looked up.
+            let Some(published) = self.published(place.base) else { continue };
             if place.position >= published {
                 // The end of a file that was closed: the next one begins with this offset.
                 match self.place(offset)? {
@@ -369,9 +370,9 @@ impl Partition {
             }
             let (at, path) = (place.position, place.path.clone());
             let bad = || damaged(&path, at, "the frame is not what was written");
-            let Some(head) = self.bytes(&mut place, HEAD_BYTES, published)? else { return Ok(None) };
+            let Some(head) = self.bytes(&mut place, HEAD_BYTES, published)? else { continue };
             let length = frame::frame_bytes(&head).ok_or_else(bad)?;
-            let Some(whole) = self.bytes(&mut place, length, published)? else { return Ok(None) };
+            let Some(whole) = self.bytes(&mut place, length, published)? else { continue };
             let (head, records) = frame::decode(&whole).ok_or_else(bad)?;
             place.position += length as u64;
             if head.end() > offset {

@@ -93,6 +93,7 @@ impl StreamSource for LocalSource {
             place: None,
             end,
             fetch_timeout: self.fetch_timeout,
+            fresh: true,
         }))
     }
 
@@ -119,6 +120,8 @@ struct LocalReader {
     place: Option<Place>,
     end: tokio::sync::watch::Receiver<NextOffset>,
     fetch_timeout: Duration,
+    /// Nothing was said yet: the end is told at once where it is here, so that a quiet partition is known to be one.
+    fresh: bool,
 }
 
 struct LocalMessages {
@@ -233,7 +236,8 @@ impl PartitionReader for LocalReader {
         loop {
             self.end.mark_unchanged();
             let held = self.check()?;
-            if held.high > self.next {
+            if held.high > self.next || self.fresh {
+                self.fresh = false;
                 return self.take(limit, held).await;
             }
             if tokio::time::timeout_at(deadline, self.end.changed()).await.is_err() {

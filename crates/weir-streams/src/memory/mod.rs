@@ -253,6 +253,7 @@ impl StreamSource for MemorySource {
             partition,
             next: from,
             fetch_timeout: self.fetch_timeout,
+            fresh: true,
         }))
     }
 }
@@ -263,6 +264,8 @@ struct MemoryReader {
     partition: u32,
     next: NextOffset,
     fetch_timeout: Duration,
+    /// Nothing was said yet: the end is told at once where it is here, so that a quiet partition is known to be one.
+    fresh: bool,
 }
 
 impl MemoryReader {
@@ -309,7 +312,8 @@ impl PartitionReader for MemoryReader {
             // Registered before looking, so that nothing is missed in between.
             changed.as_mut().enable();
             let batch = self.take(limit)?;
-            if !batch.messages.is_empty() {
+            if !batch.messages.is_empty() || self.fresh {
+                self.fresh = false;
                 self.next = batch.range.end();
                 return Ok(batch);
             }

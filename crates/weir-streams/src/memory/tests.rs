@@ -70,7 +70,12 @@ async fn a_topic_that_is_down_answers_again_and_one_made_anew_starts_at_zero() {
     streams.set_down(&topic("t"), false);
     add(&streams, 0, "a");
     assert_eq!(reader.next_batch(LIMIT).await.unwrap().messages.len(), 1);
+    assert_eq!(source.topic_id().await.unwrap(), None, "a stream may tell no identity");
+    streams.tell_ids();
+    let id = source.topic_id().await.unwrap();
     streams.recreate(&topic("t"));
+    assert!(id.is_some() && source.topic_id().await.unwrap() != id);
+    assert_eq!(source.topics().await.unwrap(), [topic("t")]);
     assert!(matches!(reader.next_batch(LIMIT).await, Err(StreamError::OutOfRange { .. })));
     assert_eq!(add(&streams, 0, "b"), NextOffset::ZERO);
 }
@@ -83,6 +88,7 @@ async fn partitions_are_added_and_a_waiting_fetch_is_woken() {
     streams.create(&topic("t"), 3);
     assert_eq!(source.partitions().await.unwrap(), [0, 1, 2]);
     let mut reader = source.open(2, NextOffset::ZERO).await.unwrap();
+    assert!(reader.next_batch(LIMIT).await.unwrap().range.is_empty(), "the end is told at once");
     let waiting = tokio::spawn(async move { reader.next_batch(LIMIT).await.unwrap().messages.len() });
     tokio::task::yield_now().await;
     add(&streams, 2, "a");

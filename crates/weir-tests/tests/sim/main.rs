@@ -9,6 +9,8 @@
 mod checkpoint;
 mod mending;
 mod model;
+mod moves;
+mod replay;
 mod run;
 mod slow;
 mod world;

@@ -54,7 +54,8 @@ impl Mending {
         drop(alive.node.update_table(&table_name(), table_as(self.segment_rows, lenient), "sim").await);
     }
 
-    async fn begin(&mut self, alive: &Alive, chance: &mut Chance) {
+    /// A replay begins, unless one is under way.
+    pub(crate) async fn begin(&mut self, alive: &Alive, chance: &mut Chance) {
         if self.under_way.is_some() {
             return;
         }

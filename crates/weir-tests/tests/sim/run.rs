@@ -199,6 +199,7 @@ async fn live(
     if !last {
         // Not at a step's end, but anywhere: a few more polls of whatever is under way.
         produce(world, chance, seen);
+        mending.begin(&alive, chance).await;
         for _ in 0..chance.below(200) {
             tokio::task::yield_now().await;
         }
@@ -460,7 +461,7 @@ pub(crate) async fn check(alive: &Alive, seen: &Seen) -> Result<(), String> {
     Ok(())
 }
 
-fn longs(segment: &dyn Segment, column: &str) -> Vec<i64> {
+pub(crate) fn longs(segment: &dyn Segment, column: &str) -> Vec<i64> {
     let Some(info) = segment.column(column) else { return vec![] };
     let mut values = Column::new(info.data_type.stored(), info.single_value);
     segment.read_values(info.at, 0..segment.meta().rows, &mut values);

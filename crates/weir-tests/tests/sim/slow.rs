@@ -3,7 +3,10 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 use weir_base::Chance;
 use weir_control::{
     Catalog, CatalogError, RedbCatalog,
@@ -38,14 +41,49 @@ impl CatalogFaults {
     }
 }
 
+/// A step of a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    BeforeUpload,
+    AfterUpload,
+    BeforeCommit,
+    AfterCommit,
+}
+
+/// Where a replay stays for ever, to be killed there.
+#[derive(Default)]
+pub(crate) struct Stop {
+    at: Mutex<Option<Step>>,
+    reached: AtomicBool,
+}
+
+impl Stop {
+    pub(crate) fn set(&self, at: Option<Step>) {
+        *self.at.lock().unwrap() = at;
+        self.reached.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    async fn pass(&self, step: Step, of_replay: bool) {
+        if of_replay && *self.at.lock().unwrap() == Some(step) {
+            self.reached.store(true, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 pub(crate) struct SlowCatalog {
     inner: RedbCatalog,
     faults: Arc<CatalogFaults>,
+    stop: Arc<Stop>,
 }
 
 impl SlowCatalog {
-    pub(crate) fn new(inner: RedbCatalog, faults: Arc<CatalogFaults>) -> Self {
-        Self { inner, faults }
+    pub(crate) fn new(inner: RedbCatalog, faults: Arc<CatalogFaults>, stop: Arc<Stop>) -> Self {
+        Self { inner, faults, stop }
     }
 }
 
@@ -61,7 +99,10 @@ impl Catalog for SlowCatalog {
 
     async fn txn(&self, checks: Vec<Check>, ops: Vec<Op>) -> Result<TxnOutcome, CatalogError> {
         dawdle(&self.faults.chance).await;
+        let of_replay = ops.iter().any(|op| matches!(op, Op::Put(key, _) if key.starts_with("replays/")));
+        self.stop.pass(Step::BeforeCommit, of_replay).await;
         let outcome = self.inner.txn(checks, ops).await?;
+        self.stop.pass(Step::AfterCommit, of_replay).await;
         dawdle(&self.faults.chance).await;
         let rate = *self.faults.lost_answers.lock().unwrap();
         if self.faults.chance.lock().unwrap().hit(rate) {
@@ -79,11 +120,12 @@ impl Catalog for SlowCatalog {
 pub(crate) struct SlowFiles {
     inner: SharedFileSystem,
     chance: Mutex<Chance>,
+    stop: Arc<Stop>,
 }
 
 impl SlowFiles {
-    pub(crate) fn new(inner: SharedFileSystem, chance: Chance) -> Self {
-        Self { inner, chance: Mutex::new(chance) }
+    pub(crate) fn new(inner: SharedFileSystem, chance: Chance, stop: Arc<Stop>) -> Self {
+        Self { inner, chance: Mutex::new(chance), stop }
     }
 }
 
@@ -95,7 +137,10 @@ impl FileSystem for SlowFiles {
 
     async fn put_if_absent(&self, key: &str, content: Bytes) -> Result<Put, FileError> {
         dawdle(&self.chance).await;
+        let of_replay = key.contains("replay__");
+        self.stop.pass(Step::BeforeUpload, of_replay).await;
         let put = self.inner.put_if_absent(key, content).await;
+        self.stop.pass(Step::AfterUpload, of_replay).await;
         dawdle(&self.chance).await;
         put
     }

@@ -1,7 +1,7 @@
 //! What outlives a node: its disk, the deep store, the streams; and the node that stands on them until it crashes.
 
 use crate::run::Bug;
-use crate::slow::{CatalogFaults, SlowCatalog, SlowFiles};
+use crate::slow::{CatalogFaults, SlowCatalog, SlowFiles, Stop};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -11,7 +11,7 @@ use weir_base::{
 };
 use weir_control::{NewTable, RedbCatalog, Store, TableRecord, spec};
 use weir_files::{Faulty, FileError, FileSystem, ObjectInfo, Put, SharedFileSystem};
-use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions};
+use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions, Seats};
 use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, Streams};
 use weir_table::Tables;
 use weir_types::{TableName, TopicName};
@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) disk: Arc<MemDisk>,
     pub(crate) store: Arc<Faulty>,
     pub(crate) catalog: Arc<CatalogFaults>,
+    /// Where a replay stays for ever.
+    pub(crate) stop: Arc<Stop>,
     pub(crate) deep: SharedFileSystem,
     pub(crate) streams: Arc<MemoryStreams>,
     pub(crate) bug: Bug,
@@ -67,7 +69,19 @@ impl World {
         let streams = MemoryStreams::new();
         streams.create(&TopicName::parse(TOPIC).unwrap(), PARTITIONS);
         let catalog = CatalogFaults::new(Chance::seeded(seed ^ 0xCA7A));
-        Self { disk, store, catalog, deep, streams, bug, wall_ms: 1_767_225_600_000, boot: 1, seed, block_rows: 8 }
+        Self {
+            disk,
+            store,
+            catalog,
+            stop: Arc::default(),
+            deep,
+            streams,
+            bug,
+            wall_ms: 1_767_225_600_000,
+            boot: 1,
+            seed,
+            block_rows: 8,
+        }
     }
 
     /// Starts a node on what is there.
@@ -79,7 +93,8 @@ impl World {
         };
         let catalog = RedbCatalog::open_inline(self.disk.clone(), Path::new("/data/catalog.redb"));
         let catalog = catalog.map_err(|error| error.to_string())?;
-        let catalog = Arc::new(Store::new(Arc::new(SlowCatalog::new(catalog, self.catalog.clone()))));
+        let catalog =
+            Arc::new(Store::new(Arc::new(SlowCatalog::new(catalog, self.catalog.clone(), self.stop.clone()))));
         let local = LocalLogs::open(Path::new("/data/log"), disk.clone(), clock.clone(), LocalLogOptions::default());
         let local = local.map_err(|error| error.to_string())?;
         let tables = Arc::new(Tables::default());
@@ -92,7 +107,12 @@ impl World {
             store: catalog.clone(),
             tables: tables.clone(),
             streams: Arc::new(Streams::new(local, self.streams.clone())),
-            deep_store: Arc::new(SlowFiles::new(self.store.clone(), Chance::seeded(self.seed ^ 0xF11E))),
+            deep_store: Arc::new(SlowFiles::new(
+                self.store.clone(),
+                Chance::seeded(self.seed ^ 0xF11E),
+                self.stop.clone(),
+            )),
+            seats: Seats::default(),
             options: IngestOptions {
                 instance: "Server_sim_1".into(),
                 boot: [self.boot; 16],

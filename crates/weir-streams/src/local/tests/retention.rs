@@ -78,6 +78,22 @@ async fn marks(logs: &Arc<LocalLogs>) -> (u64, u64) {
 }
 
 #[tokio::test]
+async fn a_reader_goes_on_after_all_that_it_read_was_deleted() {
+    let clock = Arc::new(SetClock(AtomicI64::new(0)));
+    let logs = LocalLogs::open(Path::new(DIR), MemDisk::new(None), clock.clone(), brief()).expect("it opens");
+    logs.create_topic(&topic("t"), 1).expect("it is made");
+    let mut reader = logs.source(topic("t"), TIMEOUT).open(0, NextOffset::ZERO).await.expect("it opens");
+    for n in 0..3 {
+        logs.produce(&topic("t"), vec![record(0, n.to_string())], None).await.expect("it is appended");
+        let batch = reader.next_batch(LIMIT).await.expect("it reads");
+        assert_eq!((batch.messages.len(), batch.range.end()), (1, NextOffset::new(n + 1)));
+        clock.0.fetch_add(60_000, Ordering::Relaxed);
+        logs.retain();
+        assert_eq!(marks(&logs).await, (n + 1, n + 1), "the file that the reader stood in is gone");
+    }
+}
+
+#[tokio::test]
 async fn who_has_gone_holds_nothing() {
     let clock = Arc::new(SetClock(AtomicI64::new(0)));
     let logs = LocalLogs::open(Path::new(DIR), MemDisk::new(None), clock.clone(), brief()).expect("it opens");

@@ -1,0 +1,8 @@
+//! A node's ingestion from outside: tables over streams in this process, on a disk in memory and a paused clock.
+
+#![expect(clippy::unwrap_used, reason = "a script that is wrong fails, and says where")]
+
+mod reshape;
+mod seams;
+mod topics;
+mod world;
