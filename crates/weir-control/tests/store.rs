@@ -1,5 +1,7 @@
 //! The store over an embedded catalog on a disk in memory: tables, the two transactions, skips, drops and crashes.
 
+#![expect(clippy::unwrap_used, reason = "a script that is wrong fails, and says where")]
+
 #[path = "store/replays.rs"]
 mod replays;
 mod support;
