@@ -15,7 +15,7 @@ pub(crate) struct Recorder {
     file: Arc<CheckpointFile>,
     /// Rows in frozen blocks that were noted.
     noted: u32,
-    /// Ends of frozen blocks that the writer does not have yet: one for each 64 Ki rows that it is behind.
+    /// Ends of frozen blocks that the writer does not have yet: one for each frozen block that it is behind.
     pending: Vec<Boundary>,
 }
 

@@ -118,7 +118,7 @@ impl ConsumingSegment {
         }
     }
 
-    /// Freezes blocks of this many rows instead of 64 Ki: for tests, which have few rows.
+    /// Freezes blocks of this many rows instead of [`BLOCK_ROWS`]: for tests, which have few rows.
     #[must_use]
     pub fn with_block_rows(mut self, rows: u32) -> Self {
         self.blocks.freeze_at(rows);

@@ -8,14 +8,14 @@
 use std::{ops::Range, sync::Arc};
 
 /// Items after which a tail becomes one frozen piece: enough that a scan spends its time on rows, few enough that the
-/// copy, which the writer waits for, stays near a millisecond for a dozen columns, page faults included. At 64 Ki it took
-/// four to ten, and every query behind it saw them.
+/// copy, which the writer waits for, is short: at 64 Ki rows of a dozen columns it took four to ten milliseconds beside a
+/// build, and every query behind it saw them.
 pub(super) const FROZEN_ITEMS: u32 = 16 * 1024;
 
 /// Bytes after which a tail is frozen before that: keeps positions of text far inside 32 bits.
 const FROZEN_BYTES: usize = 64 << 20;
 
-/// Pieces of about one size that are merged together. At 4 an item is copied at most 8 times on its way to 64 Ki
+/// Pieces of about one size that are merged together. At 4 an item is copied at most 7 times on its way to 16 Ki
 /// (two sizes a factor of 16) and the tail holds some two dozen pieces at worst.
 const FAN_IN: usize = 4;
 
