@@ -14,6 +14,15 @@ pub fn spawn_named(name: impl Into<String>, task: impl Future<Output = ()> + Sen
     })
 }
 
+/// Gives the calling thread, for good, less of the processor than others where there is too little for all. `niceness` is
+/// that of Unix: each step is about a tenth.
+pub fn yield_to_others(niceness: i32) {
+    // A refusal changes speed only.
+    if let Err(error) = rustix::process::nice(niceness) {
+        tracing::debug!(%error, "a thread keeps its priority");
+    }
+}
+
 /// The text of a panic.
 #[must_use]
 pub fn said(panic: &(dyn Any + Send)) -> &str {

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::{path::PathBuf, sync::Arc, time::Duration};
-use weir_base::{SharedClock, SharedDisk, metrics::Metrics};
+use weir_base::{SharedClock, SharedDisk, metrics::Metrics, tasks::yield_to_others};
 use weir_control::{Completion, SoleReplica, Store, TableRecord};
 use weir_files::SharedFileSystem;
 use weir_streams::{StreamSource, Streams};
@@ -27,6 +27,9 @@ pub enum HeavyWork {
     Inline,
 }
 
+/// What building gives way by.
+const BUILD_NICENESS: i32 = 10;
+
 impl HeavyWork {
     /// Runs `work` to its end.
     pub fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> BoxFuture<'static, T> {
@@ -35,7 +38,8 @@ impl HeavyWork {
             Self::Threads => Box::pin(async move {
                 let (done, ended) = tokio::sync::oneshot::channel();
                 let thread = std::thread::Builder::new().name("weir-seal".into()).spawn(move || {
-                    lower_priority();
+                    // Building must not take cycles from appending; the thread ends with its work.
+                    yield_to_others(BUILD_NICENESS);
                     // Nobody waits any more when the process is ending; the result is then not needed.
                     drop(done.send(work()));
                 });
@@ -52,14 +56,6 @@ impl HeavyWork {
     }
 }
 
-/// Building must not take cycles from appending: the thread yields to others, and ends with its work.
-fn lower_priority() {
-    // A refusal changes speed only.
-    if let Err(error) = rustix::process::nice(10) {
-        tracing::debug!(%error, "build thread keeps its priority");
-    }
-}
-
 /// Settings of a node's ingestion.
 #[derive(Debug, Clone)]
 pub struct IngestOptions {
@@ -69,6 +65,9 @@ pub struct IngestOptions {
     pub boot: [u8; 16],
     /// Where tables keep their local files.
     pub dir: PathBuf,
+    /// Where visible marks are kept, in a folder for each table: where the machine has one, in memory that outlives the
+    /// process, for a publish waits for each.
+    pub marks: PathBuf,
     /// How often new and vanished partitions are looked for.
     pub discovery_every: Duration,
     /// How long a stream may take to answer when a table is made.
@@ -103,6 +102,13 @@ impl Seats {
     #[must_use]
     pub(crate) fn completion(&self, instance: &Arc<str>) -> Arc<dyn Completion> {
         self.completion.clone().unwrap_or_else(|| Arc::new(SoleReplica::new(instance.clone())))
+    }
+}
+
+impl IngestOptions {
+    /// What a table's folders are called.
+    pub(crate) fn folder(table: &TableRecord) -> String {
+        format!("{}-{}", table.spec.name, table.uid)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     checkpoint::CheckpointQueue,
-    deps::IngestDeps,
+    deps::{IngestDeps, IngestOptions},
     error::IngestError,
     feeds::{feeds, found_topics, plan, start_records},
     made_topics::MadeTopics,
@@ -176,8 +176,9 @@ impl IngestNode {
         self.deps.metrics.forget(name.as_str());
         let context = runtime.context();
         let record = context.record.load_full();
-        let dir = self.deps.options.dir.join(format!("{}-{}", name, record.uid));
-        let removed = self.deps.disk.remove_dir_all(&dir);
+        let folder = IngestOptions::folder(&record);
+        let marks = self.deps.disk.remove_dir_all(&self.deps.options.marks.join(&folder));
+        let removed = marks.and_then(|()| self.deps.disk.remove_dir_all(&self.deps.options.dir.join(&folder)));
         removed.map_err(|source| IngestError::Disk { action: format!("remove the files of {name}"), source })?;
         // The catalog no longer names the objects; one that stays is garbage, not a wrong answer.
         match self.deps.deep_store.list(&context.object_prefix()).await {

@@ -150,7 +150,10 @@ async fn attempt(
             Some(copy) if frozen.is_none() => copy,
             _ => {
                 if frozen.is_none() {
-                    *frozen = Some(rebuild::read_again(job).await.map_err(again("could not read the range again"))?);
+                    let rows = rebuild::read_again(job).await.map_err(again("could not read the range again"))?;
+                    // Answers need the rows, not the file: building may have to wait its turn.
+                    place(job, name, rows.clone());
+                    *frozen = Some(rows);
                 }
                 build_and_keep(job, name, frozen, permits).await?
             }

@@ -2,7 +2,7 @@
 
 use crate::{
     checkpoint::{CheckpointQueue, Checkpoints, Restored},
-    deps::{Holds, IngestDeps, PartitionPast, TableContext},
+    deps::{Holds, IngestDeps, IngestOptions, PartitionPast, TableContext},
     error::IngestError,
     feeds::{Feed, Feeds, feeds},
     pipeline::{PartitionPipeline, PipelineEnd, PipelineHandle, PipelineParts},
@@ -57,7 +57,8 @@ impl TableRuntime {
         checkpoints: CheckpointQueue,
         fresh: bool,
     ) -> Result<Arc<Self>, IngestError> {
-        let dir = deps.options.dir.join(format!("{}-{}", record.spec.name, record.uid));
+        let dir = deps.options.dir.join(IngestOptions::folder(&record));
+        let marks = deps.options.marks.join(IngestOptions::folder(&record));
         let bounds = QuarantineBounds::of(&record.spec.quarantine);
         let quarantine =
             Quarantine::open(deps.disk.clone(), deps.clock.clone(), dir.join("quarantine.log"), bounds).map_err(
@@ -67,7 +68,7 @@ impl TableRuntime {
         let context = Arc::new(TableContext {
             on_node: TableOnNode::new(record.schema.clone(), record.spec.clone()),
             cache: SegmentCache::new(deps.disk.clone(), dir.join("segments")),
-            marks: VisibleMarks::new(deps.disk.clone(), dir.join("marks"), deps.options.boot),
+            marks: VisibleMarks::new(deps.disk.clone(), marks, deps.options.boot),
             sealer: Sealer::new(permits),
             checkpoints: Checkpoints::new(&deps, dir.join("open"), quarantine.clone(), checkpoints),
             completion: deps.seats.completion(&deps.options.instance),

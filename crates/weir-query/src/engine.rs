@@ -38,7 +38,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
 };
-use weir_base::{SharedClock, SystemClock};
+use weir_base::{SharedClock, SystemClock, tasks::yield_to_others};
 
 /// Queries per thread that run at once; more wait for their turn. A query waits for memory and for others' threads only,
 /// so a few per thread keep the threads busy, and each holds a snapshot and some memory.
@@ -61,14 +61,23 @@ pub struct QueryOptions {
     pub broker_id: Arc<str>,
 }
 
+/// Rows in front of a plan's scans from which on it is a long one: a few milliseconds of work for a core.
+const LONG_ROWS: u64 = 1 << 19;
+/// A filter mostly leaves out most segments or reads one column: such a scan weighs this much less.
+const FILTERED_WEIGHS: u64 = 8;
+/// Long plans yield the processor to short ones and to consumption: a third of the share, where there is too little for all.
+const LONG_NICENESS: i32 = 5;
+
 struct Engine {
     options: QueryOptions,
     tables: Arc<dyn TableSource>,
     state: SessionState,
     turns: Arc<Semaphore>,
     clock: SharedClock,
-    /// Where queries work.
+    /// Where queries are planned, and short ones run.
     workers: Handle,
+    /// Where long ones run.
+    long: Handle,
 }
 
 /// Answers queries over the snapshots of a node. Dropping it ends what is running.
@@ -80,12 +89,39 @@ pub struct QueryEngine {
 struct Runtimes {
     watch: Runtime,
     work: Runtime,
+    long: Runtime,
+}
+
+impl Runtimes {
+    fn new(count: usize) -> Result<Self, EngineError> {
+        // Starts queries and waits for them: one thread is enough for any number of them.
+        let watch = threads("query-watch", 1, 0)?;
+        let others = || Ok((threads("query", count, 0)?, threads("query-long", count, LONG_NICENESS)?));
+        match others() {
+            Ok((work, long)) => Ok(Self { watch, work, long }),
+            Err(error) => {
+                // Dropping it would block, perhaps inside another runtime.
+                watch.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+
+    fn end(self) {
+        self.watch.shutdown_background();
+        self.work.shutdown_background();
+        self.long.shutdown_background();
+    }
 }
 
 /// Threads of a name, as a runtime.
-fn threads(name: &str, count: usize) -> Result<Runtime, EngineError> {
+fn threads(name: &str, count: usize, niceness: i32) -> Result<Runtime, EngineError> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(count).thread_name(name).enable_all().build().map_err(EngineError::Threads)
+    builder.worker_threads(count).thread_name(name).enable_all();
+    if niceness > 0 {
+        builder.on_thread_start(move || yield_to_others(niceness));
+    }
+    builder.build().map_err(EngineError::Threads)
 }
 
 impl std::fmt::Debug for QueryEngine {
@@ -97,9 +133,8 @@ impl std::fmt::Debug for QueryEngine {
 impl Drop for QueryEngine {
     fn drop(&mut self) {
         // Waiting for running queries would block whoever drops us, perhaps inside another runtime.
-        if let Some(Runtimes { watch, work }) = self.runtimes.take() {
-            watch.shutdown_background();
-            work.shutdown_background();
+        if let Some(runtimes) = self.runtimes.take() {
+            runtimes.end();
         }
     }
 }
@@ -138,19 +173,11 @@ impl QueryEngine {
     ) -> Result<Self, EngineError> {
         let count = options.threads.max(1);
         let state = session(&options, count).map_err(|error| EngineError::SetUp(error.to_string()))?;
-        // Starts queries and waits for them: one thread is enough for any number of them.
-        let watch = threads("query-watch", 1)?;
-        let work = match threads("query", count) {
-            Ok(work) => work,
-            Err(error) => {
-                // Dropping it would block, perhaps inside another runtime.
-                watch.shutdown_background();
-                return Err(error);
-            }
-        };
+        let runtimes = Runtimes::new(count)?;
         let turns = Arc::new(Semaphore::new(count * QUERIES_PER_THREAD));
-        let engine = Engine { options, tables, state, turns, clock, workers: work.handle().clone() };
-        Ok(Self { engine: Arc::new(engine), runtimes: Some(Runtimes { watch, work }) })
+        let (workers, long) = (runtimes.work.handle().clone(), runtimes.long.handle().clone());
+        let engine = Engine { options, tables, state, turns, clock, workers, long };
+        Ok(Self { engine: Arc::new(engine), runtimes: Some(runtimes) })
     }
 
     /// Memory that queries hold now, in bytes; at most what the options allow.
@@ -340,7 +367,7 @@ impl Engine {
         Ok(Ready { plan, columns, explain: parsed.explain, sql: parsed.sql, settings })
     }
 
-    /// Runs a plan to its end; the rows are held in the pool of queries until they are handed over.
+    /// Runs a plan to its end, a long one on threads that yield to others.
     async fn collect(
         &self,
         plan: &Arc<dyn ExecutionPlan>,
@@ -350,18 +377,40 @@ impl Engine {
         let running = |error| exception(&error, Stage::Running);
         let config = self.state.config().clone().with_extension(Arc::new(stop.clone()));
         let context = Arc::new(TaskContext::from(&self.state).with_session_config(config));
-        let held = MemoryConsumer::new("result").register(context.memory_pool());
         let running_plan = stoppable(plan, stop).map_err(running)?;
-        let mut stream = execute_stream(running_plan, context).map_err(running)?;
-        let mut rows = vec![];
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(running)?;
-            held.try_grow(batch.get_array_memory_size()).map_err(running)?;
-            if batch.num_rows() > 0 {
-                rows.push(batch);
+        let rows = if weight(plan) < LONG_ROWS {
+            run_to_end(running_plan, context).await.map_err(running)?
+        } else {
+            let task = self.long.spawn(run_to_end(running_plan, context));
+            let mut working = Awaited { task, stop: stop.clone() };
+            match (&mut working.task).await {
+                Ok(rows) => rows.map_err(running)?,
+                Err(error) => return Err(QueryException::new(Code::Internal, crash(error))),
             }
-        }
+        };
         stats::add_plan(stats, plan);
         Ok(rows)
     }
+}
+
+/// How many rows lie in front of a plan's scans.
+fn weight(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    stats::scans(plan)
+        .map(|scan| if scan.filters() { scan.rows_at_most() / FILTERED_WEIGHS } else { scan.rows_at_most() })
+        .sum()
+}
+
+/// All rows of a plan, held in the pool of queries until the plan has ended.
+async fn run_to_end(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> PlanResult<Vec<RecordBatch>> {
+    let held = MemoryConsumer::new("result").register(context.memory_pool());
+    let mut stream = execute_stream(plan, context)?;
+    let mut rows = vec![];
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        held.try_grow(batch.get_array_memory_size())?;
+        if batch.num_rows() > 0 {
+            rows.push(batch);
+        }
+    }
+    Ok(rows)
 }

@@ -27,9 +27,8 @@ pub(crate) fn of_snapshots<'a>(snapshots: impl Iterator<Item = &'a Arc<TableSnap
 /// Adds what the scans of a plan that has run counted. A plan without scans was answered from metadata alone: then all
 /// rows count as seen, as they would have been.
 pub(crate) fn add_plan(stats: &mut QueryStats, plan: &Arc<dyn ExecutionPlan>) {
-    let mut scans = vec![];
-    find(plan, &mut scans);
-    if scans.is_empty() {
+    let mut scans = scans(plan).peekable();
+    if scans.peek().is_none() {
         stats.num_segments_processed = stats.num_segments_queried;
         stats.num_segments_matched = stats.num_segments_queried;
         stats.num_consuming_segments_processed = stats.num_consuming_segments_queried;
@@ -37,8 +36,7 @@ pub(crate) fn add_plan(stats: &mut QueryStats, plan: &Arc<dyn ExecutionPlan>) {
         stats.num_docs_scanned = stats.total_docs;
         return;
     }
-    for plan in scans {
-        let Some(scan) = plan.downcast_ref::<SegmentScanExec>() else { continue };
+    for scan in scans {
         let metrics = scan.metrics().unwrap_or_default().aggregate_by_name();
         let count = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize() as u64);
         let segments = scan.snapshot().segments.len() as u64;
@@ -54,6 +52,13 @@ pub(crate) fn add_plan(stats: &mut QueryStats, plan: &Arc<dyn ExecutionPlan>) {
         stats.num_consuming_segments_processed += consuming;
         stats.num_consuming_segments_matched += count(counters::CONSUMING_MATCHED);
     }
+}
+
+/// The scans of a plan.
+pub(crate) fn scans(plan: &Arc<dyn ExecutionPlan>) -> impl Iterator<Item = &SegmentScanExec> {
+    let mut found = vec![];
+    find(plan, &mut found);
+    found.into_iter().filter_map(|plan| plan.downcast_ref::<SegmentScanExec>())
 }
 
 fn find<'a>(plan: &'a Arc<dyn ExecutionPlan>, out: &mut Vec<&'a Arc<dyn ExecutionPlan>>) {

@@ -94,6 +94,20 @@ impl SegmentScanExec {
         &self.snapshot
     }
 
+    /// Whether it has a filter.
+    pub(crate) fn filters(&self) -> bool {
+        self.request.filter != Filter::All
+    }
+
+    /// Rows of the snapshot, or the scan's limit where that is less and nothing is filtered.
+    pub(crate) fn rows_at_most(&self) -> u64 {
+        let rows: u64 = self.snapshot.segments.iter().map(|view| u64::from(view.segment.meta().rows)).sum();
+        match self.limit {
+            Some(limit) if !self.filters() => rows.min(limit as u64),
+            _ => rows,
+        }
+    }
+
     /// A scan of one segment, for what its metadata knows.
     fn scans(&self) -> impl Iterator<Item = SegmentScan> {
         let scan = |view: &weir_table::SegmentView| {
@@ -106,8 +120,9 @@ impl SegmentScanExec {
     /// indexes would have to be asked, which is the work of the threads that scan.
     fn compute_statistics(&self) -> Statistics {
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
-        let rows: u64 = self.snapshot.segments.iter().map(|view| u64::from(view.segment.meta().rows)).sum();
-        if self.request.filter != Filter::All {
+        // The planner does not ask a scan that has a limit.
+        let rows = self.rows_at_most();
+        if self.filters() {
             let mut unknown = Statistics::new_unknown(&self.schema());
             unknown.num_rows = Precision::Inexact(count(rows));
             return unknown;

@@ -4,11 +4,13 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
-use weir_base::{Disk, FileLock, lock_file};
+use weir_base::{Chance, Disk, FileLock, lock_file};
 
 /// The layout of the data folder that this release writes. A folder with a greater number is refused.
 const FORMAT: u32 = 1;
 const HEAD: &str = "weir data format ";
+/// The second line of VERSION: what tells this folder from every other, and from one that is made anew in its place.
+const ID: &str = "id ";
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,7 @@ pub enum DataDirError {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    id: String,
     _lock: FileLock,
 }
 
@@ -70,15 +73,37 @@ impl DataDir {
             _ => not_writable(error),
         })?;
         let version = path.join("VERSION");
-        match disk.read(&version) {
-            Ok(content) => check(&dir, &String::from_utf8_lossy(&content))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let content = format!("{HEAD}{FORMAT}\n");
-                disk.write_whole(&version, content.as_bytes()).map_err(not_writable)?;
+        let known = match disk.read(&version) {
+            Ok(content) => {
+                let content = String::from_utf8_lossy(&content);
+                check(&dir, &content)?;
+                id_of(&content).map(str::to_owned)
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(not_writable(error)),
-        }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        };
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let id = format!("{:016x}", Chance::from_entropy().u64());
+                let content = format!("{HEAD}{FORMAT}\n{ID}{id}\n");
+                disk.write_whole(&version, content.as_bytes()).map_err(not_writable)?;
+                id
+            }
+        };
+        Ok(Self { path: path.to_owned(), id, _lock: lock })
+    }
+
+    /// What tells the folder from every other: 16 hex digits, made with it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether `path` is the folder with this identity.
+    #[must_use]
+    pub fn is_at(path: &Path, id: &str) -> bool {
+        std::fs::read_to_string(path.join("VERSION")).is_ok_and(|content| id_of(&content) == Some(id))
     }
 
     /// The folder.
@@ -86,6 +111,11 @@ impl DataDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn id_of(content: &str) -> Option<&str> {
+    let id = content.lines().find_map(|line| line.strip_prefix(ID))?;
+    (id.len() == 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(id)
 }
 
 fn check(dir: &str, content: &str) -> Result<(), DataDirError> {
@@ -113,6 +143,21 @@ mod tests {
         assert!(error.contains("--data-dir"), "{error}");
         drop(held);
         assert_eq!(DataDir::open(dir.path(), &*disk).unwrap().path(), dir.path());
+    }
+
+    #[test]
+    fn a_folder_keeps_its_identity_until_it_is_made_anew() {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), RealDisk::shared());
+        let open = || DataDir::open(dir.path(), &*disk).unwrap().id().to_owned();
+        let id = open();
+        assert_eq!(open(), id);
+        assert!(DataDir::is_at(dir.path(), &id));
+        std::fs::remove_file(dir.path().join("VERSION")).unwrap();
+        assert!(!DataDir::is_at(dir.path(), &id));
+        assert_ne!(open(), id);
+        // One of a release that gave none gets one.
+        std::fs::write(dir.path().join("VERSION"), format!("{HEAD}{FORMAT}\n")).unwrap();
+        assert!(DataDir::is_at(dir.path(), &open()));
     }
 
     #[test]

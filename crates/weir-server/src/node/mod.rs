@@ -5,6 +5,7 @@
 mod control;
 mod data_dir;
 mod listed;
+mod marks_dir;
 mod open;
 mod queries;
 mod refusal;

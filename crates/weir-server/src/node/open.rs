@@ -1,6 +1,6 @@
 //! Opening a node: folder, deep store, catalog, log, streams, ingestion, queries, in this order.
 
-use crate::node::{Addresses, DataDir, DataDirError, Node, NodeSettings, queries::Source};
+use crate::node::{Addresses, DataDir, DataDirError, Node, NodeSettings, marks_dir::marks_dir, queries::Source};
 use std::{
     io,
     sync::{Arc, atomic::AtomicU64},
@@ -73,6 +73,7 @@ impl Node {
                 instance: addresses.server_id(),
                 boot: boot_id(),
                 dir: data_dir.path().join("tables"),
+                marks: marks_dir(&data_dir),
                 discovery_every: settings.discovery_every,
                 creation_timeout: settings.creation_timeout,
                 heavy: HeavyWork::Threads,

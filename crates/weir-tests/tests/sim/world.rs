@@ -117,6 +117,7 @@ impl World {
                 instance: "Server_sim_1".into(),
                 boot: [self.boot; 16],
                 dir: "/data/tables".into(),
+                marks: "/data/marks".into(),
                 discovery_every: Duration::from_secs(2),
                 creation_timeout: Duration::from_secs(5),
                 heavy: HeavyWork::Inline,
