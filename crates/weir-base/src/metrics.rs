@@ -76,7 +76,7 @@ metrics! {
         OffsetsSkipped "offsets_skipped" "Offsets that were skipped with a recorded reason",
         Batches "batches" "Batches of messages fetched",
         RowsStored "rows_stored" "Rows stored",
-        RowsAltered "rows_altered" "Rows stored with a number that wrapped or text that was cut",
+        RowsAltered "rows_altered" "Rows stored with a number that wrapped, text that was cut, or a value made null",
         BytesFetched "bytes_fetched" "Bytes of message values fetched",
         SegmentsSealed "segments_sealed" "Segments whose end was fixed",
         SegmentsCommitted "segments_committed" "Segments committed",

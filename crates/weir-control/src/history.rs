@@ -26,6 +26,10 @@ pub enum AuditAction {
     Pause,
     /// Reading goes on.
     Resume,
+    /// A table is neither read nor queried from then on.
+    Disable,
+    /// A table that was disabled is read and queried again.
+    Enable,
     /// A partition goes on at another offset.
     MoveOffset,
     /// Open segments were sealed on request.
@@ -42,12 +46,14 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::CreateTable,
         Self::UpdateTable,
         Self::DropTable,
         Self::Pause,
         Self::Resume,
+        Self::Disable,
+        Self::Enable,
         Self::MoveOffset,
         Self::ForceCommit,
         Self::AddTopic,
@@ -65,6 +71,8 @@ impl AuditAction {
             Self::DropTable => "DROP_TABLE",
             Self::Pause => "PAUSE",
             Self::Resume => "RESUME",
+            Self::Disable => "DISABLE",
+            Self::Enable => "ENABLE",
             Self::MoveOffset => "MOVE_OFFSET",
             Self::ForceCommit => "FORCE_COMMIT",
             Self::AddTopic => "ADD_TOPIC",

@@ -106,10 +106,29 @@ pub struct TableRecord {
     pub version: u64,
 }
 
+/// The reason of the pause of a table that is disabled: it is not read and not queried.
+const DISABLED: &str = "DISABLED";
+
+impl PauseInfo {
+    /// The pause of a table that is disabled.
+    #[must_use]
+    pub fn disabling(at_ms: i64) -> Self {
+        Self { reason: DISABLED.to_owned(), comment: String::new(), at_ms }
+    }
+}
+
+impl TableRecord {
+    /// Whether it is neither read nor queried, by request.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.paused.as_ref().is_some_and(|pause| pause.reason == DISABLED)
+    }
+}
+
 /// Why and since when a table is paused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PauseInfo {
-    /// A word: `ADMINISTRATIVE`, `STORAGE_QUOTA_EXCEEDED`.
+    /// A word: `ADMINISTRATIVE`, `DISABLED`.
     pub reason: String,
     /// What the person who paused it said.
     pub comment: String,

@@ -71,6 +71,17 @@ impl Scope {
     }
 }
 
+impl TableRuntime {
+    /// A table that is disabled is paused as a whole: to pause it anew or to resume it would end that in passing.
+    fn refuse_disabled(&self) -> Result<(), IngestError> {
+        if self.context().record.load().is_disabled() {
+            let reason = "the table is disabled: enable it first".to_owned();
+            return Err(IngestError::Setting { path: "state".into(), reason });
+        }
+        Ok(())
+    }
+}
+
 fn of(handle: &PipelineHandle) -> StreamPartition {
     handle.status.get().partition
 }
@@ -93,6 +104,7 @@ impl IngestNode {
         let _turn = self.changing.lock().await;
         let runtime = self.runtime(name)?;
         let scope = scope.settled(&runtime)?;
+        runtime.refuse_disabled()?;
         let reason = said(&pause);
         let entry = AuditEntry::new(AuditAction::Pause, name, who, self.deps().clock.wall_ms());
         self.set_pauses(&runtime, &scope, entry, |paused, parts| match &scope.topic {
@@ -112,6 +124,31 @@ impl IngestNode {
         Ok(())
     }
 
+    /// Stops reading a table and answering queries of it, or ends that; pauses of its parts stay as they are. Survives a
+    /// restart.
+    pub async fn set_disabled(&self, name: &TableName, disabled: bool, who: &str) -> Result<(), IngestError> {
+        let _turn = self.changing.lock().await;
+        let runtime = self.runtime(name)?;
+        runtime.refresh().await?;
+        if runtime.context().record.load().is_disabled() == disabled {
+            return Ok(());
+        }
+        let now_ms = self.deps().clock.wall_ms();
+        let action = if disabled { AuditAction::Disable } else { AuditAction::Enable };
+        let entry = AuditEntry::new(action, name, who, now_ms);
+        let pause = disabled.then(|| PauseInfo::disabling(now_ms));
+        let record = self.set_pauses(&runtime, &Scope::default(), entry, |paused, _| *paused = pause).await?;
+        runtime.context().on_node.set_disabled(disabled);
+        for handle in runtime.handles() {
+            let command = match record.pause_of(&of(&handle)) {
+                Some(pause) => Command::Pause(said(pause)),
+                None => Command::Resume,
+            };
+            handle.send(command).await;
+        }
+        Ok(())
+    }
+
     /// Reads on, where reading stopped or elsewhere: moves are made first, then pauses are lifted. A dry run says what would
     /// be moved and does nothing. A pause of a wider scope stays; those of narrower ones are lifted.
     pub async fn resume(
@@ -123,6 +160,7 @@ impl IngestNode {
         let _turn = self.changing.lock().await;
         let runtime = self.runtime(name)?;
         let scope = request.scope.settled(&runtime)?;
+        runtime.refuse_disabled()?;
         let mut plan = runtime.plan_resume(&scope, request).await?;
         if request.dry_run {
             return Ok(plan);

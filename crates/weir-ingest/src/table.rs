@@ -78,6 +78,7 @@ impl TableRuntime {
             holds: Holds::default(),
             deps,
         });
+        context.on_node.set_disabled(context.record.load().is_disabled());
         let runtime = Arc::new(Self {
             context,
             feeds,
@@ -208,11 +209,12 @@ impl TableRuntime {
         let open = records.iter().find(|record| matches!(record.state, SegmentState::Consuming { .. }));
         let ended = resumes_at(records.last().copied(), partition, &known.moves);
         let next = open.map(|open| open.state.start()).or(ended).unwrap_or(past.start);
-        let (mark, last) = self
-            .context
-            .marks
-            .open(partition)
-            .map_err(|source| IngestError::Disk { action: format!("open the visible mark of {partition}"), source })?;
+        let no_mark = |source| IngestError::Disk { action: format!("open the visible mark of {partition}"), source };
+        let (mark, last) = self.context.marks.open(partition).map_err(no_mark)?;
+        if fresh && last.is_none() {
+            // Known from here on: nothing of it was ever visible.
+            mark.raise(next).map_err(no_mark)?;
+        }
         let target = match last {
             _ if open.is_none() => Target::At(next),
             Some(last) => Target::At(last.max(next)),

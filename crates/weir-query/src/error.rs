@@ -9,6 +9,7 @@ use weir_types::{Classify, ErrorKind, Retry};
 pub(crate) enum Code {
     SqlParsing,
     TableDoesNotExist,
+    TableIsDisabled,
     QueryExecution,
     SchedulingTimeout,
     ResourceLimitExceeded,
@@ -25,6 +26,7 @@ impl Code {
         match self {
             Self::SqlParsing => 150,
             Self::TableDoesNotExist => 190,
+            Self::TableIsDisabled => 191,
             Self::QueryExecution => 200,
             Self::SchedulingTimeout => 240,
             Self::ResourceLimitExceeded => 245,
@@ -41,6 +43,7 @@ impl Code {
         match self {
             Self::SqlParsing => "SQLParsingError",
             Self::TableDoesNotExist => "TableDoesNotExistError",
+            Self::TableIsDisabled => "TableIsDisabledError",
             Self::QueryExecution => "QueryExecutionError",
             Self::SchedulingTimeout => "QuerySchedulingTimeoutError",
             Self::ResourceLimitExceeded => "ServerResourceLimitExceededError",

@@ -18,6 +18,9 @@ pub trait TableSource: Send + Sync {
     fn table(&self, name: &str) -> Option<TableSnapshot>;
     /// Raw names of all tables.
     fn names(&self) -> Vec<String>;
-    /// A table of the database `system`, by name in any case.
-    fn system(&self, table: &str) -> Option<SystemTable>;
+    /// A table of the database `system`, by name in any case; `None` where there is none of that name.
+    ///
+    /// # Errors
+    /// What it tells cannot be had now, and why.
+    fn system(&self, table: &str) -> Result<Option<SystemTable>, String>;
 }

@@ -88,7 +88,9 @@ impl<'a> Taken<'a> {
         if let Some(table) = self.tables.get(&key) {
             return Ok(table.clone());
         }
-        let Some(table) = self.source.system(name) else {
+        let unavailable =
+            |cause| QueryException::new(Code::QueryExecution, format!("table '{key}' cannot be read now: {cause}"));
+        let Some(table) = self.source.system(name).map_err(unavailable)? else {
             let what = format!("table '{name}' of database '{SYSTEM}' does not exist");
             return Err(QueryException::new(Code::TableDoesNotExist, what));
         };
@@ -111,6 +113,13 @@ impl<'a> Taken<'a> {
             return Ok(table.clone());
         }
         let snapshot = Arc::new(self.source.table(name).ok_or_else(|| self.missing(name))?);
+        if snapshot.disabled {
+            let what = format!(
+                "table '{name}' is disabled: PUT /tables/{}/state?state=enable of the controller ends that",
+                snapshot.table
+            );
+            return Err(QueryException::new(Code::TableIsDisabled, what));
+        }
         let own_name = snapshot.table.to_string();
         // A table mentioned once with its suffix and once without is one table.
         if let Some(table) = self.tables.get(&own_name) {

@@ -4,7 +4,13 @@ use crate::partition::{PartitionView, Target};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use weir_segment::Segment;
 use weir_types::{Schema, StreamPartition, TableKind, TableName, TableSpec};
 
@@ -39,6 +45,8 @@ pub struct TableSnapshot {
     pub spec: Arc<TableSpec>,
     /// Its segments, by partition and range.
     pub segments: Vec<SegmentView>,
+    /// It is not to be queried, by request.
+    pub disabled: bool,
     /// What it lacks; empty for a right answer.
     pub lacks: Vec<Lack>,
     /// Wall time (milliseconds) up to which every partition is visible; `None` where a partition was never read.
@@ -50,6 +58,7 @@ pub struct TableOnNode {
     name: TableName,
     shape: ArcSwap<(Arc<Schema>, Arc<TableSpec>)>,
     partitions: ArcSwap<BTreeMap<StreamPartition, Arc<PartitionView>>>,
+    disabled: AtomicBool,
     /// Those who add partitions take turns.
     adding: Mutex<()>,
 }
@@ -62,6 +71,7 @@ impl TableOnNode {
             name: spec.name.clone(),
             shape: ArcSwap::from_pointee((schema, spec)),
             partitions: ArcSwap::default(),
+            disabled: AtomicBool::new(false),
             adding: Mutex::new(()),
         })
     }
@@ -89,6 +99,11 @@ impl TableOnNode {
         self.shape.store(Arc::new((schema, spec)));
     }
 
+    /// Says whether it may be queried; holds for queries that start from now on.
+    pub fn set_disabled(&self, disabled: bool) {
+        self.disabled.store(disabled, Ordering::Relaxed);
+    }
+
     /// Adds a partition; one that is there already stays as it is and is returned.
     pub fn add(&self, view: Arc<PartitionView>) -> Arc<PartitionView> {
         let _turn = self.adding.lock();
@@ -114,6 +129,7 @@ impl TableOnNode {
             schema: shape.0.clone(),
             spec: shape.1.clone(),
             segments: vec![],
+            disabled: self.disabled.load(Ordering::Relaxed),
             lacks: vec![],
             freshness_ms: None,
         };

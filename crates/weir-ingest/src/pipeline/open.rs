@@ -103,14 +103,14 @@ impl OpenSegment {
     }
 
     /// Up to which of a batch's messages, from `at` on, it takes before its end is looked at, and the next offset to read
-    /// then: up to the row limit, and not beyond an agreed end.
-    pub(super) fn run_of(&self, batch: &MessageBatch, at: usize) -> (usize, NextOffset) {
+    /// then: up to the row limit, and not beyond an agreed end or `until`.
+    pub(super) fn run_of(&self, batch: &MessageBatch, at: usize, until: Option<NextOffset>) -> (usize, NextOffset) {
         let messages = &*batch.messages;
         let room = usize::try_from(self.room()).unwrap_or(usize::MAX);
         let to = at.saturating_add(room).min(messages.len());
         let next = if to == messages.len() { batch.range.end() } else { messages.offset(to - 1).after() };
-        match self.agreed {
-            Some((end, _)) if next > end => {
+        match self.agreed.map(|(end, _)| end).into_iter().chain(until).min() {
+            Some(end) if next > end => {
                 let before = (at..to).take_while(|message| messages.offset(*message) < end).count();
                 (at + before, end)
             }

@@ -199,7 +199,7 @@ impl PartitionPipeline {
         let mut reader = self.reader().await?;
         loop {
             self.end_when_due().await?;
-            if self.paused.is_some() || self.halted || self.reopen {
+            if self.rests() || self.halted || self.reopen {
                 drop(reader);
                 reader = self.reader().await?;
             }
@@ -254,9 +254,24 @@ impl PartitionPipeline {
         raised.map_err(|error| Interrupted::Local(format!("visible mark cannot be written: {error}")))
     }
 
+    /// What was visible before the process died and is not yet again, where that is known.
+    fn owed(&self) -> Option<NextOffset> {
+        let snapshot = self.view.snapshot();
+        match snapshot.target {
+            Target::At(target) if snapshot.next < target => Some(target),
+            _ => None,
+        }
+    }
+
+    /// Paused, and what was visible is: a restart takes nothing from a table that is paused.
+    fn rests(&self) -> bool {
+        self.paused.is_some() && self.owed().is_none()
+    }
+
     async fn wait_while_stopped(&mut self) -> Result<(), PipelineEnd> {
         loop {
             match (&self.paused, self.halted) {
+                (Some(_), false) if !self.rests() => return Ok(()),
                 (Some(reason), _) => self.status.enter(PartitionState::Paused(reason.clone())),
                 (None, true) => {}
                 (None, false) => return Ok(()),
@@ -276,8 +291,10 @@ impl PartitionPipeline {
         match command {
             None => return Err(Interrupted::End(PipelineEnd::Stopped)),
             Some(Command::Pause(reason)) => {
-                self.status.enter(PartitionState::Paused(reason.clone()));
-                self.paused = Some(reason);
+                self.paused = Some(reason.clone());
+                if self.rests() {
+                    self.status.enter(PartitionState::Paused(reason));
+                }
             }
             Some(Command::Resume) => {
                 self.paused = None;
@@ -322,9 +339,11 @@ impl PartitionPipeline {
         let fetched_ms = self.table.deps.clock.wall_ms();
         self.backoff.reset();
         let messages = &*batch.messages;
+        // Paused: only what was visible before is read again.
+        let until = self.paused.as_ref().and_then(|_| self.owed());
         let mut at = 0;
         while at < messages.len() {
-            let (to, next) = self.open.run_of(&batch, at);
+            let (to, next) = self.open.run_of(&batch, at, until);
             let prepared = self.path.prepare(messages, at, to);
             if let Some(halt) = self.must_halt(&prepared, fetched_ms) {
                 self.take_before_halt(&batch, at, halt, fetched_ms)?;
@@ -336,14 +355,14 @@ impl PartitionPipeline {
             self.publish(&batch, fetched_ms)?;
             self.flush_if_due(fetched_ms).await?;
             // What is left of the batch is read again once the agreed end is fixed.
-            self.reopen |= self.open.is_at_agreed_end();
+            self.reopen |= self.open.is_at_agreed_end() || until.is_some_and(|until| next >= until);
             if self.reopen {
                 // The next offset was moved: what is left of the batch is not read from there.
                 return Ok(());
             }
         }
         if messages.is_empty() {
-            let (_, next) = self.open.run_of(&batch, 0);
+            let (_, next) = self.open.run_of(&batch, 0, until);
             if next > self.open.next() {
                 self.open.append(&empty(), &Accounting::default(), &|_| NextOffset::ZERO, next);
             }

@@ -187,6 +187,15 @@ async fn a_fault_of_ours_is_an_exception() {
 }
 
 #[tokio::test]
+async fn a_system_table_that_cannot_be_read_is_an_exception_and_not_an_empty_table() {
+    let engine = engine(Fixed(vec![]), 64 << 20);
+    let answer = ask(&engine, "SELECT COUNT(*) FROM system.silent").await;
+    assert_eq!(code(&answer), 200);
+    assert!(answer.exceptions[0].message.contains("nobody answers"), "{:?}", answer.exceptions);
+    assert_eq!(code(&ask(&engine, "SELECT COUNT(*) FROM system.nothing").await), 190);
+}
+
+#[tokio::test]
 async fn options_beside_the_text_win() {
     let engine = engine(Fixed(vec![orders(), cities()]), 64 << 20);
     let join = "SET useMultistageEngine = false; SELECT COUNT(*) FROM orders o JOIN cities c ON o.city = c.city";

@@ -166,6 +166,7 @@ pub(crate) fn orders() -> TableSnapshot {
             segment(&schema, "orders", 2, &consuming, Form::Consuming),
         ],
         schema,
+        disabled: false,
         lacks: vec![],
         freshness_ms: Some(NOW_MS - 5),
     }
@@ -185,6 +186,7 @@ pub(crate) fn cities() -> TableSnapshot {
         spec: Arc::new(spec("Cities", false)),
         segments: vec![segment(&schema, "Cities", 0, &rows, Form::Sealed)],
         schema,
+        disabled: false,
         lacks: vec![],
         freshness_ms: None,
     }
@@ -219,6 +221,7 @@ pub(crate) fn numbers(rows: i64) -> TableSnapshot {
         spec: Arc::new(spec("numbers", false)),
         segments: all.chunks(100_000).enumerate().map(view).collect(),
         schema,
+        disabled: false,
         lacks: vec![],
         freshness_ms: Some(NOW_MS),
     }
@@ -247,14 +250,17 @@ impl TableSource for Fixed {
         self.0.iter().map(|table| table.table.to_string()).collect()
     }
 
-    fn system(&self, table: &str) -> Option<SystemTable> {
+    fn system(&self, table: &str) -> Result<Option<SystemTable>, String> {
+        if table == "silent" {
+            return Err("nobody answers".to_owned());
+        }
         let mut lag = Column::new(DataType::Long.stored(), true);
         lag.data.push(&Value::Long(7));
         lag.push_null(&Value::Long(0));
         let mut names = Column::new(DataType::String.stored(), true);
         ["p0", "p1"].iter().for_each(|text| names.data.push(&Value::Str((*text).into())));
         let fields = vec![("name".to_owned(), DataType::String), ("lag".to_owned(), DataType::Long)];
-        table.eq_ignore_ascii_case("partitions").then(|| SystemTable { fields, columns: vec![names, lag] })
+        Ok(table.eq_ignore_ascii_case("partitions").then(|| SystemTable { fields, columns: vec![names, lag] }))
     }
 }
 

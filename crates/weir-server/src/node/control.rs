@@ -31,6 +31,11 @@ impl Node {
         Ok(self.ingest.resume(name, request, who).await?)
     }
 
+    /// Stops reading a table and answering queries of it, or ends that.
+    pub async fn set_disabled(&self, name: &TableName, disabled: bool, who: &str) -> Result<(), Refusal> {
+        Ok(self.ingest.set_disabled(name, disabled, who).await?)
+    }
+
     /// Seals open segments, of all partitions or of those that Pinot numbers so.
     pub async fn force_commit(
         &self,

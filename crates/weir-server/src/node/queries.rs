@@ -6,11 +6,7 @@ use crate::{
     system::{self, quarantine},
 };
 use std::{
-    sync::{
-        Arc,
-        atomic::Ordering,
-        mpsc::{RecvTimeoutError, sync_channel},
-    },
+    sync::{Arc, atomic::Ordering, mpsc::sync_channel},
     time::Duration,
 };
 use tokio::runtime::Handle;
@@ -18,6 +14,7 @@ use weir_base::metrics::{Counter, Gauge, Labels};
 use weir_ingest::{IngestNode, Selection};
 use weir_query::{QueryRequest, QueryResponse, SystemTable, TableSource};
 use weir_table::{TableSnapshot, Tables};
+use weir_types::TableName;
 
 /// A catalog that does not answer a listing in this time is given up: queries have a time-out of the same size.
 const CATALOG_WAIT: Duration = Duration::from_secs(10);
@@ -35,78 +32,69 @@ impl Source {
         Self { tables, ingest, runtime }
     }
 
-    /// Asks the catalog; nothing where it does not answer. `what` names the table that is empty then.
-    fn asked<T: Send + 'static>(&self, what: &str, rows: impl Future<Output = Vec<T>> + Send + 'static) -> Vec<T> {
+    /// Asks the catalog, on the node's own threads.
+    fn asked<T: Send + 'static>(
+        &self,
+        rows: impl Future<Output = Result<Vec<T>, String>> + Send + 'static,
+    ) -> Result<Vec<T>, String> {
         let (sender, receiver) = sync_channel(1);
         self.runtime.spawn(async move {
             // Nobody waits any more where the query was given up.
             sender.send(rows.await).ok();
         });
-        match receiver.recv_timeout(CATALOG_WAIT) {
-            Ok(rows) => rows,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                tracing::warn!("the catalog does not answer: system.{what} is empty");
-                vec![]
-            }
-        }
+        let late = |_| format!("the catalog did not answer within {} s", CATALOG_WAIT.as_secs());
+        receiver.recv_timeout(CATALOG_WAIT).map_err(late)?
     }
 
-    /// Segments of all tables. A table that is dropped meanwhile has none.
-    fn segments(&self) -> Vec<ListedSegment> {
+    /// What `rows` gives for each table. A table that is dropped meanwhile has none.
+    fn of_all_tables<T, E, F>(
+        &self,
+        rows: impl Fn(Arc<IngestNode>, TableName) -> F + Send + 'static,
+    ) -> Result<Vec<T>, String>
+    where
+        T: Send + 'static,
+        E: std::fmt::Display,
+        F: Future<Output = Result<Vec<T>, E>> + Send,
+    {
         let ingest = self.ingest.clone();
-        self.asked("segments", async move {
+        self.asked(async move {
             let mut all = vec![];
             for name in ingest.names() {
-                match listed(&ingest, &name).await {
-                    Ok(segments) => all.extend(segments),
-                    Err(error) => tracing::warn!(table = %name, %error, "segments are not listed"),
+                match rows(ingest.clone(), name.clone()).await {
+                    Ok(more) => all.extend(more),
+                    Err(error) if ingest.names().contains(&name) => return Err(format!("table {name}: {error}")),
+                    Err(_) => {}
                 }
             }
-            all
+            Ok(all)
         })
     }
 
-    /// Moves of offsets and losses of all tables.
-    fn skips(&self) -> Vec<system::skips::Row> {
+    fn segments(&self) -> Result<Vec<ListedSegment>, String> {
+        self.of_all_tables(async |ingest, name| listed(&ingest, &name).await)
+    }
+
+    /// Moves of offsets and losses.
+    fn skips(&self) -> Result<Vec<system::skips::Row>, String> {
+        self.of_all_tables(async |ingest, name| control::skips(&ingest, &name).await.map_err(|error| error.text))
+    }
+
+    fn audit(&self) -> Result<Vec<system::audit::Row>, String> {
         let ingest = self.ingest.clone();
-        self.asked("skips", async move {
-            let mut all = vec![];
-            for name in ingest.names() {
-                match control::skips(&ingest, &name).await {
-                    Ok(skips) => all.extend(skips),
-                    Err(error) => tracing::warn!(table = %name, error = error.text, "skips are not listed"),
-                }
-            }
-            all
+        self.asked(async move {
+            let log = ingest.deps().store.audit_log().await;
+            log.map(|log| log.entries).map_err(|error| error.to_string())
         })
     }
 
-    fn audit(&self) -> Vec<system::audit::Row> {
-        let ingest = self.ingest.clone();
-        self.asked("audit", async move {
-            match ingest.deps().store.audit_log().await {
-                Ok(log) => log.entries,
-                Err(error) => {
-                    tracing::warn!(%error, "the audit is not listed");
-                    vec![]
-                }
-            }
-        })
-    }
-
-    fn quarantine(&self) -> Vec<quarantine::Row> {
+    fn quarantine(&self) -> Result<Vec<quarantine::Row>, String> {
         let mut rows = vec![];
         for name in self.ingest.names() {
             let Some(kept) = self.ingest.quarantine(&name) else { continue };
             let mut after = None;
             loop {
-                let page = match kept.page(&Selection::default(), after.as_ref(), usize::MAX) {
-                    Ok(page) => page,
-                    Err(error) => {
-                        tracing::warn!(table = %name, %error, "quarantine cannot be read");
-                        break;
-                    }
-                };
+                let page = kept.page(&Selection::default(), after.as_ref(), usize::MAX);
+                let page = page.map_err(|error| format!("table {name}: {error}"))?;
                 rows.extend(page.entries.into_iter().map(|mut entry| {
                     entry.payload.truncate(quarantine::PAYLOAD_IN_SQL);
                     entry.payload.shrink_to_fit();
@@ -118,7 +106,7 @@ impl Source {
                 }
             }
         }
-        rows
+        Ok(rows)
     }
 }
 
@@ -131,15 +119,15 @@ impl TableSource for Source {
         self.tables.names().iter().map(ToString::to_string).collect()
     }
 
-    fn system(&self, table: &str) -> Option<SystemTable> {
-        match table.to_ascii_lowercase().as_str() {
-            "partitions" => Some(system::table(system::partitions::FIELDS, &self.ingest.all_partitions())),
-            "segments" => Some(system::table(system::segments::FIELDS, &self.segments())),
-            "quarantine" => Some(system::table(quarantine::FIELDS, &self.quarantine())),
-            "skips" => Some(system::table(system::skips::FIELDS, &self.skips())),
-            "audit" => Some(system::table(system::audit::FIELDS, &self.audit())),
-            _ => None,
-        }
+    fn system(&self, table: &str) -> Result<Option<SystemTable>, String> {
+        Ok(Some(match table.to_ascii_lowercase().as_str() {
+            "partitions" => system::table(system::partitions::FIELDS, &self.ingest.all_partitions()),
+            "segments" => system::table(system::segments::FIELDS, &self.segments()?),
+            "quarantine" => system::table(quarantine::FIELDS, &self.quarantine()?),
+            "skips" => system::table(system::skips::FIELDS, &self.skips()?),
+            "audit" => system::table(system::audit::FIELDS, &self.audit()?),
+            _ => return Ok(None),
+        }))
     }
 }
 

@@ -98,12 +98,19 @@ impl Api {
 
     /// A route that changes what is there.
     #[must_use]
-    pub fn put<H, T>(self, path: &'static str, about: &'static str, query: &'static [&'static str], handler: H) -> Self
+    pub fn put<H, T>(
+        self,
+        path: &'static str,
+        about: &'static str,
+        query: &'static [&'static str],
+        carries: Carries,
+        handler: H,
+    ) -> Self
     where
         H: Handler<T, Arc<Node>>,
         T: 'static,
     {
-        self.add(Doc { method: "put", path, about, query, carries: Carries::Json }, routing::put(handler))
+        self.add(Doc { method: "put", path, about, query, carries }, routing::put(handler))
     }
 
     /// A route that removes.

@@ -25,7 +25,7 @@ pub(super) fn routes(api: Api) -> Api {
         .post("/schemas", "adds a schema, or puts it in place of one", &["override", "force"], Carries::Json, add)
         .post("/schemas/validate", "reads a schema and changes nothing", &[], Carries::Json, validate)
         .get("/schemas/{schemaName}", "a schema", &[], get)
-        .put("/schemas/{schemaName}", "changes a schema", &["reload", "force"], update)
+        .put("/schemas/{schemaName}", "changes a schema", &["reload", "force"], Carries::Json, update)
         .delete("/schemas/{schemaName}", "removes a schema that no table uses", delete)
 }
 

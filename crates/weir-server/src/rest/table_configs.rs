@@ -21,7 +21,7 @@ pub(super) fn routes(api: Api) -> Api {
         .post("/tableConfigs", "makes schema and table", &["validationTypesToSkip"], Carries::Json, add)
         .post("/tableConfigs/validate", "reads both, asks the streams, changes nothing", &[], Carries::Json, validate)
         .get("/tableConfigs/{tableName}", "schema and table config", &[], get)
-        .put("/tableConfigs/{tableName}", "changes schema and table", &["reload"], update)
+        .put("/tableConfigs/{tableName}", "changes schema and table", &["reload"], Carries::Json, update)
         .delete("/tableConfigs/{tableName}", "drops table and schema", delete)
 }
 

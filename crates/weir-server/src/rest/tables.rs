@@ -28,10 +28,17 @@ pub(super) fn routes(api: Api) -> Api {
             validate,
         )
         .get("/tables/{tableName}", "a table's config", &["type"], get)
-        .put("/tables/{tableName}", "changes a table's config", &["validationTypesToSkip"], update)
+        .put("/tables/{tableName}", "changes a table's config", &["validationTypesToSkip"], Carries::Json, update)
         .delete("/tables/{tableName}", "drops a table with all that belongs to it", delete)
         .get("/tables/{tableName}/schema", "a table's schema", &[], schema)
-        .get("/tables/{tableName}/state", "enabled: a table of this node always is", &["type"], state)
+        .get("/tables/{tableName}/state", "enabled or disabled", &["type"], state)
+        .put(
+            "/tables/{tableName}/state",
+            "state=disable stops reading and answering queries, state=enable ends that",
+            &["state", "type"],
+            Carries::Nothing,
+            set_state,
+        )
 }
 
 /// What `type` asks for: everything, REALTIME, or OFFLINE, of which there is none.
@@ -123,6 +130,29 @@ async fn schema(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiR
 }
 
 async fn state(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiResult {
-    node.table(&table_of(&name)?).await?;
-    Ok(json_response(&json!({ "state": "enabled" })))
+    let disabled = node.table(&table_of(&name)?).await?.is_disabled();
+    Ok(json_response(&json!({ "state": if disabled { "disabled" } else { "enabled" } })))
+}
+
+async fn set_state(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Who(who): Who,
+    Query(params): Query<Params>,
+) -> ApiResult {
+    let name = table_of(&name)?;
+    let disabled = match params.get("state").map(|text| text.to_ascii_lowercase()).as_deref() {
+        Some("enable") => false,
+        Some("disable") => true,
+        other => {
+            let found = other.unwrap_or("nothing");
+            return Err(ApiError::bad_request(format!("state = {found}: must be enable or disable")));
+        }
+    };
+    if wanted(&params, "type")? == Wanted::Offline {
+        return Err(ApiError::not_found(format!("table {name} has no OFFLINE part")));
+    }
+    node.set_disabled(&name, disabled, &who).await?;
+    let done = if disabled { "disabled" } else { "enabled" };
+    Ok(status(&format!("Request to {} table '{name}' is successful: it is {done}", &done[..done.len() - 1])))
 }

@@ -320,3 +320,32 @@ async fn a_backlog_beyond_the_bound_is_passed_over_on_the_record() {
     node.assert_balanced().await;
     node.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_table_is_neither_read_nor_queried_until_it_is_enabled() {
+    let (node, log, topic) = reading(2).await;
+    log.append(&topic, 0, 0..10).await;
+    node.wait_for_rows(ALL, &json!([[10, 10]])).await;
+    node.tell(&format!("pauseConsumption?topic={topic}&partition=1"), &Json::Null).await;
+    let set = async |node: &TestNode, state: &str| {
+        node.send(Method::PUT, &format!("/tables/t/state?state={state}&type=realtime"), &Json::Null).await
+    };
+    assert_eq!(set(&node, "off").await.status, 400);
+    assert_eq!(set(&node, "disable").await.status, 200);
+    assert_eq!(node.json("/tables/t/state").await, json!({"state": "disabled"}));
+    let node = node.restarted().await;
+    Log::local(&node).append(&topic, 0, 10..15).await;
+    let answer = node.ask(ALL).await;
+    assert_eq!(answer["exceptions"][0]["errorCode"], 191, "{answer}");
+    assert!(answer["exceptions"][0]["message"].as_str().unwrap().contains("state=enable"), "{answer}");
+    assert_eq!(node.wait_for_state(&topic, 0, "PAUSED").await["nextOffset"], 10);
+    let refused = node.post("/tables/t/resumeConsumption", &Json::Null).await;
+    assert!(refused.status == 400 && refused.error().contains("enable it first"), "{}", refused.text());
+    assert_eq!(set(&node, "enable").await.status, 200);
+    node.wait_for_rows(ALL, &json!([[15, 15]])).await;
+    node.wait_for_state(&topic, 1, "PAUSED").await;
+    let actions =
+        node.rows("SELECT action FROM system.audit WHERE action IN ('ENABLE', 'DISABLE') ORDER BY atMs").await;
+    assert_eq!(actions, json!([["DISABLE"], ["ENABLE"]]));
+    node.server.stop().await;
+}
