@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 use weir_base::{SharedClock, SharedDisk, metrics::Metrics, tasks::yield_to_others};
 use weir_control::{Completion, SoleReplica, Store, TableRecord};
 use weir_files::SharedFileSystem;
@@ -137,6 +138,26 @@ pub struct IngestDeps {
     pub seats: Seats,
 }
 
+/// What all tables of a node take turns at.
+#[derive(Clone)]
+pub(crate) struct Permits {
+    /// Segments are built one at a time, so that two cores keep one for consuming and queries.
+    pub(crate) build: Arc<Semaphore>,
+    /// Batches are decoded ahead of their turn by as many threads as there are cores: more would wait, each holding its
+    /// batch in memory. None where threads would bring chance.
+    pub(crate) ahead: Arc<Semaphore>,
+}
+
+impl Permits {
+    pub(crate) fn new(heavy: HeavyWork) -> Self {
+        let ahead = match heavy {
+            HeavyWork::Threads => std::thread::available_parallelism().map_or(1, usize::from),
+            HeavyWork::Inline => 0,
+        };
+        Self { build: Arc::new(Semaphore::new(1)), ahead: Arc::new(Semaphore::new(ahead)) }
+    }
+}
+
 /// What the pipelines of one table share.
 pub(crate) struct TableContext {
     /// The node's.
@@ -157,6 +178,8 @@ pub(crate) struct TableContext {
     pub(crate) marks: VisibleMarks,
     /// Builds and uploads.
     pub(crate) sealer: Sealer,
+    /// Turns at decoding ahead.
+    pub(crate) ahead: Arc<Semaphore>,
     /// Agrees on the ends of segments.
     pub(crate) completion: Arc<dyn Completion>,
     /// What the table holds of its streams' logs.

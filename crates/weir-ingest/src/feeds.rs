@@ -1,6 +1,6 @@
 //! The streams of a table with their sources: made from its record, asked for topics, partitions and first offsets.
 
-use crate::{deps::IngestDeps, error::IngestError, prepare::NoKeys};
+use crate::{deps::IngestDeps, error::IngestError, pipeline::settings_decoder};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -198,7 +198,7 @@ pub(crate) async fn plan(
             continue;
         }
         let at = feed.position;
-        crate::pipeline::record_path(record, &feed.spec, deps.clock.wall_ms(), Box::new(NoKeys))
+        settings_decoder(record, &feed.spec, deps.clock.wall_ms())
             .map_err(|reason| IngestError::Setting { path: format!("streamConfigMaps[{at}].decoder"), reason })?;
         let asked = async {
             let id = feed.topic_id().await.map_err(|source| feed.error(source))?;

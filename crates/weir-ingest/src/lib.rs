@@ -25,7 +25,7 @@ pub use control::Scope;
 pub use deps::{HeavyWork, IngestDeps, IngestOptions, KeyStages, Seats};
 pub use error::IngestError;
 pub use node::IngestNode;
-pub use prepare::{KeyStage, NoKeys, Prepared, RecordPath, RecordRules};
+pub use prepare::{KeyStage, NoKeys, Prepared, RecordDecoder, RecordPath, RecordRules};
 pub use quarantine::{Entry, EntryId, Page, Quarantine, QuarantineBounds, QuarantineCounts, Selection};
 pub use replay::{ReplayFailure, ReplayReport};
 pub use resume::{ConsumeFrom, PlannedMove, ResumeRequest};

@@ -2,13 +2,12 @@
 
 use crate::{
     checkpoint::CheckpointQueue,
-    deps::{IngestDeps, IngestOptions},
+    deps::{IngestDeps, IngestOptions, Permits},
     error::IngestError,
     feeds::{feeds, found_topics, plan, start_records},
     made_topics::MadeTopics,
     quarantine::{Quarantine, Selection},
     replay::ReplayReport,
-    sealer::BuildPermits,
     status::PartitionStatus,
     table::TableRuntime,
 };
@@ -17,7 +16,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use weir_base::tasks::spawn_named;
 use weir_control::{AuditAction, AuditEntry, Move, NewTable, ReplayRecord, SegmentRecord, TableRecord, changes};
 use weir_types::{Skip, StreamPartition, TableName, TopicName};
@@ -25,7 +24,7 @@ use weir_types::{Skip, StreamPartition, TableName, TopicName};
 /// The ingestion of a node.
 pub struct IngestNode {
     deps: IngestDeps,
-    permits: BuildPermits,
+    permits: Permits,
     checkpoints: CheckpointQueue,
     tables: Mutex<BTreeMap<TableName, Arc<TableRuntime>>>,
     /// Requests that change the set of tables take turns.
@@ -37,7 +36,7 @@ impl IngestNode {
     /// partitions say so.
     pub async fn start(deps: IngestDeps) -> Result<Arc<Self>, IngestError> {
         let node = Arc::new(Self {
-            permits: Arc::new(Semaphore::new(1)),
+            permits: Permits::new(deps.options.heavy),
             checkpoints: CheckpointQueue::start(deps.options.heavy),
             tables: Mutex::default(),
             changing: tokio::sync::Mutex::default(),

@@ -41,20 +41,25 @@ pub struct RecordRules {
     pub time: Option<stages::TimeCheck>,
 }
 
-/// The way of a record from message to row; one per partition.
-pub struct RecordPath {
+/// The part of a record's way that needs no order: runs of messages may be decoded beside each other, each by one of these.
+pub struct RecordDecoder {
     decoder: Box<dyn Decoder>,
-    keys: Box<dyn KeyStage>,
     rules: RecordRules,
     /// Messages that were rejected before and stay so.
     settled: BTreeSet<NextOffset>,
 }
 
-impl RecordPath {
-    /// A path with its decoder and key stage.
+/// The way of a record from message to row; one per partition.
+pub struct RecordPath {
+    decoder: RecordDecoder,
+    keys: Box<dyn KeyStage>,
+}
+
+impl RecordDecoder {
+    /// A decoder with what the table asks of its records.
     #[must_use]
-    pub fn new(decoder: Box<dyn Decoder>, keys: Box<dyn KeyStage>, rules: RecordRules) -> Self {
-        Self { decoder, keys, rules, settled: BTreeSet::new() }
+    pub fn new(decoder: Box<dyn Decoder>, rules: RecordRules) -> Self {
+        Self { decoder, rules, settled: BTreeSet::new() }
     }
 
     /// These messages were rejected before: read again, they are rejected without a second look, whatever the settings
@@ -64,8 +69,9 @@ impl RecordPath {
         Self { settled, ..self }
     }
 
-    /// Turns messages `from..to` of a batch into rows and rejects.
-    pub fn prepare(&mut self, messages: &dyn Messages, from: usize, to: usize) -> Prepared {
+    /// Turns messages `from..to` of a batch into rows and rejects. The rows have not been seen by the key stage, and are
+    /// not counted.
+    pub fn decode(&mut self, messages: &dyn Messages, from: usize, to: usize) -> Prepared {
         let mut counts = Accounting { fetched: (to - from) as u64, ..Accounting::default() };
         let mut rows = RowBatch::new(&self.rules.schema);
         if self.settled.last().is_some_and(|last| from < to && *last < messages.offset(from)) {
@@ -104,6 +110,31 @@ impl RecordPath {
         rejects.sort_by_key(|reject| reject.message);
         rejects.dedup_by_key(|reject| reject.message);
         counts.rejected += rejects.len() as u64;
+        Prepared { rows, rejects, counts }
+    }
+}
+
+impl RecordPath {
+    /// A path with its decoder and key stage.
+    #[must_use]
+    pub fn new(decoder: RecordDecoder, keys: Box<dyn KeyStage>) -> Self {
+        Self { decoder, keys }
+    }
+
+    /// Goes on with another decoder and what the key stage knows.
+    pub fn decode_with(&mut self, decoder: RecordDecoder) {
+        self.decoder = decoder;
+    }
+
+    /// Turns messages `from..to` of a batch into rows and rejects. Runs come in the order of the stream.
+    pub fn prepare(&mut self, messages: &dyn Messages, from: usize, to: usize) -> Prepared {
+        let decoded = self.decoder.decode(messages, from, to);
+        self.finish(messages, decoded)
+    }
+
+    /// What is left to do for a run that a decoder has turned into rows. Runs come in the order of the stream.
+    pub fn finish(&mut self, messages: &dyn Messages, decoded: Prepared) -> Prepared {
+        let Prepared { mut rows, rejects, mut counts } = decoded;
         self.keys.apply(&mut rows, &|message| messages.offset(message as usize), &mut counts);
         counts.rows = rows.rows() as u64;
         counts.stored = distinct(&rows.message_of_row);

@@ -25,13 +25,7 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<Arc<dyn Segment>, String
         return Err(format!("segment {} is not committing", job.record.name));
     };
     let record = job.table.record.load_full();
-    let path = record_path(
-        &record,
-        &job.stream,
-        job.record.created_ms,
-        job.table.deps.seats.keys(&record, &job.record.partition),
-    )?;
-    let mut path = path.with_settled(job.table.settled(&job.record.partition, job.record.name.sequence, range.start()));
+    let mut path = record_path(&job.table, &record, &job.stream, &job.record, range.start())?;
     let name: Arc<str> = job.record.name.to_string().into();
     let kept = job.table.checkpoints.restore(&record, &job.record, range.start(), Some(range.end())).await;
     let (mut segment, mut counts, mut next) = match kept {

@@ -24,7 +24,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// A deep store that is back is noticed within this.
 const BACKOFF_MOST: Duration = Duration::from_secs(10);
 
-/// Segments of a node are built one at a time, so that two cores keep one for consuming and queries.
+/// Whose turn it is to build.
 pub(crate) type BuildPermits = Arc<Semaphore>;
 
 /// A range whose end is fixed and whose segment is to be committed.

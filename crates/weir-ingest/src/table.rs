@@ -2,13 +2,13 @@
 
 use crate::{
     checkpoint::{CheckpointQueue, Checkpoints, Restored},
-    deps::{Holds, IngestDeps, IngestOptions, PartitionPast, TableContext},
+    deps::{Holds, IngestDeps, IngestOptions, PartitionPast, Permits, TableContext},
     error::IngestError,
     feeds::{Feed, Feeds, feeds},
     pipeline::{PartitionPipeline, PipelineEnd, PipelineHandle, PipelineParts},
     quarantine::{Quarantine, QuarantineBounds},
     replay::Replays,
-    sealer::{BuildPermits, SealJob, Sealer, oldest_needed, sequence_of},
+    sealer::{SealJob, Sealer, oldest_needed, sequence_of},
     status::{PartitionState, PartitionStatus, StatusCell},
     topics::discover,
 };
@@ -53,7 +53,7 @@ impl TableRuntime {
     pub(crate) async fn open(
         deps: IngestDeps,
         record: TableRecord,
-        permits: BuildPermits,
+        permits: Permits,
         checkpoints: CheckpointQueue,
         fresh: bool,
     ) -> Result<Arc<Self>, IngestError> {
@@ -69,7 +69,8 @@ impl TableRuntime {
             on_node: TableOnNode::new(record.schema.clone(), record.spec.clone()),
             cache: SegmentCache::new(deps.disk.clone(), dir.join("segments")),
             marks: VisibleMarks::new(deps.disk.clone(), marks, deps.options.boot),
-            sealer: Sealer::new(permits),
+            sealer: Sealer::new(permits.build),
+            ahead: permits.ahead,
             checkpoints: Checkpoints::new(&deps, dir.join("open"), quarantine.clone(), checkpoints),
             completion: deps.seats.completion(&deps.options.instance),
             quarantine,

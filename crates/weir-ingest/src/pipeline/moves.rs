@@ -125,10 +125,8 @@ impl PartitionPipeline {
         self.view.advance(to.to, Some(target));
         if over {
             self.forget_the_end().await;
-            let keys = self.table.deps.seats.keys(&self.settings, &self.partition);
-            let path = record_path(&self.settings, &self.stream, self.open.record.created_ms, keys);
-            let path = path.map_err(Interrupted::Local)?;
-            self.path = path.with_settled(self.table.settled(&self.partition, before, to.to));
+            let path = record_path(&self.table, &self.settings, &self.stream, &self.open.record, to.to);
+            self.path = path.map_err(Interrupted::Local)?;
         }
         self.reopen = true;
         self.describe_open();

@@ -8,7 +8,12 @@ use crate::{
     checkpoint::Restored,
     deps::{PartitionPast, TableContext},
     feeds::Feed,
-    pipeline::{command::Command, open::OpenSegment, path::record_path},
+    pipeline::{
+        ahead::Ahead,
+        command::Command,
+        open::OpenSegment,
+        path::{record_decoder, record_path},
+    },
     prepare::{Prepared, RecordPath},
     quarantine::{Entry, RejectRate},
     status::{PartitionState, StatusCell},
@@ -130,9 +135,7 @@ impl PartitionPipeline {
         };
         let partition = parts.record.partition.clone();
         let stream = parts.feed.spec.clone();
-        let path =
-            record_path(&record, &stream, parts.record.created_ms, parts.table.deps.seats.keys(&record, &partition))?;
-        let path = path.with_settled(parts.table.settled(&partition, parts.record.name.sequence, start));
+        let path = record_path(&parts.table, &record, &stream, &parts.record, start)?;
         let labels = Labels {
             table: record.spec.name.as_str().into(),
             topic: partition.topic.as_str().into(),
@@ -197,9 +200,11 @@ impl PartitionPipeline {
 
     async fn consume(&mut self) -> Result<std::convert::Infallible, Interrupted> {
         let mut reader = self.reader().await?;
+        let mut ahead = Ahead::new(&self.table);
         loop {
             self.end_when_due().await?;
             if self.rests() || self.halted || self.reopen {
+                ahead.clear();
                 drop(reader);
                 reader = self.reader().await?;
             }
@@ -209,10 +214,46 @@ impl PartitionPipeline {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => self.obey(command).await?,
-                batch = reader.next_batch(FETCH), if !self.open.is_at_agreed_end() => self.take(batch.map_err(Interrupted::Stream)?).await?,
+                first = ahead.next(self.open.record.name.sequence), if !ahead.is_empty() => self.take_first(first).await?,
+                batch = reader.next_batch(FETCH), if ahead.has_room() && !self.open.is_at_agreed_end() =>
+                    self.take_in(batch, &mut ahead).await?,
                 () = tick => self.tick().await?,
             }
         }
+    }
+
+    /// Takes a batch at once, or, where more wait behind it, has it decoded beside others.
+    async fn take_in(
+        &mut self,
+        fetched: Result<MessageBatch, StreamError>,
+        ahead: &mut Ahead,
+    ) -> Result<(), Interrupted> {
+        let batch = match fetched {
+            Ok(batch) => batch,
+            Err(error) => {
+                // What came before the error may be gone from the stream by now.
+                while !ahead.is_empty() && !self.reopen && !self.halted {
+                    let first = ahead.next(self.open.record.name.sequence).await;
+                    self.take_first(first).await?;
+                }
+                return Err(Interrupted::Stream(error));
+            }
+        };
+        let more = batch.high_watermark.is_some_and(|high| high.since(batch.range.end()) >= FETCH.max_messages as u64);
+        if ahead.is_empty() && (!more || batch.messages.is_empty()) {
+            return self.take(batch, None).await;
+        }
+        let (record, segment) = (&self.settings, &self.open.record);
+        let make = || record_decoder(&self.table, record, &self.stream, segment, self.open.range().start());
+        match ahead.put(batch, segment.name.sequence, make).map_err(Interrupted::Local)? {
+            Some(batch) => self.take(batch, None).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn take_first(&mut self, first: Result<(MessageBatch, Option<Prepared>), String>) -> Result<(), Interrupted> {
+        let (batch, decoded) = first.map_err(Interrupted::Local)?;
+        self.take(batch, decoded).await
     }
 
     /// A reader where reading goes on, once it may.
@@ -334,8 +375,9 @@ impl PartitionPipeline {
         self.flush_if_due(now).await
     }
 
-    /// Takes a batch in runs that end where the open segment's row limit is reached.
-    async fn take(&mut self, batch: MessageBatch) -> Result<(), Interrupted> {
+    /// Takes a batch in runs that end where the open segment's row limit is reached. One that is `decoded` already is taken
+    /// so where it is one run.
+    async fn take(&mut self, batch: MessageBatch, mut decoded: Option<Prepared>) -> Result<(), Interrupted> {
         let fetched_ms = self.table.deps.clock.wall_ms();
         self.backoff.reset();
         let messages = &*batch.messages;
@@ -344,7 +386,11 @@ impl PartitionPipeline {
         let mut at = 0;
         while at < messages.len() {
             let (to, next) = self.open.run_of(&batch, at, until);
-            let prepared = self.path.prepare(messages, at, to);
+            let whole = (at, to) == (0, messages.len());
+            let prepared = match decoded.take().filter(|_| whole) {
+                Some(decoded) => self.path.finish(messages, decoded),
+                None => self.path.prepare(messages, at, to),
+            };
             if let Some(halt) = self.must_halt(&prepared, fetched_ms) {
                 self.take_before_halt(&batch, at, halt, fetched_ms)?;
                 return Ok(());

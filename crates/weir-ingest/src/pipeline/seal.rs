@@ -4,6 +4,7 @@ use crate::{
     pipeline::{
         flush::{FlushDecision, decide},
         open::OpenSegment,
+        path::record_decoder,
         run::{Interrupted, PartitionPipeline, PipelineEnd},
     },
     sealer::SealJob,
@@ -65,6 +66,10 @@ impl PartitionPipeline {
         let open = OpenSegment::new(successor, range.end(), &self.table, &self.settings, None);
         let sealed = std::mem::replace(&mut self.open, open);
         self.past.fixed.add(&sealed.counts);
+        match record_decoder(&self.table, &self.settings, &self.stream, &self.open.record, range.end()) {
+            Ok(decoder) => self.path.decode_with(decoder),
+            Err(reason) => self.complain(&reason, None),
+        }
         self.view.freeze_open();
         deps.metrics.count(Counter::SegmentsSealed, &self.labels, 1);
         self.describe_open();

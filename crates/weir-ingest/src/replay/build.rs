@@ -2,7 +2,8 @@
 
 use crate::{
     deps::Seats,
-    pipeline::{consuming_spec, record_path},
+    pipeline::{consuming_spec, settings_decoder},
+    prepare::RecordPath,
     quarantine::{Entry, Reading},
     sealer::{build_spec, times},
 };
@@ -92,7 +93,8 @@ impl Maker {
             return Ok(None);
         };
         let name = segment_name(&self.record, self.record.group(partition), self.now_ms, self.number, position);
-        let mut path = record_path(&self.record, stream, self.now_ms, self.seats.keys(&self.record, partition))?;
+        let decoder = settings_decoder(&self.record, stream, self.now_ms)?;
+        let mut path = RecordPath::new(decoder, self.seats.keys(&self.record, partition));
         let spec = consuming_spec(&name, self.now_ms, &self.record.spec, &self.record.schema);
         let mut segment = ConsumingSegment::new(spec);
         let batch = Kept(&entries);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a script that is wrong fails, and says where")]
 
+mod ahead;
 mod reshape;
 mod seams;
 mod topics;

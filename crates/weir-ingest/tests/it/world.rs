@@ -36,6 +36,11 @@ pub(crate) fn table_name(name: &str) -> TableName {
 impl World {
     /// Inside a runtime with paused time.
     pub(crate) async fn start(seats: Seats) -> Self {
+        Self::start_with(seats, HeavyWork::Inline).await
+    }
+
+    /// Inside a runtime with paused time; with threads, its tests are left to chance as far as those go.
+    pub(crate) async fn start_with(seats: Seats, heavy: HeavyWork) -> Self {
         let (disk, clock) = (MemDisk::new(None), SimClock::shared(1_767_225_600_000));
         let catalog = RedbCatalog::open_inline(disk.clone(), Path::new("/data/catalog.redb")).unwrap();
         let brief = LocalLogOptions {
@@ -63,7 +68,7 @@ impl World {
                 marks: "/data/marks".into(),
                 discovery_every: Duration::from_secs(2),
                 creation_timeout: Duration::from_secs(5),
-                heavy: HeavyWork::Inline,
+                heavy,
                 block_rows: 8,
             },
         };

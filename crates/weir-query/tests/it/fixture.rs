@@ -41,6 +41,7 @@ fn spec(table: &str, null_handling: bool) -> TableSpec {
         continue_on_error: false,
         error_policy: ErrorPolicy::Quarantine,
         quarantine: Default::default(),
+        retention: Default::default(),
         lagging_after: Duration::from_secs(30),
     }
 }
