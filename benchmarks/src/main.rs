@@ -9,6 +9,7 @@ mod node;
 mod odd;
 mod query;
 mod restart;
+mod scale;
 
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -44,6 +45,8 @@ enum What {
     Query(query::Query),
     /// To a right answer after kill -9.
     Restart(restart::Restart),
+    /// One hot partition on one core and on two.
+    Scale(scale::Scale),
 }
 
 fn machine() -> String {
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         What::Ingest(ingest) => ingest.run(&arguments.kafka, &launch),
         What::Query(query) => query.run(&arguments.kafka, &launch),
         What::Restart(restart) => restart.run(&arguments.kafka, &launch),
+        What::Scale(scale) => scale.run(&arguments.kafka, &launch),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
