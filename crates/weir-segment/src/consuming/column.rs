@@ -14,10 +14,12 @@ use weir_types::{Column, ColumnData, DataType, Stored, Value};
 ///
 /// A number costs raw 4 or 8 bytes; by id 4 (at such cardinality), and each new value 8 to 16 more in the index and 4 or
 /// 8 in the dictionary: even at one new value in five. Text of 20 bytes costs raw 24; by id 4, and 33 per new value:
-/// even at three in five.
-fn raw_above(stored: Stored) -> f64 {
+/// even at three in five. The first look sees few rows, in which values that come again and again are mostly new: of 20,000
+/// pages that are visited unevenly, 8,192 visits see 5,000. There only text that is nearly unique goes raw.
+fn raw_above(stored: Stored, first_look: bool) -> f64 {
     match stored {
         Stored::Int | Stored::Long | Stored::Float | Stored::Double => 0.2,
+        Stored::Str | Stored::Bytes if first_look => 0.9,
         Stored::Str | Stored::Bytes => 0.6,
     }
 }
@@ -120,7 +122,7 @@ impl ColumnWriter {
         let (values, len) = self.judged;
         self.judged = (self.value_count, dictionary.len());
         let seen = self.value_count - values;
-        f64::from(dictionary.len() - len) > raw_above(self.stored) * seen as f64
+        f64::from(dictionary.len() - len) > raw_above(self.stored, values == 0) * seen as f64
     }
 
     /// Stores the rows to come raw. A segment does not go back: its dictionary would lack values.
