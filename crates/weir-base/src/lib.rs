@@ -1,4 +1,4 @@
-//! The only door to time, chance, disks, checked frames of bytes, spawning, back-off and metric names. It knows no word of
+//! The only door to time, chance, disks, checked frames of bytes, the environment, spawning, back-off and metric names. It knows no word of
 //! our domain.
 
 pub mod backoff;
@@ -7,6 +7,7 @@ pub mod clock;
 pub mod disk;
 pub mod frames;
 pub mod metrics;
+pub mod outside;
 pub mod tasks;
 
 pub use backoff::Backoff;

@@ -42,11 +42,13 @@ pub enum AuditAction {
     DeleteQuarantine,
     /// Entries of the quarantine were tried again.
     ReplayQuarantine,
+    /// Segments that were older than the table keeps rows were removed.
+    RemoveSegments,
 }
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::CreateTable,
         Self::UpdateTable,
         Self::DropTable,
@@ -60,6 +62,7 @@ impl AuditAction {
         Self::RemoveTopic,
         Self::DeleteQuarantine,
         Self::ReplayQuarantine,
+        Self::RemoveSegments,
     ];
 
     /// The word shown to users and stored.
@@ -79,6 +82,7 @@ impl AuditAction {
             Self::RemoveTopic => "REMOVE_TOPIC",
             Self::DeleteQuarantine => "DELETE_QUARANTINE",
             Self::ReplayQuarantine => "REPLAY_QUARANTINE",
+            Self::RemoveSegments => "REMOVE_SEGMENTS",
         }
     }
 

@@ -9,6 +9,7 @@ pub mod completion;
 pub mod flush;
 mod history;
 pub mod records;
+mod retention;
 pub mod spec;
 pub mod store;
 mod topics;
@@ -21,9 +22,10 @@ pub use records::{
     Artifact, NewPartition, NewTable, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason,
     SegmentRecord, SegmentState, StoredSchema, TableRecord, chain,
 };
+pub use retention::{Doomed, Expiry, Removed, RemovedRun, expired, expired_replays, first_offset, is_older};
 pub use spec::{
-    Capabilities, DecoderKnown, ParsedSchema, ParsedTable, SpecError, SpecErrors, check_schema_change, parse_schema,
-    parse_table,
+    Capabilities, DecoderKnown, ParsedSchema, ParsedTable, SpecError, SpecErrors, check_schema_change, keep_stored,
+    parse_schema, parse_table, redacted, redacted_at, references,
 };
-pub use store::{MoveTo, Store, StoreError};
+pub use store::{MoveTo, REMOVED_AT_ONCE, Store, StoreError};
 pub use topics::{PartPause, Retired, changes};

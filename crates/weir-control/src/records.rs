@@ -5,6 +5,7 @@
 
 use crate::{
     history::{Move, led},
+    retention::RemovedRun,
     topics::{PartPause, Retired},
 };
 use serde_json::Value as Json;
@@ -369,8 +370,18 @@ pub struct ReplayPart {
 pub struct ReplaySegment {
     /// Its name, `replay__{table}__{partition}__{time}__{number}`.
     pub name: Arc<str>,
-    /// Where its file is.
+    /// Where its file is, or was.
     pub artifact: Artifact,
+    /// Its rows were too old and went, wall time in milliseconds since the epoch; what it counted stays.
+    pub removed_ms: Option<i64>,
+}
+
+impl ReplayPart {
+    /// The segment that still holds its rows.
+    #[must_use]
+    pub fn held(&self) -> Option<&ReplaySegment> {
+        self.segment.as_ref().filter(|segment| segment.removed_ms.is_none())
+    }
 }
 
 /// A chain of segments that cannot be.
@@ -410,9 +421,10 @@ pub enum ChainError {
     },
 }
 
-/// Checks the records of one partition, in order: sequence numbers are one apart, each range starts where its predecessor
-/// ended or where recorded moves lead from there, and only the last may still be consuming. `moves` are the partition's.
-pub fn chain(records: &[SegmentRecord], moves: &[Move]) -> Result<(), ChainError> {
+/// Checks the records of one partition, in order: sequence numbers are one apart but for segments that were removed, each
+/// range starts where its predecessor ended or where recorded moves lead from there, and only the last may still be
+/// consuming. `removed` and `moves` are the partition's.
+pub fn chain(records: &[SegmentRecord], removed: &[RemovedRun], moves: &[Move]) -> Result<(), ChainError> {
     let follows = |record: &SegmentRecord, end: NextOffset| {
         let (found, segment) = (record.state.start(), record.name.clone());
         match led(end, record.name.sequence, moves) {
@@ -426,6 +438,11 @@ pub fn chain(records: &[SegmentRecord], moves: &[Move]) -> Result<(), ChainError
     {
         follows(first, step.from)?;
     }
+    if let Some(first) = records.first()
+        && let Some(run) = removed.iter().find(|run| run.last.checked_add(1) == Some(first.name.sequence))
+    {
+        follows(first, run.end)?;
+    }
     for pair in records.windows(2) {
         let [before, record] = pair else { continue };
         let segment = record.name.clone();
@@ -433,10 +450,22 @@ pub fn chain(records: &[SegmentRecord], moves: &[Move]) -> Result<(), ChainError
             let (expected, found) = (before.partition.clone(), record.partition.clone());
             return Err(ChainError::Partition { segment, expected, found });
         }
-        if record.name.sequence != before.name.sequence + 1 {
-            return Err(ChainError::Sequence { segment, previous: before.name.sequence });
+        let Some(mut end) = before.state.end() else { return Err(ChainError::AfterOpen { segment }) };
+        let mut previous = before.name.sequence;
+        while let Some(run) = removed.iter().find(|run| run.first == previous + 1 && run.last < record.name.sequence) {
+            let found = run.start;
+            match led(end, run.first, moves) {
+                Ok(expected) if expected == found => (previous, end) = (run.last, run.end),
+                Ok(expected) => {
+                    let source = RangeError::DoesNotFollow { expected, found };
+                    return Err(ChainError::Range { segment, source });
+                }
+                Err(source) => return Err(ChainError::Range { segment, source }),
+            }
         }
-        let Some(end) = before.state.end() else { return Err(ChainError::AfterOpen { segment }) };
+        if record.name.sequence != previous + 1 {
+            return Err(ChainError::Sequence { segment, previous });
+        }
         follows(record, end)?;
     }
     Ok(())
@@ -480,19 +509,19 @@ mod tests {
         let (from, to) = (NextOffset::new(9), NextOffset::new(12));
         let skip = Move { partition, before: 1, from, to, reason: SkipReason::Retention, at_ms: 0 };
         let back = Move { to: NextOffset::new(4), ..skip.clone() };
-        assert_eq!(chain(&[committing(0, 0, 5), committing(1, 5, 9), consuming(2, 9)], &[]), Ok(()));
-        assert_eq!(chain(&[committing(0, 0, 9), consuming(1, 12)], std::slice::from_ref(&skip)), Ok(()));
-        assert_eq!(chain(&[committing(0, 0, 9), consuming(1, 4)], std::slice::from_ref(&back)), Ok(()));
-        assert_eq!(chain(&[consuming(1, 12)], std::slice::from_ref(&skip)), Ok(()));
-        let unmoved = chain(&[committing(0, 0, 9), consuming(1, 9)], std::slice::from_ref(&skip));
+        assert_eq!(chain(&[committing(0, 0, 5), committing(1, 5, 9), consuming(2, 9)], &[], &[]), Ok(()));
+        assert_eq!(chain(&[committing(0, 0, 9), consuming(1, 12)], &[], std::slice::from_ref(&skip)), Ok(()));
+        assert_eq!(chain(&[committing(0, 0, 9), consuming(1, 4)], &[], std::slice::from_ref(&back)), Ok(()));
+        assert_eq!(chain(&[consuming(1, 12)], &[], std::slice::from_ref(&skip)), Ok(()));
+        let unmoved = chain(&[committing(0, 0, 9), consuming(1, 9)], &[], std::slice::from_ref(&skip));
         assert!(matches!(unmoved, Err(ChainError::Range { .. })), "{unmoved:?}");
-        let hole = chain(&[committing(0, 0, 9), consuming(1, 12)], &[]);
+        let hole = chain(&[committing(0, 0, 9), consuming(1, 12)], &[], &[]);
         assert!(matches!(hole, Err(ChainError::Range { .. })), "{hole:?}");
-        let overlap = chain(&[committing(0, 0, 9), consuming(1, 8)], &[skip]);
+        let overlap = chain(&[committing(0, 0, 9), consuming(1, 8)], &[], &[skip]);
         assert!(matches!(overlap, Err(ChainError::Range { .. })), "{overlap:?}");
-        let gap = chain(&[committing(0, 0, 9), consuming(2, 9)], &[]);
+        let gap = chain(&[committing(0, 0, 9), consuming(2, 9)], &[], &[]);
         assert!(matches!(gap, Err(ChainError::Sequence { previous: 0, .. })), "{gap:?}");
-        let open = chain(&[consuming(0, 0), consuming(1, 0)], &[]);
+        let open = chain(&[consuming(0, 0), consuming(1, 0)], &[], &[]);
         assert!(matches!(open, Err(ChainError::AfterOpen { .. })), "{open:?}");
     }
 

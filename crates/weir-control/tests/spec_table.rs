@@ -8,8 +8,8 @@ use serde_json::{Value as Json, json};
 use std::time::Duration;
 use weir_control::{Capabilities, DecoderKnown, ParsedTable, SpecError, SpecErrors, parse_schema, parse_table};
 use weir_types::{
-    AutoReset, ColumnName, ErrorPolicy, FieldIndexes, FlushPolicy, QuarantineSpec, RowsThreshold, Schema, StartAt,
-    TableSpec, TopicName,
+    AutoReset, ColumnName, ErrorPolicy, FieldIndexes, FlushPolicy, QuarantineSpec, RetentionSpec, RowsThreshold,
+    Schema, StartAt, TableSpec, TopicName,
 };
 
 fn schema() -> Schema {
@@ -89,7 +89,9 @@ fn a_common_config_is_read() {
     assert_eq!(spec.flush, expected);
     assert!(spec.indexes[&column("id")].inverted);
     assert_eq!(parsed.unrecognized.keys().collect::<Vec<_>>(), ["/tableIndexConfig/somethingNew"]);
-    assert_eq!(parsed.not_yet_effective, ["segmentsConfig.retentionTimeUnit", "segmentsConfig.retentionTimeValue"]);
+    assert!(parsed.not_yet_effective.is_empty(), "{:?}", parsed.not_yet_effective);
+    let week = Duration::from_secs(7 * 86_400);
+    assert_eq!(spec.retention, RetentionSpec { keep: Some(week), objects_kept: week });
 }
 
 #[test]
@@ -212,8 +214,9 @@ fn wrong_stream_values_name_key_value_and_remedy() {
         ("realtime.segment.offsetAutoReset.enable", json!("true"), "needs offsetThreshold"),
         ("realtime.segment.offsetAutoReset.offsetThreshold", json!("many"), "whole number"),
         ("realtime.segment.isBackfillTopic", json!("true"), "set false"),
-        ("config.providers", json!("file"), "write the values"),
-        ("sasl.jaas.config", json!("x password=${file:/secrets:p};"), "write the value"),
+        ("sasl.jaas.config", json!("x password=${vault:/secrets:p};"), "is not looked up: env:NAME"),
+        ("ssl.key.password", json!("env:MY PASSWORD"), "the name of a variable behind env"),
+        ("stream.kafka.broker.list", json!("${file:brokers}"), "a path from the root on"),
         ("streamType", json!("pulsar"), "kafka, local can"),
         ("streamType", json!(null), "must name the stream's type"),
     ] {
@@ -232,8 +235,14 @@ fn wrong_stream_values_name_key_value_and_remedy() {
 
 #[test]
 fn secrets_do_not_show_in_errors() {
-    let found = errors(&with_stream("sasl.jaas.config", json!("Plain password=\"hunter2\" ${file:/x:y}")));
-    assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+    for (key, value) in [
+        ("sasl.jaas.config", "Plain password=\"hunter2\" ${vault:/x:y}"),
+        ("sasl.jaas.config", "Plain password=\"${hunter2:x}\""),
+        ("sasl.password", "env:hunter2 and more"),
+    ] {
+        let found = errors(&with_stream(key, json!(value)));
+        assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a script that is wrong fails, and says where")]
 
+#[path = "store/removals.rs"]
+mod removals;
 #[path = "store/replays.rs"]
 mod replays;
 mod support;
@@ -127,7 +129,7 @@ async fn the_two_transactions() {
     assert_eq!(segments.len(), 3);
     assert_eq!(segments[1], done);
     assert_eq!(segments[2], third);
-    chain(&segments, &[]).unwrap();
+    chain(&segments, &[], &[]).unwrap();
 }
 
 #[tokio::test]
@@ -161,8 +163,8 @@ async fn skips_stand_between_segments_and_losses_within_them() {
     store.record_loss(&table, &partition(0), skip(2, 4)).await.unwrap();
     assert_eq!(store.skips(&table).await.unwrap(), [(partition(0), skip(5, 9))]);
     assert_eq!(store.losses(&table).await.unwrap(), [(partition(0), skip(2, 4))], "repeating a loss keeps the last");
-    chain(&store.segments(&table).await.unwrap(), &store.moves(&table).await.unwrap()).unwrap();
-    assert!(chain(&[committing, moved], &[]).is_err());
+    chain(&store.segments(&table).await.unwrap(), &[], &store.moves(&table).await.unwrap()).unwrap();
+    assert!(chain(&[committing, moved], &[], &[]).is_err());
 }
 
 #[tokio::test]
@@ -334,7 +336,7 @@ async fn random_lives_keep_the_chain() {
                 let mut between = store.moves(&table).await.unwrap();
                 between.retain(|step| step.partition == *partition);
                 assert_eq!(store.segments_of(&table, partition).await.unwrap(), *records, "seed {seed}");
-                chain(records, &between).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+                chain(records, &[], &between).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             }
         }
         let stored = store.moves(&table).await.unwrap();

@@ -2,11 +2,13 @@
 
 use crate::{FileError, LocalFiles, SharedFileSystem, memory};
 use std::{collections::BTreeMap, path::PathBuf};
-use weir_base::SharedDisk;
+use weir_base::{SharedDisk, outside};
+use weir_types::secret::{self, Hiding};
 
 /// Opens the file system of a URI: `file:///folder` or the absolute path of a folder (through `disk`), `memory://`, or
 /// `s3://bucket/prefix` with the settings `endpoint`, `region`, `access_key_id`, `secret_access_key`, `allow_http`, and
-/// what is not set from the environment (`AWS_*`). Nothing is sent yet: `probe` does that.
+/// what is not set from the environment (`AWS_*`). A setting may refer to a secret (`env:NAME`, `file:/path`), which is looked
+/// up here. Nothing is sent yet: `probe` does that.
 pub fn open(uri: &str, settings: &BTreeMap<String, String>, disk: SharedDisk) -> Result<SharedFileSystem, FileError> {
     let (scheme, rest) = uri.split_once("://").unwrap_or(("file", uri));
     match scheme {
@@ -16,12 +18,28 @@ pub fn open(uri: &str, settings: &BTreeMap<String, String>, disk: SharedDisk) ->
             Ok(memory())
         }
         #[cfg(feature = "s3")]
-        "s3" | "s3a" => Ok(crate::S3Files::open(rest, settings)?),
+        "s3" | "s3a" => {
+            let (settings, hiding) = looked_up(uri, settings)?;
+            Ok(crate::S3Files::open_hiding(rest, &settings, hiding)?)
+        }
         _ => {
             let known = "schemes are file, memory, s3";
             Err(FileError::invalid("open", concealed(uri), format!("the scheme {scheme:?} is not known; {known}")))
         }
     }
+}
+
+/// The settings with their references replaced, and what is to be taken out of errors.
+fn looked_up(uri: &str, settings: &BTreeMap<String, String>) -> Result<(BTreeMap<String, String>, Hiding), FileError> {
+    let (mut found, mut hiding) = (BTreeMap::new(), Hiding::default());
+    for (key, value) in settings {
+        let resolved = secret::resolve(value, outside::variable, outside::text_file).map_err(|error| {
+            FileError::invalid("open", concealed(uri), format!("the setting {key} refers to {error}"))
+        })?;
+        hiding.add(key, value, &resolved);
+        found.insert(key.clone(), resolved.text);
+    }
+    Ok((found, hiding))
 }
 
 /// The URI without what stands before an `@` in it: that may be a secret.
@@ -73,6 +91,28 @@ mod tests {
         assert_eq!(open("memory://").unwrap().uri("a"), "memory:///a");
     }
 
+    #[cfg(feature = "s3")]
+    #[test]
+    fn settings_are_looked_up_and_what_they_stand_for_is_not_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "http://hunter2:9000\n").unwrap();
+        let reference = format!("file:{}", path.display());
+        let mut settings = BTreeMap::from([
+            ("access_key_id".to_owned(), reference.clone()),
+            ("secret_access_key".to_owned(), reference.clone()),
+            ("endpoint".to_owned(), reference.clone()),
+            ("allow_http".to_owned(), "true".to_owned()),
+        ]);
+        // The file's text is an endpoint that would be refused if it were taken as it is written.
+        let opened = super::open("s3://bucket", &settings, MemDisk::new(None));
+        assert_eq!(opened.unwrap().uri("a"), "s3://bucket/a");
+        settings.insert("allow_http".to_owned(), reference.clone());
+        let error = super::open("s3://bucket", &settings, MemDisk::new(None)).err().unwrap();
+        let told = format!("{error} {error:?}");
+        assert!(told.contains(&reference) && !told.contains("hunter2"), "{told}");
+    }
+
     #[test]
     fn wrong_uris_say_what_would_be_right() {
         for (uri, says) in [
@@ -87,6 +127,9 @@ mod tests {
         }
         let error = open("hdfs://me:hunter2@host/x").err().unwrap();
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        let missing = BTreeMap::from([("secret_access_key".to_owned(), "env:WEIR_NO_SUCH_VARIABLE".to_owned())]);
+        let error = super::open("s3://bucket", &missing, MemDisk::new(None)).err().unwrap().to_string();
+        assert!(error.contains("refers to env:WEIR_NO_SUCH_VARIABLE: the variable"), "{error}");
         let settings = BTreeMap::from([("region".to_owned(), "x".to_owned())]);
         let error = super::open("/deep", &settings, MemDisk::new(None)).err().unwrap().to_string();
         assert!(error.contains("\"region\""), "{error}");

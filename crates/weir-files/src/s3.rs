@@ -11,7 +11,10 @@ use object_store::{
     path::Path,
 };
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
-use weir_types::{ErrorKind, Retry};
+use weir_types::{
+    ErrorKind, Retry,
+    secret::{Hiding, Resolved},
+};
 
 /// A busy store asks for patience in seconds; longer than this is for the caller's own back-off, who can say so.
 const RETRIES: usize = 4;
@@ -50,6 +53,7 @@ pub struct S3Files {
     /// Empty, or with a `/` at its end.
     prefix: String,
     store: AmazonS3,
+    hiding: Hiding,
 }
 
 impl fmt::Debug for S3Files {
@@ -62,6 +66,19 @@ impl fmt::Debug for S3Files {
 impl S3Files {
     /// The objects of `place`, which is `bucket` or `bucket/prefix`. No request is made.
     pub fn open(place: &str, settings: &BTreeMap<String, String>) -> Result<Arc<Self>, FileError> {
+        let mut hiding = Hiding::default();
+        for (key, value) in settings {
+            hiding.add(key, value, &Resolved { text: value.clone(), looked_up: vec![] });
+        }
+        Self::open_hiding(place, settings, hiding)
+    }
+
+    /// The same; `hiding` is taken out of what the store says.
+    pub(crate) fn open_hiding(
+        place: &str,
+        settings: &BTreeMap<String, String>,
+        hiding: Hiding,
+    ) -> Result<Arc<Self>, FileError> {
         let place = place.trim_end_matches('/');
         let root = format!("s3://{place}");
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
@@ -72,9 +89,15 @@ impl S3Files {
         if !prefix.is_empty() {
             key::check("open", &root, prefix)?;
         }
-        let store = store(bucket, settings).map_err(|reason| FileError::invalid("open", &root, reason))?;
+        let store =
+            store(bucket, settings).map_err(|reason| FileError::invalid("open", &root, hiding.hide(&reason)))?;
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Arc::new(Self { root, prefix, store }))
+        Ok(Arc::new(Self { root, prefix, store, hiding }))
+    }
+
+    fn failed(&self, action: &'static str, uri: String, error: &Error) -> FileError {
+        let told = failed(action, uri, error);
+        FileError { reason: self.hiding.hide(&told.reason), ..told }
     }
 
     fn path(&self, action: &'static str, key: &str) -> Result<Path, FileError> {
@@ -164,17 +187,17 @@ impl FileSystem for S3Files {
             Err(Error::AlreadyExists { .. }) => Ok(Put::AlreadyThere),
             // What is absent at a write is the bucket.
             Err(error @ Error::NotFound { .. }) => {
-                let reason = format!("the bucket does not exist ({error})");
+                let reason = self.hiding.hide(&format!("the bucket does not exist ({error})"));
                 Err(FileError { reason, ..failed("write", self.uri(key), &error) })
             }
-            Err(error) => Err(failed("write", self.uri(key), &error)),
+            Err(error) => Err(self.failed("write", self.uri(key), &error)),
         }
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, FileError> {
         let path = self.path("read", key)?;
         let read = async { self.store.get(&path).await?.bytes().await };
-        read.await.map_err(|error| failed("read", self.uri(key), &error))
+        read.await.map_err(|error| self.failed("read", self.uri(key), &error))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, FileError> {
@@ -195,7 +218,7 @@ impl FileSystem for S3Files {
             }))
         });
         let mut found: Vec<ObjectInfo> =
-            found.try_collect().await.map_err(|error| failed("list", self.uri(prefix), &error))?;
+            found.try_collect().await.map_err(|error| self.failed("list", self.uri(prefix), &error))?;
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
     }
@@ -204,7 +227,7 @@ impl FileSystem for S3Files {
         let path = self.path("delete", key)?;
         match self.store.delete(&path).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed("delete", self.uri(key), &error)),
+            Err(error) => Err(self.failed("delete", self.uri(key), &error)),
         }
     }
 }

@@ -19,7 +19,7 @@ pub enum Stage {
 impl Stage {
     /// The word shown to users.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Decode => "DECODE",
             Self::DataType => "DATA_TYPE",

@@ -1,6 +1,7 @@
 //! What the pipelines of a node stand on, and what those of one table share.
 
 use crate::{
+    budget::Budget,
     checkpoint::Checkpoints,
     prepare::{KeyStage, NoKeys},
     quarantine::Quarantine,
@@ -73,6 +74,8 @@ pub struct IngestOptions {
     pub discovery_every: Duration,
     /// How long a stream may take to answer when a table is made.
     pub creation_timeout: Duration,
+    /// Memory that rows of open segments, and of those that are not built yet, may hold, in bytes.
+    pub open_bytes: u64,
     /// Where segments are built.
     pub heavy: HeavyWork,
     /// Rows of a frozen block of an open segment, `weir_segment::consuming::BLOCK_ROWS` but for tests: what a checkpoint is
@@ -146,15 +149,22 @@ pub(crate) struct Permits {
     /// Batches are decoded ahead of their turn by as many threads as there are cores: more would wait, each holding its
     /// batch in memory. None where threads would bring chance.
     pub(crate) ahead: Arc<Semaphore>,
+    /// Ranges are read again by as many as there are cores: each holds its rows in memory until they are built.
+    pub(crate) again: Arc<Semaphore>,
+    /// What their rows may hold of the memory.
+    pub(crate) budget: Arc<Budget>,
 }
 
 impl Permits {
-    pub(crate) fn new(heavy: HeavyWork) -> Self {
-        let ahead = match heavy {
-            HeavyWork::Threads => std::thread::available_parallelism().map_or(1, usize::from),
+    pub(crate) fn new(options: &IngestOptions) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let ahead = match options.heavy {
+            HeavyWork::Threads => cores,
             HeavyWork::Inline => 0,
         };
-        Self { build: Arc::new(Semaphore::new(1)), ahead: Arc::new(Semaphore::new(ahead)) }
+        let permits = |count| Arc::new(Semaphore::new(count));
+        let budget = Budget::new(options.open_bytes);
+        Self { build: permits(1), ahead: permits(ahead), again: permits(cores), budget }
     }
 }
 
@@ -178,8 +188,8 @@ pub(crate) struct TableContext {
     pub(crate) marks: VisibleMarks,
     /// Builds and uploads.
     pub(crate) sealer: Sealer,
-    /// Turns at decoding ahead.
-    pub(crate) ahead: Arc<Semaphore>,
+    /// Turns at decoding ahead and at reading again, and the memory of rows.
+    pub(crate) permits: Permits,
     /// Agrees on the ends of segments.
     pub(crate) completion: Arc<dyn Completion>,
     /// What the table holds of its streams' logs.

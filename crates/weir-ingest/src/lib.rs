@@ -3,6 +3,7 @@
 //!
 //! `pipeline/run.rs` is the conductor and the place to start reading; `sealer.rs` is what happens after an end is fixed.
 
+mod budget;
 mod checkpoint;
 mod control;
 mod deps;
@@ -16,6 +17,7 @@ mod quarantine;
 mod rebuild;
 mod replay;
 mod resume;
+mod retention;
 mod sealer;
 mod status;
 mod table;
@@ -26,7 +28,8 @@ pub use deps::{HeavyWork, IngestDeps, IngestOptions, KeyStages, Seats};
 pub use error::IngestError;
 pub use node::IngestNode;
 pub use prepare::{KeyStage, NoKeys, Prepared, RecordDecoder, RecordPath, RecordRules};
-pub use quarantine::{Entry, EntryId, Page, Quarantine, QuarantineBounds, QuarantineCounts, Selection};
+pub use quarantine::{Entry, EntryId, Page, Quarantine, QuarantineBounds, QuarantineCounts, STAGES, Selection};
 pub use replay::{ReplayFailure, ReplayReport};
 pub use resume::{ConsumeFrom, PlannedMove, ResumeRequest};
+pub use retention::Cleaned;
 pub use status::{PartitionState, PartitionStatus, StatusCell};

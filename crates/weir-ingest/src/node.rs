@@ -8,6 +8,7 @@ use crate::{
     made_topics::MadeTopics,
     quarantine::{Quarantine, Selection},
     replay::ReplayReport,
+    retention::keep_clean,
     status::PartitionStatus,
     table::TableRuntime,
 };
@@ -16,10 +17,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinHandle};
 use weir_base::tasks::spawn_named;
 use weir_control::{AuditAction, AuditEntry, Move, NewTable, ReplayRecord, SegmentRecord, TableRecord, changes};
-use weir_types::{Skip, StreamPartition, TableName, TopicName};
+use weir_types::{SegmentName, Skip, StreamPartition, TableName, TopicName};
 
 /// The ingestion of a node.
 pub struct IngestNode {
@@ -27,6 +28,8 @@ pub struct IngestNode {
     permits: Permits,
     checkpoints: CheckpointQueue,
     tables: Mutex<BTreeMap<TableName, Arc<TableRuntime>>>,
+    /// Removes what is too old or not named any more.
+    cleaning: Mutex<Option<JoinHandle<()>>>,
     /// Requests that change the set of tables take turns.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -36,9 +39,10 @@ impl IngestNode {
     /// partitions say so.
     pub async fn start(deps: IngestDeps) -> Result<Arc<Self>, IngestError> {
         let node = Arc::new(Self {
-            permits: Permits::new(deps.options.heavy),
+            permits: Permits::new(&deps.options),
             checkpoints: CheckpointQueue::start(deps.options.heavy),
             tables: Mutex::default(),
+            cleaning: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             deps,
         });
@@ -48,6 +52,8 @@ impl IngestNode {
             let runtime = TableRuntime::open(node.deps.clone(), record, permits, checkpoints, false).await?;
             node.tables.lock().insert(name, runtime);
         }
+        let task = keep_clean(Arc::downgrade(&node), node.deps.clock.clone());
+        *node.cleaning.lock() = Some(spawn_named("clean up", task));
         Ok(node)
     }
 
@@ -162,6 +168,12 @@ impl IngestNode {
             }
         }
         if added.is_empty() { Ok(()) } else { plan(&self.deps, &draft, Some(&added)).await.map(drop) }
+    }
+
+    /// What keeps segments of a table that have ended from being committed, as the last attempt put it.
+    #[must_use]
+    pub fn seal_troubles(&self, name: &TableName) -> BTreeMap<SegmentName, String> {
+        self.tables.lock().get(name).map(|runtime| runtime.context().sealer.troubles()).unwrap_or_default()
     }
 
     /// Drops a table with its objects, local files and quarantine. False where it is not here.
@@ -291,6 +303,9 @@ impl IngestNode {
 
     /// Ends all pipelines. Rows of open segments are read again at the next start.
     pub fn stop(&self) {
+        if let Some(task) = self.cleaning.lock().take() {
+            task.abort();
+        }
         for (_, table) in std::mem::take(&mut *self.tables.lock()) {
             table.stop();
         }

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 use tokio::sync::oneshot;
-use weir_control::{Move, SegmentRecord};
+use weir_control::{Move, Removed, SegmentRecord};
 use weir_streams::Watermarks;
 use weir_types::{NextOffset, OffsetRange, SkipReason, StartAt, StreamPartition, TopicName};
 
@@ -117,6 +117,7 @@ fn read_before(mut read: Vec<OffsetRange>, to: NextOffset, from: NextOffset) -> 
 /// What of a partition's log was read, in the log that is read now.
 fn ranges(
     segments: &[SegmentRecord],
+    removed: Option<&Removed>,
     moves: &[Move],
     partition: &StreamPartition,
     next: NextOffset,
@@ -127,7 +128,9 @@ fn ranges(
     let range = |segment: &SegmentRecord| {
         segment.state.range().or_else(|| OffsetRange::try_new(segment.state.start(), next).ok())
     };
-    ours.filter_map(range).collect()
+    let gone = removed.into_iter().flat_map(|removed| &removed.runs).filter(|run| run.last >= first);
+    let gone = gone.filter_map(|run| OffsetRange::try_new(run.start, run.end).ok());
+    ours.filter_map(range).chain(gone).collect()
 }
 
 impl TableRuntime {
@@ -144,7 +147,7 @@ impl TableRuntime {
         self.check_parts(scope, request, &statuses)?;
         let store = &context.deps.store;
         let (segments, moves) = (store.segments(&record).await?, store.moves(&record).await?);
-        let ids = store.topic_ids(&record).await?;
+        let (removed, ids) = (store.removed(&record).await?, store.topic_ids(&record).await?);
         let mut plan = vec![];
         for status in statuses.iter().filter(at_work) {
             let Some(feed) = feeds.get(&status.partition.topic) else { continue };
@@ -162,7 +165,8 @@ impl TableRuntime {
             let (skipped, read_twice) = if recreated {
                 (to.since(held.low), 0)
             } else {
-                (to.since(from), read_before(ranges(&segments, &moves, &partition, from), to, from))
+                let read = ranges(&segments, removed.get(&partition), &moves, &partition, from);
+                (to.since(from), read_before(read, to, from))
             };
             let (held, topic_id) = (Some((held.low, held.high)), now.filter(|_| recreated));
             plan.push(PlannedMove { partition, from, to, skipped, read_twice, held, recreated, topic_id });

@@ -4,10 +4,14 @@
 //! the frozen rows' place in memory; it is uploaded, for as long as that takes; only then the catalog says `Done`. Upload
 //! comes before the commit: an object that nobody names is garbage, a named object that is not there is data loss.
 
-use crate::{deps::TableContext, rebuild};
+use crate::{budget::Frozen, deps::TableContext, rebuild};
 use parking_lot::Mutex;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weir_base::{
     Backoff, Chance,
     metrics::{Counter, Labels},
@@ -37,6 +41,8 @@ pub(crate) struct SealJob {
     pub(crate) record: SegmentRecord,
     /// Its rows, where this process consumed them; else the local file or the stream has them.
     pub(crate) frozen: Option<Arc<dyn Segment>>,
+    /// What they hold of the node's memory.
+    pub(crate) held: Option<Frozen>,
     /// The stream of the topic, for reading the range again.
     pub(crate) stream: StreamSpec,
     /// The stream itself.
@@ -46,8 +52,11 @@ pub(crate) struct SealJob {
 /// Takes jobs and sees them through, one per segment: a partition that is started again asks for what is under way.
 pub(crate) struct Sealer {
     pub(crate) permits: BuildPermits,
-    under_way: Arc<Mutex<BTreeSet<SegmentName>>>,
+    /// Segments that are seen through, and what keeps those that are not committed yet.
+    under_way: UnderWay,
 }
+
+type UnderWay = Arc<Mutex<BTreeMap<SegmentName, Option<String>>>>;
 
 impl Sealer {
     /// A sealer that shares the node's permits.
@@ -59,14 +68,21 @@ impl Sealer {
     /// Starts a job, unless its segment has one that is not through; it is seen through while the process lives.
     pub(crate) fn submit(&self, job: SealJob) {
         let segment = job.record.name.clone();
-        if !self.under_way.lock().insert(segment.clone()) {
-            return;
+        match self.under_way.lock().entry(segment.clone()) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => drop(place.insert(None)),
         }
         let (permits, under_way) = (self.permits.clone(), self.under_way.clone());
         spawn_named(format!("seal {segment}"), async move {
-            see_through(job, permits).await;
+            see_through(job, permits, &under_way).await;
             under_way.lock().remove(&segment);
         });
+    }
+
+    /// What keeps segments from being committed, as the last attempt put it.
+    pub(crate) fn troubles(&self) -> BTreeMap<SegmentName, String> {
+        let under_way = self.under_way.lock();
+        under_way.iter().filter_map(|(segment, trouble)| Some((segment.clone(), trouble.clone()?))).collect()
     }
 
     /// The row limit for the successor of a segment.
@@ -87,11 +103,11 @@ impl Sealer {
     }
 }
 
-async fn see_through(job: SealJob, permits: BuildPermits) {
+async fn see_through(mut job: SealJob, permits: BuildPermits, under_way: &UnderWay) {
     let seed = job.table.deps.seed ^ u64::from(job.record.name.sequence);
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MOST, Chance::seeded(seed));
     let name: Arc<str> = job.record.name.to_string().into();
-    let mut frozen = job.frozen.clone();
+    let mut frozen = job.frozen.take().map(|rows| Rows { rows, _held: job.held.take(), _turn: None });
     let mut sealed = None;
     loop {
         match attempt(&job, &name, &mut frozen, &mut sealed, &permits).await {
@@ -102,6 +118,7 @@ async fn see_through(job: SealJob, permits: BuildPermits) {
             }
             Err(Failure::Again(why)) => {
                 tracing::warn!(segment = &*name, why, "segment is not committed yet");
+                under_way.lock().insert(job.record.name.clone(), Some(why));
                 job.table.deps.metrics.count(Counter::SealRetries, &labels(&job), 1);
                 job.table.deps.clock.sleep(backoff.next()).await;
             }
@@ -129,6 +146,18 @@ fn labels(job: &SealJob) -> Labels {
     }
 }
 
+/// Rows in memory, of a segment that is to be built.
+struct Rows {
+    rows: Arc<dyn Segment>,
+    _held: Option<Frozen>,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+/// The bytes of the segment's local file, where the system keeps them.
+fn mapped(job: &SealJob, name: &Arc<str>) -> std::io::Result<bytes::Bytes> {
+    Ok(bytes::Bytes::from_owner(job.table.deps.disk.map(&job.table.cache.path(name))?))
+}
+
 struct LocalCopy {
     bytes: bytes::Bytes,
     crc: u32,
@@ -140,7 +169,7 @@ struct LocalCopy {
 async fn attempt(
     job: &SealJob,
     name: &Arc<str>,
-    frozen: &mut Option<Arc<dyn Segment>>,
+    frozen: &mut Option<Rows>,
     sealed: &mut Option<LocalCopy>,
     permits: &BuildPermits,
 ) -> Result<(), Failure> {
@@ -150,10 +179,11 @@ async fn attempt(
             Some(copy) if frozen.is_none() => copy,
             _ => {
                 if frozen.is_none() {
+                    let turn = table.permits.again.clone().acquire_owned().await.ok();
                     let rows = rebuild::read_again(job).await.map_err(again("could not read the range again"))?;
                     // Answers need the rows, not the file: building may have to wait its turn.
                     place(job, name, rows.clone());
-                    *frozen = Some(rows);
+                    *frozen = Some(Rows { rows, _held: None, _turn: turn });
                 }
                 build_and_keep(job, name, frozen, permits).await?
             }
@@ -180,14 +210,13 @@ fn local_copy(job: &SealJob, name: &Arc<str>) -> Option<LocalCopy> {
     if u64::from(sealed.meta().rows) != seal.accounting.rows {
         return None;
     }
-    let path = job.table.cache.path(name);
-    let bytes = job.table.deps.disk.read(&path).ok()?;
+    let bytes = mapped(job, name).ok()?;
     let stats = |column: &weir_types::ColumnName| {
         let info = sealed.column(column.as_str())?;
         sealed.stats(info.at).min_max.clone()
     };
     let copy = LocalCopy {
-        bytes: bytes.into(),
+        bytes,
         crc: sealed.meta().crc?,
         rows: sealed.meta().rows,
         times: times(&job.table.record.load(), &stats),
@@ -200,19 +229,20 @@ fn local_copy(job: &SealJob, name: &Arc<str>) -> Option<LocalCopy> {
 async fn build_and_keep(
     job: &SealJob,
     name: &Arc<str>,
-    frozen: &Option<Arc<dyn Segment>>,
+    frozen: &Option<Rows>,
     permits: &BuildPermits,
 ) -> Result<LocalCopy, Failure> {
     let table = &job.table;
     let Ok(_permit) = permits.acquire().await else { return Err(Failure::Settled("the node is stopping".into())) };
-    let rows = frozen.clone().expect("rows were read again where there were none");
+    let rows = frozen.as_ref().expect("rows were read again where there were none").rows.clone();
     let spec = build_spec(&table.record.load(), name);
     let (keeper, segment) = (table.clone(), name.clone());
     // Building takes the processor, keeping the file waits for the disk: neither may hold up a pipeline's thread.
     let made = table.deps.options.heavy.run(move || {
         let built = build(&*rows, &spec).map_err(|error| format!("could not build: {error}"))?;
         let sealed = keeper.cache.keep(&segment, &built.bytes).map_err(|error| error.to_string())?;
-        Ok((built, sealed))
+        // From here on the file has the bytes: an upload that takes long holds no memory.
+        Ok((BuiltSegment { bytes: vec![], ..built }, sealed))
     });
     let (built, sealed): (BuiltSegment, _) = made.await.map_err(Failure::Again)?;
     for failure in &built.index_failures {
@@ -227,7 +257,7 @@ async fn build_and_keep(
         rows: built.rows,
         times: times(&table.record.load(), &stats),
         built_ms: table.deps.clock.wall_ms(),
-        bytes: built.bytes.into(),
+        bytes: mapped(job, name).map_err(|error| Failure::Again(error.to_string()))?,
     };
     place(job, name, sealed);
     Ok(copy)

@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
+use weir_base::SharedClock;
 use weir_types::{Accounting, NextOffset, StreamPartition, TableName};
 
 /// What a partition is doing.
@@ -89,6 +90,8 @@ pub struct PartitionStatus {
     pub low_watermark: Option<NextOffset>,
     /// How far the newest visible message is behind the wall clock; zero at the end of the log.
     pub lag_ms: u64,
+    /// When that was measured, wall time in milliseconds.
+    pub lag_measured_ms: i64,
     /// Offsets gone back on the record: `next - start + rewound = fetched + gaps + skipped` for a dense log.
     pub rewound: u64,
     /// Counts since `start`.
@@ -117,37 +120,117 @@ impl PartitionStatus {
     pub fn lag_offsets(&self) -> Option<u64> {
         self.high_watermark.map(|high| high.since(self.next))
     }
+
+    /// Nothing is measured while a partition cannot read: its lag grows with the time.
+    pub(crate) fn grow_lag(&mut self, now_ms: i64) {
+        let stuck = matches!(
+            self.state,
+            PartitionState::Retrying(_) | PartitionState::Halted(_) | PartitionState::Recreated(_)
+        );
+        if stuck {
+            let since = u64::try_from(now_ms.saturating_sub(self.lag_measured_ms)).unwrap_or(0);
+            self.lag_ms = self.lag_ms.saturating_add(since);
+        }
+    }
+}
+
+/// Says the state of a partition at most once in this time while it goes to and fro, so that a partition at its lag
+/// limit, or with a broker that tells another reason each time, does not fill the log.
+const SAY_EVERY_MS: i64 = 1000;
+
+/// What was said of a partition's states in the log.
+#[derive(Debug, Default)]
+struct Said {
+    at_ms: Option<i64>,
+    suppressed: u64,
+}
+
+impl Said {
+    /// How many changes were passed over since the last line, where this one is to be said.
+    fn ask(&mut self, state: &PartitionState, now_ms: i64) -> Option<u64> {
+        // A partition that stands still stays so: that is said in any case.
+        let goes_on = matches!(
+            state,
+            PartitionState::Starting
+                | PartitionState::Recovering(_)
+                | PartitionState::Consuming
+                | PartitionState::Lagging
+                | PartitionState::Retrying(_)
+        );
+        // A clock that was set back must not silence anything.
+        let lately = self.at_ms.is_some_and(|at_ms| (at_ms..at_ms + SAY_EVERY_MS).contains(&now_ms));
+        if goes_on && lately {
+            self.suppressed += 1;
+            return None;
+        }
+        self.at_ms = Some(now_ms);
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+struct Cell {
+    status: Mutex<PartitionStatus>,
+    said: Mutex<Said>,
+    clock: SharedClock,
 }
 
 /// The one place where a partition's status stands.
 #[derive(Clone)]
-pub struct StatusCell(Arc<Mutex<PartitionStatus>>);
+pub struct StatusCell(Arc<Cell>);
 
 impl StatusCell {
     /// A cell with a first status.
     #[must_use]
-    pub fn new(status: PartitionStatus) -> Self {
-        Self(Arc::new(Mutex::new(status)))
+    pub fn new(status: PartitionStatus, clock: SharedClock) -> Self {
+        Self(Arc::new(Cell { status: Mutex::new(status), said: Mutex::default(), clock }))
     }
 
     /// A copy of the status.
     #[must_use]
     pub fn get(&self) -> PartitionStatus {
-        self.0.lock().clone()
+        self.0.status.lock().clone()
     }
 
     /// Changes it.
     pub fn change(&self, change: impl FnOnce(&mut PartitionStatus)) {
-        change(&mut self.0.lock());
+        change(&mut self.0.status.lock());
     }
 
-    /// Changes the state alone and logs the change, once per state.
+    /// Changes the state alone and logs the change, at most once a second while it goes to and fro.
     pub fn enter(&self, state: PartitionState) {
-        let mut status = self.0.lock();
-        if status.state != state {
-            let (table, partition) = (status.table.as_str(), status.partition.to_string());
-            tracing::info!(table, partition, state = %state, offset = %status.next, "partition state changed");
-            status.state = state;
+        let mut status = self.0.status.lock();
+        if status.state == state {
+            return;
         }
+        if let Some(suppressed) = self.0.said.lock().ask(&state, self.0.clock.wall_ms()) {
+            tracing::info!(
+                table = status.table.as_str(),
+                topic = status.partition.topic.as_str(),
+                partition = status.partition.partition,
+                offset = %status.next,
+                %state,
+                suppressed,
+                "partition state changed"
+            );
+        }
+        status.state = state;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_that_go_to_and_fro_are_said_once_a_second() {
+        let mut said = Said::default();
+        assert_eq!(said.ask(&PartitionState::Consuming, 1000), Some(0));
+        for ms in [1000, 1500, 1999] {
+            assert_eq!(said.ask(&PartitionState::Lagging, ms), None);
+        }
+        assert_eq!(said.ask(&PartitionState::Consuming, 2000), Some(3));
+        assert_eq!(said.ask(&PartitionState::Retrying("x".into()), 2001), None);
+        assert_eq!(said.ask(&PartitionState::Halted("y".into()), 2002), Some(1), "who stands still says so");
+        assert_eq!(said.ask(&PartitionState::Consuming, 500), Some(0), "a clock that was set back silences nothing");
     }
 }

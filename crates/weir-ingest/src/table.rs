@@ -8,6 +8,7 @@ use crate::{
     pipeline::{PartitionPipeline, PipelineEnd, PipelineHandle, PipelineParts},
     quarantine::{Quarantine, QuarantineBounds},
     replay::Replays,
+    retention::Removing,
     sealer::{SealJob, Sealer, oldest_needed, sequence_of},
     status::{PartitionState, PartitionStatus, StatusCell},
     topics::discover,
@@ -21,7 +22,9 @@ use std::{
 };
 use tokio::task::JoinHandle;
 use weir_base::tasks::spawn_named;
-use weir_control::{Move, PauseInfo, SegmentRecord, SegmentState, StoreError, TableRecord, resumes_at};
+use weir_control::{
+    Move, PauseInfo, Removed, SegmentRecord, SegmentState, StoreError, TableRecord, first_offset, resumes_at,
+};
 use weir_table::{LoadedSegment, PartitionView, SegmentCache, TableOnNode, Target, VisibleMarks};
 use weir_types::{Accounting, NextOffset, StreamPartition};
 
@@ -36,6 +39,8 @@ pub(crate) struct TableRuntime {
     feeds: ArcSwap<Feeds>,
     /// Looks for what came or went take turns.
     pub(crate) looking: tokio::sync::Mutex<()>,
+    /// Removals of segments.
+    pub(crate) removing: Removing,
     handles: Mutex<BTreeMap<StreamPartition, PipelineHandle>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -43,6 +48,7 @@ pub(crate) struct TableRuntime {
 /// What the catalog says of a table's partitions.
 struct Records {
     segments: Vec<SegmentRecord>,
+    removed: BTreeMap<StreamPartition, Removed>,
     moves: Vec<Move>,
     topic_ids: BTreeMap<StreamPartition, Arc<str>>,
 }
@@ -69,8 +75,8 @@ impl TableRuntime {
             on_node: TableOnNode::new(record.schema.clone(), record.spec.clone()),
             cache: SegmentCache::new(deps.disk.clone(), dir.join("segments")),
             marks: VisibleMarks::new(deps.disk.clone(), marks, deps.options.boot),
-            sealer: Sealer::new(permits.build),
-            ahead: permits.ahead,
+            sealer: Sealer::new(permits.build.clone()),
+            permits,
             checkpoints: Checkpoints::new(&deps, dir.join("open"), quarantine.clone(), checkpoints),
             completion: deps.seats.completion(&deps.options.instance),
             quarantine,
@@ -84,6 +90,7 @@ impl TableRuntime {
             context,
             feeds,
             looking: tokio::sync::Mutex::default(),
+            removing: Removing::default(),
             handles: Mutex::default(),
             tasks: Mutex::default(),
         });
@@ -119,6 +126,7 @@ impl TableRuntime {
         let (store, record) = (&self.context.deps.store, self.context.record.load_full());
         Ok(Records {
             segments: store.segments(&record).await?,
+            removed: store.removed(&record).await?,
             moves: store.moves(&record).await?,
             topic_ids: store.topic_ids(&record).await?,
         })
@@ -130,6 +138,7 @@ impl TableRuntime {
         partition: &StreamPartition,
         new: bool,
     ) -> Result<(), IngestError> {
+        let _turn = self.removing.turn.lock().await;
         self.context.read_replays().await?;
         let (table, records) = (self.context.record.load_full(), self.records().await?);
         let ours = records.segments.iter().filter(|segment| segment.partition == *partition);
@@ -158,7 +167,11 @@ impl TableRuntime {
     #[must_use]
     pub(crate) fn partitions(&self) -> Vec<PartitionStatus> {
         let mut statuses: Vec<_> = self.handles.lock().values().map(|handle| handle.status.get()).collect();
-        statuses.iter_mut().for_each(|status| self.context.replays.correct(status));
+        let now_ms = self.context.deps.clock.wall_ms();
+        for status in &mut statuses {
+            self.context.replays.correct(status);
+            status.grow_lag(now_ms);
+        }
         statuses
     }
 
@@ -206,7 +219,7 @@ impl TableRuntime {
         let ours = known.segments.iter().filter(|segment| segment.partition == *partition);
         let records: Vec<&SegmentRecord> = ours.collect();
         let moves: Vec<&Move> = known.moves.iter().filter(|step| step.partition == *partition).collect();
-        let past = past(&records, &moves);
+        let past = past(&records, known.removed.get(partition), &moves);
         let open = records.iter().find(|record| matches!(record.state, SegmentState::Consuming { .. }));
         let ended = resumes_at(records.last().copied(), partition, &known.moves);
         let next = open.map(|open| open.state.start()).or(ended).unwrap_or(past.start);
@@ -234,7 +247,8 @@ impl TableRuntime {
             None => self.context.on_node.add(PartitionView::new(partition.clone(), next, target, absent)),
         };
         let table = self.context.record.load_full();
-        let status = StatusCell::new(first_status(&self.context, partition, table.group(partition), next, &past));
+        let status = first_status(&self.context, partition, table.group(partition), next, &past);
+        let status = StatusCell::new(status, self.context.deps.clock.clone());
         if let Some(feed) = &feed {
             let floor = oldest_needed(&known.segments, partition).unwrap_or(NextOffset::new(u64::MAX));
             self.context.holds.hold(&*feed.source, &self.context.holder(), partition.partition, floor);
@@ -268,8 +282,15 @@ impl TableRuntime {
         let partition = partition.clone();
         self.keep(spawn_named(format!("consume {partition}"), async move {
             let PipelineEnd::Reload(why) = pipeline.run().await else { return };
-            tracing::info!(%partition, why, "partition is started again from its records");
             let Some(runtime) = runtime.upgrade() else { return };
+            let (table, topic) = (runtime.context.on_node.name().as_str(), partition.topic.as_str());
+            tracing::info!(
+                table,
+                topic,
+                partition = partition.partition,
+                why,
+                "partition is started again from its records"
+            );
             runtime.start_again(&partition).await;
         }));
         Ok(())
@@ -280,7 +301,8 @@ impl TableRuntime {
         Box::pin(async move {
             loop {
                 let Err(error) = self.start_from_records(partition, false).await else { return };
-                tracing::error!(%partition, %error, "partition cannot be started yet");
+                let (table, topic) = (self.context.on_node.name().as_str(), partition.topic.as_str());
+                tracing::error!(table, topic, partition = partition.partition, %error, "partition cannot be started yet");
                 self.context.deps.clock.sleep(START_AGAIN).await;
             }
         })
@@ -307,6 +329,7 @@ impl TableRuntime {
                         view: view.clone(),
                         record: (*record).clone(),
                         frozen: None,
+                        held: None,
                         stream: feed.spec.clone(),
                         source: feed.source.clone(),
                     });
@@ -326,9 +349,13 @@ async fn load(context: Arc<TableContext>, view: Arc<PartitionView>, mut missing:
     loop {
         let mut again = vec![];
         for (name, crc, key) in missing {
+            if !view.snapshot().absent.iter().any(|absent| **absent == *name) {
+                // It was removed, or is there: nobody waits for it.
+                continue;
+            }
             match context.cache.load(&name, crc, &context.deps.deep_store, &key).await {
                 Ok(segment) => {
-                    view.place(LoadedSegment { name: name.into(), segment, validity: None }, &sequence_of);
+                    view.fill(LoadedSegment { name: name.into(), segment, validity: None }, &sequence_of);
                 }
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -351,8 +378,8 @@ pub(crate) fn said(pause: &PauseInfo) -> String {
 }
 
 /// The counts of what is fixed, from the first offset that was ever read or moved away from.
-fn past(records: &[&SegmentRecord], moves: &[&Move]) -> PartitionPast {
-    let mut fixed = Accounting::default();
+fn past(records: &[&SegmentRecord], removed: Option<&Removed>, moves: &[&Move]) -> PartitionPast {
+    let mut fixed = removed.map_or(Accounting::default(), |removed| removed.counts);
     for record in records {
         if let SegmentState::Committing { seal, .. } | SegmentState::Done { seal, .. } = &record.state {
             fixed.add(&seal.accounting);
@@ -360,10 +387,8 @@ fn past(records: &[&SegmentRecord], moves: &[&Move]) -> PartitionPast {
     }
     fixed.skipped += moves.iter().map(|step| step.skipped()).sum::<u64>();
     let rewound = moves.iter().map(|step| step.rewound()).sum();
-    let first = records.first();
-    let moved = moves.first().filter(|step| first.is_none_or(|first| step.before <= first.name.sequence));
-    let start = moved.map(|step| step.from).or_else(|| Some(first?.state.start()));
-    PartitionPast { start: start.unwrap_or(NextOffset::ZERO), fixed, rewound }
+    let start = first_offset(records, removed, moves).unwrap_or(NextOffset::ZERO);
+    PartitionPast { start, fixed, rewound }
 }
 
 fn first_status(
@@ -383,6 +408,7 @@ fn first_status(
         high_watermark: None,
         low_watermark: None,
         lag_ms: 0,
+        lag_measured_ms: context.deps.clock.wall_ms(),
         rewound: past.rewound,
         accounting: past.fixed,
         open_segment: None,

@@ -182,7 +182,9 @@ impl TableRuntime {
         plan.partitions.extend(feed.starts(&record, &unknown, at, deps.clock.wall_ms()).await?);
         let started = start_records(deps, &record, plan).await?;
         for segment in &started {
-            tracing::info!(table = %record.spec.name, partition = %segment.partition, start = %segment.state.start(), "partition starts");
+            let (topic, partition) = (segment.partition.topic.as_str(), segment.partition.partition);
+            let offset = segment.state.start();
+            tracing::info!(table = %record.spec.name, topic, partition, %offset, "partition starts");
         }
         at_work.extend(started.into_iter().map(|segment| segment.partition));
         let known: BTreeSet<StreamPartition> = segments.iter().map(|segment| segment.partition.clone()).collect();

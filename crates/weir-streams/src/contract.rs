@@ -112,6 +112,16 @@ pub enum StreamError {
         /// What is wrong and what would be right.
         reason: String,
     },
+    /// A secret that a setting refers to is not there.
+    #[error("stream setting {key} of topic {topic} refers to {reason}")]
+    SecretMissing {
+        /// The topic.
+        topic: String,
+        /// The setting's key, as the client names it.
+        key: String,
+        /// The reference, what is missing and what to do.
+        reason: String,
+    },
     /// Local storage of the stream is full.
     #[error("stream {topic} cannot be written: {reason}")]
     Full {
@@ -133,7 +143,7 @@ pub enum StreamError {
 impl Classify for StreamError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unreachable { .. } => ErrorKind::Unavailable,
+            Self::Unreachable { .. } | Self::SecretMissing { .. } => ErrorKind::Unavailable,
             Self::TopicMissing { .. } | Self::PartitionMissing { .. } | Self::OutOfRange { .. } => ErrorKind::NotFound,
             Self::Denied { .. } | Self::Setting { .. } => ErrorKind::Invalid,
             Self::Full { .. } => ErrorKind::Exhausted,

@@ -9,7 +9,9 @@ pub mod contract;
 pub mod kafka;
 pub mod local;
 pub mod memory;
+pub mod queues;
 pub mod registry;
+pub mod secrets;
 
 pub use contract::{
     FetchLimit, MessageBatch, Messages, PartitionReader, SharedSource, StreamError, StreamSource, Watermarks,

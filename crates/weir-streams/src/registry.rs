@@ -4,6 +4,8 @@ use crate::{
     contract::{SharedSource, StreamError},
     local::LocalLogs,
     memory::MemoryStreams,
+    queues::Queues,
+    secrets,
 };
 use std::sync::Arc;
 use weir_types::StreamSpec;
@@ -12,13 +14,20 @@ use weir_types::StreamSpec;
 pub struct Streams {
     local: Arc<LocalLogs>,
     memory: Arc<MemoryStreams>,
+    queues: Arc<Queues>,
 }
 
 impl Streams {
     /// The streams over the process's own logs.
     #[must_use]
     pub fn new(local: Arc<LocalLogs>, memory: Arc<MemoryStreams>) -> Self {
-        Self { local, memory }
+        Self { local, memory, queues: Arc::default() }
+    }
+
+    /// The same, with a bound on what clients of streams may queue.
+    #[must_use]
+    pub fn with_queues(self, queues: Arc<Queues>) -> Self {
+        Self { queues, ..self }
     }
 
     /// The names of all types, those of absent features included.
@@ -39,10 +48,14 @@ impl Streams {
         &self.memory
     }
 
-    /// The stream that a table's settings describe. Settings are checked; the stream is not asked yet.
+    /// The stream that a table's settings describe. Settings are checked; the stream is not asked yet, and
+    /// secrets that settings refer to are looked up each time a client is made.
     pub fn source(&self, spec: &StreamSpec) -> Result<SharedSource, StreamError> {
         match &*spec.stream_type {
-            "kafka" => kafka(spec),
+            "kafka" => {
+                let queues = self.queues.clone();
+                secrets::guarded(spec, Arc::new(move |spec| kafka(spec, &queues)))
+            }
             "local" => Ok(self.local.source(spec.topic.clone(), spec.fetch_timeout)),
             "memory" => Ok(self.memory.source(spec.topic.clone(), spec.fetch_timeout)),
             other => Err(StreamError::Setting {
@@ -82,12 +95,12 @@ impl Streams {
 }
 
 #[cfg(feature = "kafka")]
-fn kafka(spec: &StreamSpec) -> Result<SharedSource, StreamError> {
-    crate::kafka::source(spec)
+fn kafka(spec: &StreamSpec, queues: &Arc<Queues>) -> Result<SharedSource, StreamError> {
+    crate::kafka::source(spec, queues.clone())
 }
 
 #[cfg(not(feature = "kafka"))]
-fn kafka(spec: &StreamSpec) -> Result<SharedSource, StreamError> {
+fn kafka(spec: &StreamSpec, _: &Arc<Queues>) -> Result<SharedSource, StreamError> {
     Err(StreamError::Setting {
         topic: spec.topic.to_string(),
         key: "streamType".into(),

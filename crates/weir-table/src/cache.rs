@@ -51,6 +51,12 @@ impl SegmentCache {
         Self { disk, dir }
     }
 
+    /// Where the files lie.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where a segment's file lies, whether or not it is there.
     #[must_use]
     pub fn path(&self, segment: &str) -> PathBuf {

@@ -6,9 +6,12 @@
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 use weir_segment::Segment;
 use weir_types::{NextOffset, StreamPartition};
@@ -177,6 +180,32 @@ impl PartitionView {
         });
     }
 
+    /// Puts a segment that was fetched in place, unless nobody waits for it any more; says whether it did.
+    pub fn fill(&self, loaded: LoadedSegment, order: &dyn Fn(&str) -> u32) -> bool {
+        let mut filled = false;
+        self.change(|snapshot| {
+            if !snapshot.absent.contains(&loaded.name) {
+                return;
+            }
+            Arc::make_mut(&mut snapshot.absent).retain(|name| *name != loaded.name);
+            let whole = Arc::make_mut(&mut snapshot.whole);
+            let at = whole.partition_point(|present| order(&present.name) < order(&loaded.name));
+            whole.insert(at, loaded);
+            filled = true;
+        });
+        filled
+    }
+
+    /// The records name these whole segments no more: they are neither shown nor waited for. Who holds a snapshot keeps
+    /// its rows.
+    pub fn remove(&self, names: &BTreeSet<Arc<str>>) {
+        self.change(|snapshot| {
+            Arc::make_mut(&mut snapshot.whole).retain(|present| !names.contains(&present.name));
+            Arc::make_mut(&mut snapshot.replayed).retain(|present| !names.contains(&present.name));
+            Arc::make_mut(&mut snapshot.absent).retain(|absent| !names.contains(absent));
+        });
+    }
+
     /// The records name a whole segment that is not loaded yet; one that is there is not missed.
     pub fn expect(&self, name: &Arc<str>) {
         self.change(|snapshot| {
@@ -262,5 +291,24 @@ mod tests {
         view.place_replayed(loaded("r"));
         view.start_over(NextOffset::new(7), Target::At(NextOffset::new(7)), &["a".into(), "b".into(), "r".into()]);
         assert!(view.snapshot().absent.is_empty() && !view.snapshot().target.reached(NextOffset::new(8)));
+    }
+
+    #[test]
+    fn what_was_removed_is_not_shown_and_does_not_come_back() {
+        let partition = StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 0 };
+        let absent = ["a".into(), "c".into()];
+        let view = PartitionView::new(partition, NextOffset::ZERO, Target::At(NextOffset::ZERO), absent.to_vec());
+        let order = |name: &str| u32::from(name.as_bytes()[0]);
+        view.place(loaded("b"), &order);
+        assert!(view.fill(loaded("a"), &order));
+        let held = view.snapshot();
+        view.remove(&["a".into(), "c".into()].into());
+        let names = |snapshot: &PartitionSnapshot| {
+            snapshot.whole.iter().map(|segment| segment.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!((names(&held), names(&view.snapshot())), (vec!["a".into(), "b".into()], vec!["b".into()]));
+        assert!(view.snapshot().absent.is_empty());
+        assert!(!view.fill(loaded("a"), &order) && !view.fill(loaded("c"), &order), "nobody waits for them");
+        assert_eq!(names(&view.snapshot()), ["b"]);
     }
 }

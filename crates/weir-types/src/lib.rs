@@ -9,6 +9,7 @@ pub mod error;
 pub mod names;
 pub mod offset;
 pub mod schema;
+pub mod secret;
 pub mod table_spec;
 pub mod value;
 
@@ -19,7 +20,7 @@ pub use names::{ColumnName, NameError, SegmentName, StreamPartition, TableKind, 
 pub use offset::{NextOffset, OffsetRange, RangeError, Skip, SkipReason};
 pub use schema::{DataType, ExceedStrategy, FieldKind, FieldSpec, Schema, SchemaVersion, Stored};
 pub use table_spec::{
-    AutoReset, ErrorPolicy, FieldIndexes, FlushPolicy, IndexKind, QuarantineSpec, RowsThreshold, StartAt, StreamSpec,
-    TableSpec, TopicPattern,
+    AutoReset, ErrorPolicy, FieldIndexes, FlushPolicy, IndexKind, QuarantineSpec, RetentionSpec, RowsThreshold,
+    StartAt, StreamSpec, TableSpec, TopicPattern,
 };
 pub use value::Value;

@@ -1,7 +1,10 @@
 //! What a table should be, validated. Pinot's JSON spelling of it is known in `weir-control` only.
 
-use crate::names::{ColumnName, TableKind, TableName, TopicName};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use crate::{
+    names::{ColumnName, TableKind, TableName, TopicName},
+    secret,
+};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// Where a partition that was never read starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub enum StartAt {
 }
 
 /// One stream of a table: its type, topic and settings, all validated.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct StreamSpec {
     /// `kafka`, `local`, `memory`: a name in the registry of `weir-streams`.
     pub stream_type: Arc<str>,
@@ -32,7 +35,7 @@ pub struct StreamSpec {
     /// `decoder.prop.*`, without the prefix.
     pub decoder_settings: BTreeMap<String, String>,
     /// What the stream's member reads: for Kafka the client's settings under the client's names; for `local`
-    /// `partitions`. Values may be secrets: `Debug` of this map is never logged.
+    /// `partitions`. Values may be secrets or refer to some (`crate::secret`): `Debug` does not show those.
     pub settings: BTreeMap<String, String>,
     /// Fetch time-out.
     pub fetch_timeout: Duration,
@@ -40,6 +43,25 @@ pub struct StreamSpec {
     pub only_partitions: Option<Vec<u32>>,
     /// When a backlog is passed over.
     pub auto_reset: Option<AutoReset>,
+}
+
+impl fmt::Debug for StreamSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = |settings: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+            settings.iter().map(|(key, value)| (key.clone(), secret::shown(key, value))).collect()
+        };
+        f.debug_struct("StreamSpec")
+            .field("stream_type", &self.stream_type)
+            .field("topic", &self.topic)
+            .field("start_at", &self.start_at)
+            .field("decoder", &self.decoder)
+            .field("decoder_settings", &seen(&self.decoder_settings))
+            .field("settings", &seen(&self.settings))
+            .field("fetch_timeout", &self.fetch_timeout)
+            .field("only_partitions", &self.only_partitions)
+            .field("auto_reset", &self.auto_reset)
+            .finish()
+    }
 }
 
 /// A partition whose backlog is larger than this at the start of a segment goes on at the end of the log.
@@ -145,6 +167,22 @@ impl Default for QuarantineSpec {
     }
 }
 
+/// How long a table's rows are kept, and their objects after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionSpec {
+    /// A segment whose newest row is older than this is removed; `None` keeps all of them.
+    pub keep: Option<Duration>,
+    /// The object of a segment that was removed stays in the deep store for this long.
+    pub objects_kept: Duration,
+}
+
+impl Default for RetentionSpec {
+    /// Pinot keeps what it deleted for a week.
+    fn default() -> Self {
+        Self { keep: None, objects_kept: Duration::from_secs(7 * 24 * 60 * 60) }
+    }
+}
+
 /// Kinds of index a sealed column may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum IndexKind {
@@ -196,6 +234,8 @@ pub struct TableSpec {
     pub error_policy: ErrorPolicy,
     /// How much of them is kept.
     pub quarantine: QuarantineSpec,
+    /// How long rows are kept.
+    pub retention: RetentionSpec,
     /// A partition that lags by more than this is LAGGING.
     pub lagging_after: Duration,
 }

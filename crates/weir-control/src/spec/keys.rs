@@ -39,9 +39,9 @@ pub(super) const TABLE_KEYS: &[(&str, Treatment)] = &[
     ("segmentsConfig.replication", Read),
     ("segmentsConfig.replicasPerPartition", Read),
     ("segmentsConfig.schemaName", Read),
-    ("segmentsConfig.retentionTimeUnit", Listed),
-    ("segmentsConfig.retentionTimeValue", Listed),
-    ("segmentsConfig.deletedSegmentsRetentionPeriod", Listed),
+    ("segmentsConfig.retentionTimeUnit", Read),
+    ("segmentsConfig.retentionTimeValue", Read),
+    ("segmentsConfig.deletedSegmentsRetentionPeriod", Read),
     ("segmentsConfig.untrackedSegmentsDeletionEnabled", Listed),
     ("segmentsConfig.untrackedSegmentsRetentionTimeUnit", Listed),
     ("segmentsConfig.untrackedSegmentsRetentionTimeValue", Listed),
@@ -143,7 +143,9 @@ pub(super) const TABLE_KEYS: &[(&str, Treatment)] = &[
     ("ingestionConfig.streamIngestionConfig.disasterRecoveryMode", Listed),
     (
         "ingestionConfig.streamIngestionConfig.realtimeOffsetAutoResetHandlerClass",
-        Refused("offsets are never jumped over on their own: remove it"),
+        Refused(
+            "handlers of other makers are not run: remove it; realtime.segment.offsetAutoReset.* pass over a backlog and record it",
+        ),
     ),
     (
         "ingestionConfig.streamIngestionConfig.dropRecordOnPartitionMismatch",
@@ -233,10 +235,7 @@ pub(super) const STREAM_KEYS: &[(&str, Treatment)] = &[
             "certificates are read from files: remove it and set ssl.ca.location, ssl.certificate.location, ssl.key.location",
         ),
     ),
-    (
-        "config.providers*",
-        Refused("secrets are not looked up through config providers: remove it and write the values"),
-    ),
+    ("config.providers*", Ignored("`${env:NAME}` and `${file:/path:key}` are looked up without a provider")),
     ("stream.local.partitions", Read),
     ("stream.memory.partitions", Read),
     ("topic.consumption.rate.limit", Listed),

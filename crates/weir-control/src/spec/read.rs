@@ -1,11 +1,9 @@
 //! Reading JSON with its path at hand: scalars may be written as text or as themselves, and what is wrong is gathered.
 
-use crate::spec::{
-    error::{SpecError, SpecErrors},
-    redact::is_secret,
-};
+use crate::spec::error::{SpecError, SpecErrors};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use weir_types::secret::{HIDDEN, is_secret, shown_of_secret};
 
 /// Characters of a wrong value that an error shows.
 const SHOWN_CHARS: usize = 200;
@@ -44,7 +42,7 @@ impl<'a> At<'a> {
     /// The items of a list; none where it is no list.
     pub(super) fn items(&self) -> Vec<At<'a>> {
         let items = self.value.and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
-        let place = |(at, item)| At::place(format!("{}[{at}]", self.path), Some(item));
+        let place = |(at, item)| At { path: format!("{}[{at}]", self.path), value: Some(item), secret: self.secret };
         items.iter().enumerate().map(place).collect()
     }
 
@@ -61,7 +59,8 @@ impl<'a> At<'a> {
     fn shown(&self) -> String {
         match self.value {
             None => "absent".into(),
-            Some(value) if self.secret && scalar_text(value).is_some() => "******".into(),
+            Some(Json::String(text)) if self.secret => shown_of_secret(text),
+            Some(_) if self.secret => HIDDEN.into(),
             Some(value) => shorten(&scalar_text(value).unwrap_or_else(|| value.to_string())),
         }
     }

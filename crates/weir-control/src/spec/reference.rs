@@ -16,7 +16,7 @@ Weir reads Apache Pinot's table-config JSON. What becomes of each key:
 
 Any other key is kept and reported under `unrecognizedProperties`. Values may be text, numbers or booleans.
 
-Five keys are Weir's own, all in the stream map:
+Seven keys are Weir's own, all in the stream map:
 
 - `stream.<type>.topic.pattern`: in place of `topic.name`: a regular expression over whole topic names. Every topic that
   matches is read as the map says: those that are there when the table is made start as
@@ -29,9 +29,14 @@ Five keys are Weir's own, all in the stream map:
   most 100,000 are kept; a size, default 256M.
 - `stream.<type>.lagging.after`: a partition that is behind its stream by more than this is LAGGING; a period (`30s`) or
   milliseconds, default 10 s.
+- `stream.local.partitions`, `stream.memory.partitions`: partitions of the topic where the table makes it (default 1); a topic
+  that is there keeps those it has.
 
 The offset criterion `stream.<type>.consumer.prop.auto.offset.reset` takes `smallest` or `earliest`, `largest` or `latest`
 (default), a period (`2d`: that long ago) or an ISO-8601 instant.
+
+Values of client settings may refer to secrets that are kept on the node: `env:NAME`, `file:/path`, and inside a text
+`${env:NAME}`, `${file:/path}`, `${file:/path:key}`; literal secrets are shown as `*****`: [secrets.md](secrets.md).
 
 This page is written from the table in `crates/weir-control/src/spec/keys.rs`; `WEIR_BLESS=1 cargo test -p weir-control
 key_reference` writes it again.

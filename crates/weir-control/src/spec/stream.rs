@@ -15,6 +15,7 @@ use std::{
 };
 use weir_types::{
     AutoReset, ErrorPolicy, FlushPolicy, QuarantineSpec, RowsThreshold, StartAt, StreamSpec, TopicName, TopicPattern,
+    secret::pieces,
 };
 
 /// Rows per node where no threshold is given.
@@ -349,15 +350,15 @@ impl<'a> MapReader<'a> {
         let mut settings = BTreeMap::new();
         for (key, at) in for_client {
             let text = findings.text(at);
-            if text.as_deref().is_some_and(refers_elsewhere) {
-                findings.wrong(at, "secrets are not looked up through config providers: write the value");
-            }
+            check_references(at, text.as_deref(), findings);
             settings.extend(text.map(|text| ((*key).to_owned(), text)));
         }
         match &*self.stream_type {
             "kafka" => {
                 let brokers = self.own("broker.list");
-                match findings.text(&brokers) {
+                let text = findings.text(&brokers);
+                check_references(&brokers, text.as_deref(), findings);
+                match text {
                     Some(text) if !text.trim().is_empty() => {
                         settings.insert("bootstrap.servers".into(), text.trim().to_owned());
                     }
@@ -518,8 +519,10 @@ fn halt_above(text: &str) -> Option<ErrorPolicy> {
     Some(ErrorPolicy::HaltAbove { per_minute })
 }
 
-/// Whether a value is a reference for a config provider: `${file:/path:key}`.
-fn refers_elsewhere(text: &str) -> bool {
-    let inside = text.split_once("${").and_then(|(_, rest)| rest.split_once('}'));
-    inside.is_some_and(|(reference, _)| reference.contains(':'))
+/// References to what is kept elsewhere must be of a form that can be followed; they are followed when a client is made.
+fn check_references(at: &At<'_>, text: Option<&str>, findings: &mut Findings) {
+    if let Some(Err(error)) = text.map(pieces) {
+        // What looks like a reference may be part of a secret.
+        findings.wrong(at, error.reason);
+    }
 }

@@ -4,6 +4,7 @@ use crate::spec::{
     error::SpecErrors,
     indexes::indexes,
     read::{At, Findings},
+    retention::retention,
     shape::normalised,
     stream::streams,
     walk::walk_table,
@@ -126,6 +127,7 @@ fn interpret(
     let name = name(&root, &mut findings);
     let time_column = time_column(&root, schema, &mut findings);
     let replication = replication(&root, &mut findings);
+    let retention = retention(&root, time_column.is_some(), &mut findings);
     let streams = streams(&root, stream_types, decoders, &mut findings);
     let indexes = indexes(&root, schema, &mut findings);
     if let (Some(schema), Some(path)) = (schema, &streams.metadata) {
@@ -154,6 +156,7 @@ fn interpret(
         continue_on_error,
         error_policy: streams.error_policy,
         quarantine: streams.quarantine,
+        retention,
         lagging_after: streams.lagging_after,
     });
     (spec, findings)

@@ -9,13 +9,15 @@
 //! topicids/{uid}/{topic}/{partition}                    whose log it is that is read
 //! losses/{uid}/{topic}/{partition}/{start}              offsets of a fixed range that could not be read again
 //! replays/{uid}/{number}                                what was replayed from the quarantine, and its segments
+//! removed/{uid}/{topic}/{partition}                     what is left of segments that were too old
+//! doomed/{uid}/{until}/{segment}                        objects in the deep store that go when their time has come
 //! flush/{uid}/{topic}                                   what sealed segments taught about row limits
 //! dropping/{uid}                                        tables whose keys are being removed
 //! audits                                                how many audit entries were written
 //! audit/{number}                                        what somebody did; outlives the table
 //! ```
 //!
-//! Numbers have a fixed width (uid 16 hex digits, partition and sequence 10 digits, offsets and replays 20), so that byte order is
+//! Numbers have a fixed width (uid 16 hex digits, partition and sequence 10 digits, offsets, replays and times 20), so that byte order is
 //! number order. A topic's name holds no `/`.
 
 use weir_types::{NextOffset, SegmentName, StreamPartition, TableName, TopicName};
@@ -99,6 +101,23 @@ pub(super) fn replay(uid: u64, number: u64) -> String {
     format!("{}{number:020}", replays(uid))
 }
 
+pub(super) fn removed(uid: u64) -> String {
+    format!("removed/{uid:016x}/")
+}
+
+pub(super) fn removed_of(uid: u64, partition: &StreamPartition) -> String {
+    format!("{}{}/{:010}", removed(uid), partition.topic, partition.partition)
+}
+
+pub(super) fn doomed(uid: u64) -> String {
+    format!("doomed/{uid:016x}/")
+}
+
+/// A time before 1970 is as due as one of then.
+pub(super) fn doomed_at(uid: u64, until_ms: i64, segment: &str) -> String {
+    format!("{}{:020}/{segment}", doomed(uid), until_ms.max(0))
+}
+
 pub(super) fn flush_of(uid: u64) -> String {
     format!("flush/{uid:016x}/")
 }
@@ -108,6 +127,6 @@ pub(super) fn flush(uid: u64, topic: &TopicName) -> String {
 }
 
 /// Everything that belongs to a table, for its removal.
-pub(super) fn all_of(uid: u64) -> [String; 6] {
-    [segments(uid), moves(uid), topic_ids(uid), losses(uid), replays(uid), flush_of(uid)]
+pub(super) fn all_of(uid: u64) -> [String; 8] {
+    [segments(uid), moves(uid), topic_ids(uid), losses(uid), replays(uid), removed(uid), doomed(uid), flush_of(uid)]
 }

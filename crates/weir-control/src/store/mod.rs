@@ -6,13 +6,16 @@
 mod audit;
 mod keys;
 mod moves;
+mod removals;
 mod replays;
 mod segments;
 mod stored;
 mod stored_history;
+mod stored_removals;
 mod tables;
 
 pub use moves::MoveTo;
+pub use removals::REMOVED_AT_ONCE;
 
 use crate::catalog::{Catalog, CatalogError, Check, Op, SharedCatalog, TxnOutcome};
 use crate::records::ChainError;

@@ -270,5 +270,5 @@ fn may_follow(before: Option<&SegmentRecord>, record: &SegmentRecord, moves: &[M
     }
     let moves: Vec<Move> = moves.iter().filter(|step| step.partition == record.partition).cloned().collect();
     let pair: Vec<SegmentRecord> = before.into_iter().chain([record]).cloned().collect();
-    Ok(chain(&pair, &moves)?)
+    Ok(chain(&pair, &[], &moves)?)
 }

@@ -101,7 +101,7 @@ struct StoredSeal {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredCounts {
+pub(super) struct StoredCounts {
     fetched: u64,
     stored: u64,
     filtered: u64,
@@ -152,6 +152,7 @@ struct StoredReplayPart {
 struct StoredReplaySegment {
     name: Arc<str>,
     artifact: StoredArtifact,
+    removed_ms: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -349,7 +350,7 @@ fn segment(stored: StoredSegment, version: u64) -> Result<SegmentRecord, Reason>
         (None, None, None) => SegmentState::Consuming { start },
         (Some(end), Some(seal), artifact) => {
             let range = OffsetRange::try_new(start, NextOffset::new(end)).map_err(|error| error.to_string())?;
-            let seal = seal_of(&seal)?;
+            let seal = seal_of(seal)?;
             match artifact {
                 None => SegmentState::Committing { range, seal },
                 Some(artifact) => SegmentState::Done { range, seal, artifact: artifact_of(artifact) },
@@ -375,31 +376,25 @@ pub(super) fn partition_of(topic: &str, partition: u32) -> Result<StreamPartitio
 }
 
 fn stored_seal(seal: &Seal) -> StoredSeal {
-    let Accounting { fetched, stored, filtered, tombstones, rejected, replayed, gaps, skipped, rows, altered, bytes } =
-        seal.accounting;
-    let counts =
-        StoredCounts { fetched, stored, filtered, tombstones, rejected, replayed, gaps, skipped, rows, altered, bytes };
-    StoredSeal { reason: seal.reason.as_str().into(), at_ms: seal.at_ms, counts }
+    StoredSeal { reason: seal.reason.as_str().into(), at_ms: seal.at_ms, counts: stored_counts(seal.accounting) }
 }
 
-fn seal_of(stored: &StoredSeal) -> Result<Seal, Reason> {
+pub(super) fn stored_counts(counts: Accounting) -> StoredCounts {
+    let Accounting { fetched, stored, filtered, tombstones, rejected, replayed, gaps, skipped, rows, altered, bytes } =
+        counts;
+    StoredCounts { fetched, stored, filtered, tombstones, rejected, replayed, gaps, skipped, rows, altered, bytes }
+}
+
+pub(super) fn counts(stored: StoredCounts) -> Accounting {
+    let StoredCounts { fetched, stored, filtered, tombstones, rejected, replayed, gaps, skipped, rows, altered, bytes } =
+        stored;
+    Accounting { fetched, stored, filtered, tombstones, rejected, replayed, gaps, skipped, rows, altered, bytes }
+}
+
+fn seal_of(stored: StoredSeal) -> Result<Seal, Reason> {
     let reason = SealReason::parse(&stored.reason);
     let reason = reason.ok_or_else(|| format!("no segment ends for the reason {}", stored.reason))?;
-    let counts = &stored.counts;
-    let accounting = Accounting {
-        fetched: counts.fetched,
-        stored: counts.stored,
-        filtered: counts.filtered,
-        tombstones: counts.tombstones,
-        rejected: counts.rejected,
-        replayed: counts.replayed,
-        gaps: counts.gaps,
-        skipped: counts.skipped,
-        rows: counts.rows,
-        altered: counts.altered,
-        bytes: counts.bytes,
-    };
-    Ok(Seal { reason, accounting, at_ms: stored.at_ms })
+    Ok(Seal { reason, accounting: counts(stored.counts), at_ms: stored.at_ms })
 }
 
 fn stored_artifact(artifact: &Artifact) -> StoredArtifact {
@@ -423,6 +418,7 @@ pub(super) fn encode_replay(record: &ReplayRecord) -> Vec<u8> {
         segment: part.segment.as_ref().map(|segment| StoredReplaySegment {
             name: segment.name.clone(),
             artifact: stored_artifact(&segment.artifact),
+            removed_ms: segment.removed_ms,
         }),
     };
     encode(&StoredReplay {
@@ -446,9 +442,11 @@ fn replay(stored: StoredReplay) -> Result<ReplayRecord, Reason> {
             reading: part.reading,
             offsets: part.offsets.into_iter().map(NextOffset::new).collect(),
             altered: part.altered,
-            segment: part
-                .segment
-                .map(|segment| ReplaySegment { name: segment.name, artifact: artifact_of(segment.artifact) }),
+            segment: part.segment.map(|StoredReplaySegment { name, artifact, removed_ms }| ReplaySegment {
+                name,
+                artifact: artifact_of(artifact),
+                removed_ms,
+            }),
         })
     };
     Ok(ReplayRecord {

@@ -166,6 +166,11 @@ impl Store {
         Ok(())
     }
 
+    /// The last identity that a table was given; 0 where none was.
+    pub async fn last_uid(&self) -> Result<u64, StoreError> {
+        self.catalog.get(keys::UIDS).await?.map_or(Ok(0), |entry| read_uid(&entry.value))
+    }
+
     /// All schemas that stand on their own, by name.
     pub async fn schemas(&self) -> Result<Vec<StoredSchema>, StoreError> {
         let found = self.catalog.list(keys::SCHEMAS).await?;

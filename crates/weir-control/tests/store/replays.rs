@@ -9,7 +9,8 @@ async fn made(store: &Store) -> TableRecord {
 }
 
 fn part(number: u32, reading: u32, offsets: &[u64]) -> ReplayPart {
-    let segment = ReplaySegment { name: "replay__orders__0__t__0-0".into(), artifact: artifact_of("replay") };
+    let segment =
+        ReplaySegment { name: "replay__orders__0__t__0-0".into(), artifact: artifact_of("replay"), removed_ms: None };
     let offsets = offsets.iter().map(|offset| NextOffset::new(*offset)).collect();
     ReplayPart { partition: partition(number), reading, offsets, altered: 2, segment: Some(segment) }
 }
@@ -88,4 +89,24 @@ async fn a_replay_names_each_message_once() {
         let refused = store.commit_replay(&table, &replay(&table, 0, parts), &[]).await.unwrap_err();
         assert!(matches!(refused, StoreError::Contradiction { .. }), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn a_replayed_segment_is_removed_once_and_its_replay_stays() {
+    let bench = Bench::new();
+    let store = bench.store();
+    let table = made(&store).await;
+    let made = replay(&table, 0, vec![part(0, 0, &[3])]);
+    store.commit_replay(&table, &made, &[]).await.unwrap();
+    let name = made.parts[0].segment.as_ref().unwrap().name.clone();
+    for _ in 0..2 {
+        store.remove_replayed(&table, 0, &[name.clone(), "other".into()].into(), (9, 50), &[]).await.unwrap();
+    }
+    let left = store.replays(&table).await.unwrap();
+    assert_eq!(left[0].parts[0].segment.as_ref().unwrap().removed_ms, Some(9));
+    assert!(left[0].parts[0].held().is_none() && left[0].parts[0].offsets == made.parts[0].offsets);
+    let doomed = store.doomed(&table).await.unwrap();
+    assert_eq!((doomed.len(), &*doomed[0].segment, doomed[0].until_ms), (1, &*name, 50));
+    let none = store.remove_replayed(&table, 1, &[name].into(), (9, 50), &[]).await.unwrap_err();
+    assert!(matches!(none, StoreError::NotFound { .. }), "{none}");
 }

@@ -43,7 +43,7 @@ struct Done {
 
 impl Ahead {
     pub(super) fn new(table: &TableContext) -> Self {
-        Self { turns: table.ahead.clone(), waiting: VecDeque::new(), segment: 0, idle: vec![] }
+        Self { turns: table.permits.ahead.clone(), waiting: VecDeque::new(), segment: 0, idle: vec![] }
     }
 
     pub(super) fn is_empty(&self) -> bool {

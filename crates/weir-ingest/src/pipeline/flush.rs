@@ -15,6 +15,8 @@ pub(crate) struct OpenFacts {
     pub(crate) by_size: bool,
     /// When it is old enough, wall time in milliseconds.
     pub(crate) seal_at_ms: i64,
+    /// The node needs its memory.
+    pub(crate) in_the_way: bool,
     /// Where it ends was agreed; else its limits say.
     pub(crate) agreed: Option<AgreedEnd>,
 }
@@ -39,7 +41,7 @@ pub(crate) enum FlushDecision {
     Seal(SealReason),
 }
 
-/// An agreed end first, then the row limit, then age. A segment whose range is empty is never sealed; one that holds messages but no row is, so
+/// An agreed end first, then the row limit, then age, then memory. A segment whose range is empty is never sealed; one that holds messages but no row is, so
 /// that progress through rejected or filtered messages is kept.
 #[must_use]
 pub(crate) fn decide(facts: OpenFacts, now_ms: i64) -> FlushDecision {
@@ -51,6 +53,8 @@ pub(crate) fn decide(facts: OpenFacts, now_ms: i64) -> FlushDecision {
         FlushDecision::Seal(if facts.by_size { SealReason::Size } else { SealReason::Rows })
     } else if now_ms >= facts.seal_at_ms {
         FlushDecision::Seal(SealReason::Time)
+    } else if facts.in_the_way {
+        FlushDecision::Seal(SealReason::Memory)
     } else {
         FlushDecision::Continue
     }
@@ -62,7 +66,15 @@ mod tests {
 
     #[test]
     fn rows_then_age_and_never_an_empty_range() {
-        let facts = OpenFacts { rows: 10, span: 12, rows_limit: 10, by_size: false, seal_at_ms: 100, agreed: None };
+        let facts = OpenFacts {
+            rows: 10,
+            span: 12,
+            rows_limit: 10,
+            by_size: false,
+            seal_at_ms: 100,
+            in_the_way: false,
+            agreed: None,
+        };
         let agreed = |reached| Some(AgreedEnd { reached, reason: SealReason::Time });
         for (facts, now, expected) in [
             (facts, 0, FlushDecision::Seal(SealReason::Rows)),
@@ -71,6 +83,8 @@ mod tests {
             (OpenFacts { rows: 9, ..facts }, 100, FlushDecision::Seal(SealReason::Time)),
             (OpenFacts { rows: 0, ..facts }, 100, FlushDecision::Seal(SealReason::Time)),
             (OpenFacts { rows: 0, span: 0, ..facts }, 100, FlushDecision::Continue),
+            (OpenFacts { in_the_way: true, rows: 9, ..facts }, 99, FlushDecision::Seal(SealReason::Memory)),
+            (OpenFacts { in_the_way: true, agreed: agreed(false), ..facts }, 99, FlushDecision::CatchUp),
             (OpenFacts { agreed: agreed(false), ..facts }, 100, FlushDecision::CatchUp),
             (OpenFacts { agreed: agreed(true), ..facts }, 0, FlushDecision::Seal(SealReason::Time)),
         ] {

@@ -8,6 +8,7 @@ mod open;
 mod path;
 mod run;
 mod seal;
+mod tell;
 mod trouble;
 
 pub(crate) use command::{Command, PipelineHandle};

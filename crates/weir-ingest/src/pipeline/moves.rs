@@ -134,13 +134,14 @@ impl PartitionPipeline {
     }
 
     fn say_moved(&self, table: &weir_types::TableName, step: &Move) {
-        let (table, partition, reason) = (table.as_str(), &self.partition, step.reason.as_str());
-        let (from, to) = (step.from, step.to);
+        let (table, reason) = (table.as_str(), step.reason.as_str());
+        let (topic, partition) = (self.partition.topic.as_str(), self.partition.partition);
+        let (offset, to) = (step.from, step.to);
         match step.reason {
             SkipReason::Retention => {
-                tracing::error!(table, %partition, %from, %to, reason, "offsets were skipped: the stream no longer holds them");
+                tracing::error!(table, topic, partition, %offset, %to, reason, "offsets were skipped: the stream no longer holds them");
             }
-            _ => tracing::warn!(table, %partition, %from, %to, reason, "the next offset was moved"),
+            _ => tracing::warn!(table, topic, partition, %offset, %to, reason, "the next offset was moved"),
         }
     }
 
@@ -249,11 +250,13 @@ impl PartitionPipeline {
         let Some(record) = last else { return };
         self.view.freeze_open();
         self.table.deps.metrics.count(Counter::SegmentsSealed, &self.labels, 1);
+        let held = self.share.freeze(self.open.segment.byte_count() as u64);
         self.table.sealer.submit(SealJob {
             table: self.table.clone(),
             view: self.view.clone(),
             record: *record,
             frozen: Some(self.open.freeze()),
+            held: Some(held),
             stream: self.stream.clone(),
             source: self.source.clone(),
         });

@@ -76,13 +76,14 @@ impl OpenSegment {
         OffsetRange::try_new(self.start, self.next).expect("the next offset only grows")
     }
 
-    pub(super) fn facts(&self) -> OpenFacts {
+    pub(super) fn facts(&self, in_the_way: bool) -> OpenFacts {
         OpenFacts {
             rows: u64::from(self.segment.rows()),
             span: self.range().span(),
             rows_limit: self.record.rows_limit,
             by_size: self.by_size,
             seal_at_ms: self.seal_at_ms,
+            in_the_way,
             agreed: self.agreed.map(|(end, reason)| AgreedEnd { reached: self.next >= end, reason }),
         }
     }

@@ -5,6 +5,7 @@
 //! an open segment live in memory only, and the mark says what has to be there again before answers are right.
 
 use crate::{
+    budget::Share,
     checkpoint::Restored,
     deps::{PartitionPast, TableContext},
     feeds::Feed,
@@ -20,10 +21,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
-use weir_base::{
-    Backoff, Chance,
-    metrics::{Counter, Gauge, Labels},
-};
+use weir_base::{Backoff, Chance, metrics::Labels};
 use weir_control::{SealReason, SegmentRecord, SegmentState, TableRecord};
 use weir_streams::{FetchLimit, MessageBatch, PartitionReader, SharedSource, StreamError};
 use weir_table::{Mark, PartitionView, Target};
@@ -31,6 +29,10 @@ use weir_types::{Accounting, ErrorPolicy, NextOffset, StreamPartition, StreamSpe
 
 /// One fetch: a few milliseconds of work, so that commands and age are looked at often, and a bounded share of memory.
 const FETCH: FetchLimit = FetchLimit { max_messages: 8192, max_bytes: 8 << 20 };
+/// While a partition is stopped on purpose, it is asked this often how far the stream has gone.
+const LOOK_WHILE_STOPPED: Duration = Duration::from_secs(2);
+/// While the node's rows hold all the memory they may, this often it is looked whether some was let go of.
+const MEMORY_TICK: Duration = Duration::from_millis(10);
 /// While at the end of the log, freshness is said anew this often: the long poll that is under way would have answered.
 const FRESHNESS_TICK: Duration = Duration::from_millis(200);
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -92,6 +94,8 @@ pub(crate) struct PartitionPipeline {
     pub(super) reshaping: bool,
     pub(super) seal_again_at_ms: i64,
     rejects: RejectRate,
+    /// Its part of the node's memory for rows.
+    pub(super) share: Share,
 }
 
 /// What a pipeline is made of.
@@ -142,6 +146,7 @@ impl PartitionPipeline {
             partition: Some(partition.partition),
         };
         let seed = parts.table.deps.seed ^ u64::from(partition.partition) << 32;
+        let share = parts.table.permits.budget.share();
         let mut pipeline = Self {
             open: OpenSegment::new(parts.record, start, &parts.table, &record, parts.restored),
             backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MOST, Chance::seeded(seed)),
@@ -167,6 +172,7 @@ impl PartitionPipeline {
             reshaping: false,
             seal_again_at_ms: 0,
             rejects: RejectRate::default(),
+            share,
         };
         if pipeline.open.segment.rows() > 0 {
             pipeline.view.publish_open(pipeline.open.loaded(), pipeline.open.next());
@@ -210,12 +216,16 @@ impl PartitionPipeline {
             }
             let clock = &self.table.deps.clock;
             let tick = self.open.until_seal(clock.wall_ms()).clamp(Duration::from_millis(1), FRESHNESS_TICK);
-            let tick = clock.sleep(tick);
+            let fits = self.share.ruling().fetch;
+            if !fits {
+                self.wait_for_memory();
+            }
+            let tick = clock.sleep(if fits { tick } else { tick.min(MEMORY_TICK) });
             tokio::select! {
                 biased;
                 command = self.commands.recv() => self.obey(command).await?,
                 first = ahead.next(self.open.record.name.sequence), if !ahead.is_empty() => self.take_first(first).await?,
-                batch = reader.next_batch(FETCH), if ahead.has_room() && !self.open.is_at_agreed_end() =>
+                batch = reader.next_batch(FETCH), if fits && ahead.has_room() && !self.open.is_at_agreed_end() =>
                     self.take_in(batch, &mut ahead).await?,
                 () = tick => self.tick().await?,
             }
@@ -290,7 +300,7 @@ impl PartitionPipeline {
         Ok(())
     }
 
-    fn raise_mark(&self, next: NextOffset) -> Result<(), Interrupted> {
+    pub(super) fn raise_mark(&self, next: NextOffset) -> Result<(), Interrupted> {
         let raised = self.mark.raise(next);
         raised.map_err(|error| Interrupted::Local(format!("visible mark cannot be written: {error}")))
     }
@@ -310,6 +320,8 @@ impl PartitionPipeline {
     }
 
     async fn wait_while_stopped(&mut self) -> Result<(), PipelineEnd> {
+        let (source, clock) = (self.source.clone(), self.table.deps.clock.clone());
+        let mut wait = Duration::ZERO;
         loop {
             match (&self.paused, self.halted) {
                 (Some(_), false) if !self.rests() => return Ok(()),
@@ -317,11 +329,24 @@ impl PartitionPipeline {
                 (None, true) => {}
                 (None, false) => return Ok(()),
             }
-            match self.commands.recv().await {
-                None => return Err(PipelineEnd::Stopped),
-                Some(command) => {
-                    if let Err(Interrupted::End(end)) = self.obey(Some(command)).await {
-                        return Err(end);
+            let look = async {
+                clock.sleep(wait).await;
+                source.watermarks(self.partition.partition).await
+            };
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    None => return Err(PipelineEnd::Stopped),
+                    Some(command) => {
+                        if let Err(Interrupted::End(end)) = self.obey(Some(command)).await {
+                            return Err(end);
+                        }
+                    }
+                },
+                marks = look => {
+                    wait = LOOK_WHILE_STOPPED;
+                    if let Ok(marks) = marks {
+                        self.tell_lag(marks);
                     }
                 }
             }
@@ -479,100 +504,6 @@ impl PartitionPipeline {
         self.open.append(&prepared.rows, &prepared.counts, &offset_of, next);
         self.count(&Accounting { gaps: self.open.counts.gaps - gaps, ..prepared.counts });
         Ok(())
-    }
-
-    fn publish(&mut self, batch: &MessageBatch, fetched_ms: i64) -> Result<(), Interrupted> {
-        let next = self.open.next();
-        let moved = self.view.snapshot().next != next;
-        if moved {
-            if batch.messages.is_empty() {
-                self.raise_mark(next)?;
-            }
-            self.view.publish_open(self.open.loaded(), next);
-        }
-        let behind = batch.high_watermark.is_some_and(|high| high > next);
-        let newest = batch.messages.len().checked_sub(1).and_then(|last| batch.messages.timestamp_ms(last));
-        self.caught_up = !behind;
-        let fresh_as_of = if behind { newest.unwrap_or(fetched_ms) } else { fetched_ms };
-        if !behind || newest.is_some() {
-            self.view.set_fresh_as_of_ms(fresh_as_of);
-        }
-        let lag_ms = u64::try_from(fetched_ms - fresh_as_of).unwrap_or(0);
-        let (rows, bytes) = (u64::from(self.open.segment.rows()), self.open.segment.byte_count());
-        let accounting = self.totals();
-        self.status.change(|status| {
-            status.next = next;
-            status.high_watermark = batch.high_watermark.or(status.high_watermark);
-            status.low_watermark = batch.low_watermark.or(status.low_watermark);
-            status.lag_ms = lag_ms;
-            status.accounting = accounting;
-            (status.open_rows, status.open_bytes) = (rows, bytes as u64);
-            if !batch.messages.is_empty() {
-                status.last_consumed_ms = fetched_ms;
-            }
-        });
-        let metrics = &self.table.deps.metrics;
-        if !batch.messages.is_empty() {
-            metrics.count(Counter::Batches, &self.labels, 1);
-            let delay = self.table.deps.clock.wall_ms() - fetched_ms;
-            metrics.gauge(Gauge::PublishDelayMs, &self.labels, delay);
-        }
-        metrics.gauge(Gauge::LagMs, &self.labels, lag_ms as i64);
-        metrics.gauge(Gauge::OpenRows, &self.labels, rows as i64);
-        metrics.gauge(Gauge::OpenBytes, &self.labels, bytes as i64);
-        if let Some(high) = batch.high_watermark {
-            metrics.gauge(Gauge::LagOffsets, &self.labels, high.since(next) as i64);
-        }
-        self.enter_running();
-        Ok(())
-    }
-
-    fn enter_running(&self) {
-        let snapshot = self.view.snapshot();
-        let limit = self.table.record.load().spec.lagging_after;
-        let lag = Duration::from_millis(self.status.get().lag_ms);
-        self.status.enter(match snapshot.target {
-            Target::At(target) if snapshot.next < target => PartitionState::Recovering(target),
-            _ if !self.caught_up && lag > limit => PartitionState::Lagging,
-            _ => PartitionState::Consuming,
-        });
-    }
-
-    fn totals(&self) -> Accounting {
-        let mut totals = self.past.fixed;
-        totals.add(&self.open.counts);
-        totals
-    }
-
-    pub(super) fn describe_open(&self) {
-        let (name, limit, seal_at) = (self.open.name.clone(), self.open.record.rows_limit, self.open.seal_at_ms());
-        let (next, accounting, rewound) = (self.open.next(), self.totals(), self.past.rewound);
-        let (rows, bytes) = (u64::from(self.open.segment.rows()), self.open.segment.byte_count() as u64);
-        self.status.change(|status| {
-            status.open_segment = Some(name);
-            (status.open_rows, status.open_bytes) = (rows, bytes);
-            (status.open_rows_limit, status.open_seal_at_ms) = (limit, seal_at);
-            (status.next, status.accounting, status.rewound) = (next, accounting, rewound);
-        });
-    }
-
-    fn count(&self, counts: &Accounting) {
-        let metrics = &self.table.deps.metrics;
-        for (counter, count) in [
-            (Counter::MessagesFetched, counts.fetched),
-            (Counter::MessagesStored, counts.stored),
-            (Counter::MessagesFiltered, counts.filtered),
-            (Counter::MessagesRejected, counts.rejected),
-            (Counter::Tombstones, counts.tombstones),
-            (Counter::RowsStored, counts.rows),
-            (Counter::RowsAltered, counts.altered),
-            (Counter::BytesFetched, counts.bytes),
-            (Counter::OffsetsGaps, counts.gaps),
-        ] {
-            if count > 0 {
-                metrics.count(counter, &self.labels, count);
-            }
-        }
     }
 }
 

@@ -19,7 +19,7 @@ impl PartitionPipeline {
     /// Seals where rows or age say so, or where the replicas agreed. Where the end cannot be fixed now (the catalog's disk
     /// is full, say), consumption goes on in the open segment and the seal is tried again later.
     pub(super) async fn flush_if_due(&mut self, now_ms: i64) -> Result<(), Interrupted> {
-        let reason = match decide(self.open.facts(), now_ms) {
+        let reason = match decide(self.open.facts(self.share.ruling().seal), now_ms) {
             // The successor was made with the settings of before: the records say how to go on.
             _ if self.reshaping && self.open.range().is_empty() => return Err(Interrupted::End(reshaped())),
             FlushDecision::Seal(reason) => reason,
@@ -65,6 +65,7 @@ impl PartitionPipeline {
         };
         let open = OpenSegment::new(successor, range.end(), &self.table, &self.settings, None);
         let sealed = std::mem::replace(&mut self.open, open);
+        let held = self.share.freeze(sealed.segment.byte_count() as u64);
         self.past.fixed.add(&sealed.counts);
         match record_decoder(&self.table, &self.settings, &self.stream, &self.open.record, range.end()) {
             Ok(decoder) => self.path.decode_with(decoder),
@@ -79,6 +80,7 @@ impl PartitionPipeline {
             view: self.view.clone(),
             record: committing,
             frozen: Some(frozen),
+            held: Some(held),
             stream: self.stream.clone(),
             source: self.source.clone(),
         });

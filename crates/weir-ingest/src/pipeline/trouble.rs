@@ -5,6 +5,7 @@ use crate::{
     pipeline::run::{Interrupted, PartitionPipeline, PipelineEnd},
     status::PartitionState,
 };
+use weir_base::metrics::Counter;
 use weir_control::{MoveTo, SealReason};
 use weir_streams::StreamError;
 use weir_types::{NextOffset, SkipReason};
@@ -91,15 +92,23 @@ impl PartitionPipeline {
                 command = self.commands.recv() => match self.obey(command).await {
                     Ok(()) => {}
                     Err(Interrupted::End(end)) => return Err(end),
-                    Err(Interrupted::Stream(error)) => tracing::warn!(%error, "command failed"),
-                    Err(Interrupted::Local(reason)) => tracing::warn!(reason, "command failed"),
+                    Err(Interrupted::Stream(error)) => self.say_failed(&error.to_string()),
+                    Err(Interrupted::Local(reason)) => self.say_failed(&reason),
                 },
                 () = &mut wait => return Ok(()),
             }
         }
     }
 
+    fn say_failed(&self, reason: &str) {
+        let (table, topic) = (&*self.labels.table, self.partition.topic.as_str());
+        let (partition, offset) = (self.partition.partition, self.open.next());
+        tracing::warn!(table, topic, partition, %offset, reason, "command failed");
+    }
+
+    /// Notes what went wrong in the status and counts it. It is not logged: the state that follows is, at most once a second.
     pub(super) fn complain(&self, reason: &str, offset: Option<NextOffset>) {
+        self.table.deps.metrics.count(Counter::Errors, &self.labels, 1);
         self.status.change(|status| {
             status.last_error = Some(reason.to_owned());
             status.last_error_offset = offset;

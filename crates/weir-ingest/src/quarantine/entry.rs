@@ -18,9 +18,16 @@
 //! The same offset of another reading is another entry.
 
 use weir_base::frames::{Cursor, put_long};
-use weir_formats::Reject;
+use weir_formats::{Reject, Stage};
 use weir_streams::Messages;
 use weir_types::{NextOffset, StreamPartition, TopicName};
+
+/// The stage of an entry that could not be tried again.
+pub(crate) const REPLAY: &str = "REPLAY";
+
+/// Every word that an entry's stage can be, in the order of a record's way.
+pub const STAGES: [&str; 5] =
+    [Stage::Decode.as_str(), Stage::DataType.as_str(), Stage::Time.as_str(), Stage::Sanitise.as_str(), REPLAY];
 
 /// Identity of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

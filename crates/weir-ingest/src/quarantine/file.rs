@@ -2,7 +2,8 @@
 //!
 //! Layout, little-endian: 8 bytes magic `WEIRQUA1`, then frames: `u32` length of the body, `u32` CRC-32C of the body, the
 //! body (see `weir_base::frames` and `entry`). A torn last frame is cut off when the file is opened: what it told is read again from the stream,
-//! since a segment is sealed only after the quarantine is synced.
+//! since a segment is sealed only after the quarantine is synced. Where whole frames follow one that is not, the file was
+//! damaged: it is kept aside, that is said, and the whole frames are gone on with.
 //!
 //! The file is bounded in entries, bytes and age; the oldest entries go first and are counted. What was evicted, deleted or
 //! replayed is said by a frame of its own, and the file is written anew once most of it is dead.
@@ -106,7 +107,21 @@ impl Quarantine {
             disk.create_dir_all(dir)?;
         }
         let mut file = disk.open_append(&path)?;
-        let content = disk.read(&path)?;
+        let mut content = disk.read(&path)?;
+        if let Some(whole) = without_damage(&content) {
+            drop(file);
+            let aside = path.with_extension(format!("log.damaged-{}", clock.wall_ms()));
+            disk.write_whole(&aside, &content)?;
+            disk.write_whole(&path, &whole)?;
+            tracing::error!(
+                file = %path.display(),
+                kept_as = %aside.display(),
+                bytes = content.len() - whole.len(),
+                "the quarantine is damaged in its middle: what is there cannot be read, and entries may be lost"
+            );
+            file = disk.open_append(&path)?;
+            content = whole;
+        }
         let mut index = Index::default();
         let end = match content.get(..MAGIC.len()) == Some(&MAGIC[..]) {
             true => each_frame(&content, |position, length, body| index.apply(position, length, &body)),
@@ -337,6 +352,26 @@ fn frame(out: &mut Vec<u8>, body: &[u8]) {
     LAYOUT.begin(out);
     out.extend_from_slice(body);
     LAYOUT.seal(&mut out[start..]);
+}
+
+/// The whole frames of a file that is damaged before the last of them; `None` where all that is not whole is a torn end.
+fn without_damage(content: &[u8]) -> Option<Vec<u8>> {
+    if content.get(..MAGIC.len()) != Some(&MAGIC[..]) {
+        return None;
+    }
+    let is_frame = |at: &usize| LAYOUT.body_at(content, *at).is_some_and(|body| Body::decode(body).is_some());
+    let mut whole = content[..each_frame(content, |_, _, _| {}) as usize].to_vec();
+    let mut at = whole.len();
+    let mut damaged = false;
+    while let Some(next) = (at + 1..content.len().saturating_sub(FRAME_HEAD)).find(is_frame) {
+        damaged = true;
+        at = next;
+        while let Some(body) = LAYOUT.body_at(content, at).filter(|body| Body::decode(body).is_some()) {
+            whole.extend_from_slice(&content[at..at + FRAME_HEAD + body.len()]);
+            at += FRAME_HEAD + body.len();
+        }
+    }
+    damaged.then_some(whole)
 }
 
 /// Calls `each` with position, length and content of every whole frame, and returns where the whole ones end.

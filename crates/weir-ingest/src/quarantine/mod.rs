@@ -11,8 +11,8 @@ mod rate;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use entry::Reading;
-pub use entry::{Entry, EntryId};
+pub use entry::{Entry, EntryId, STAGES};
+pub(crate) use entry::{REPLAY, Reading};
 pub use file::{Quarantine, QuarantineBounds, QuarantineCounts};
 pub(crate) use list::PageBounds;
 pub use list::{Page, Selection};

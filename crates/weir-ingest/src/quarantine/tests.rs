@@ -97,6 +97,23 @@ fn a_torn_frame_is_cut_off() {
 }
 
 #[test]
+fn damage_in_the_middle_costs_what_it_hit_and_is_kept_aside() {
+    let bench = plain();
+    bench.open().add((0..20).map(|offset| entry(offset, b"payload"))).unwrap();
+    let mut content = bench.disk.read(Path::new(PATH)).unwrap();
+    let at = content.len() / 2;
+    content[at] ^= 0xFF;
+    bench.disk.write_whole(Path::new(PATH), &content).unwrap();
+    let kept = offsets(&bench.open());
+    assert_eq!(kept.len(), 19, "{kept:?}");
+    assert!(kept.first() == Some(&0) && kept.last() == Some(&19), "{kept:?}");
+    let aside: Vec<String> = bench.disk.list(Path::new("/q")).unwrap().into_iter().map(|entry| entry.name).collect();
+    let damaged = aside.iter().find(|name| name.contains("damaged")).unwrap();
+    assert_eq!(bench.disk.read(&Path::new("/q").join(damaged)).unwrap(), content);
+    assert_eq!(offsets(&bench.open()), kept, "whole from here on");
+}
+
+#[test]
 fn a_sync_covers_what_an_earlier_process_wrote() {
     for seed in 0..16 {
         let bench = plain();

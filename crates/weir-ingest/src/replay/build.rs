@@ -4,7 +4,7 @@ use crate::{
     deps::Seats,
     pipeline::{consuming_spec, settings_decoder},
     prepare::RecordPath,
-    quarantine::{Entry, Reading},
+    quarantine::{Entry, REPLAY, Reading},
     sealer::{build_spec, times},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -142,9 +142,6 @@ impl Maker {
         Ok(MadeSegment { name, built, times })
     }
 }
-
-/// The stage of an entry that could not be tried.
-const REPLAY: &str = "REPLAY";
 
 /// `replay__{table}__{partition}__{time}__{number}-{part}`: Pinot's form for segments of a realtime table that come from no
 /// consumption.

@@ -242,7 +242,7 @@ async fn upload(
                 uploaded_ms: deps.clock.wall_ms(),
             };
             contents.push((made.name.clone(), bytes));
-            segment = Some(ReplaySegment { name: made.name, artifact });
+            segment = Some(ReplaySegment { name: made.name, artifact, removed_ms: None });
         }
         parts.push(ReplayPart {
             partition: part.partition,

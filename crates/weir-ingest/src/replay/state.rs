@@ -19,7 +19,7 @@ use weir_types::{NextOffset, SkipReason, StreamPartition};
 pub(crate) struct Replays {
     known: Mutex<Known>,
     /// Replays of a table take turns.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -99,10 +99,22 @@ impl Replays {
         offsets.is_some_and(|offsets| offsets.binary_search(&id.offset).is_ok())
     }
 
-    /// The segments of a partition.
+    /// The segments of a partition that hold rows.
     pub(crate) fn segments(&self, partition: &StreamPartition) -> Vec<ReplaySegment> {
         let known = self.known.lock();
-        known.partitions.get(partition).map(|of| of.segments.clone()).unwrap_or_default()
+        let segments = known.partitions.get(partition).into_iter().flat_map(|of| &of.segments);
+        segments.filter(|segment| segment.removed_ms.is_none()).cloned().collect()
+    }
+
+    /// Learns which segments were removed since their replays were taken in.
+    pub(crate) fn note_removed(&self, replays: &[ReplayRecord]) {
+        let mut known = self.known.lock();
+        for part in replays.iter().flat_map(|replay| &replay.parts) {
+            let Some(gone) = part.segment.as_ref().filter(|segment| segment.removed_ms.is_some()) else { continue };
+            let Some(of) = known.partitions.get_mut(&part.partition) else { continue };
+            let ours = of.segments.iter_mut().filter(|segment| segment.name == gone.name);
+            ours.for_each(|segment| segment.removed_ms = gone.removed_ms);
+        }
     }
 
     /// How many messages of the table were replayed.

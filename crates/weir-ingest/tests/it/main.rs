@@ -4,6 +4,7 @@
 
 mod ahead;
 mod reshape;
+mod retention;
 mod seams;
 mod topics;
 mod world;

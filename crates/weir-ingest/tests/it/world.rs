@@ -4,14 +4,14 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::time::Instant;
-use weir_base::{MemDisk, SimClock, metrics::Metrics};
+use weir_base::{MemDisk, SharedClock, SimClock, metrics::Metrics};
 use weir_control::{NewTable, RedbCatalog, SegmentRecord, SegmentState, Store, spec};
-use weir_files::SharedFileSystem;
+use weir_files::{MemoryFiles, SharedFileSystem};
 use weir_indexes::Filter;
 use weir_ingest::{HeavyWork, IngestDeps, IngestNode, IngestOptions, PartitionStatus, Seats};
 use weir_segment::{ScanColumn, ScanRequest, ScanStats, SegmentScan, scan::testing::cell_of};
 use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, ProduceRecord, Streams};
-use weir_table::Tables;
+use weir_table::{TableSnapshot, Tables};
 use weir_types::{TableName, TopicName, Value};
 
 /// Far above what anything here takes.
@@ -22,6 +22,10 @@ pub(crate) struct World {
     pub(crate) node: Arc<IngestNode>,
     pub(crate) local: Arc<LocalLogs>,
     pub(crate) memory: Arc<MemoryStreams>,
+    pub(crate) disk: Arc<MemDisk>,
+    pub(crate) deep_store: SharedFileSystem,
+    pub(crate) store: Arc<Store>,
+    clock: SharedClock,
     tables: Arc<Tables>,
 }
 
@@ -41,7 +45,27 @@ impl World {
 
     /// Inside a runtime with paused time; with threads, its tests are left to chance as far as those go.
     pub(crate) async fn start_with(seats: Seats, heavy: HeavyWork) -> Self {
-        let (disk, clock) = (MemDisk::new(None), SimClock::shared(1_767_225_600_000));
+        let clock = SimClock::shared(1_767_225_600_000);
+        let deep_store: SharedFileSystem = MemoryFiles::new(clock.clone());
+        Self::on(MemDisk::new(None), clock, deep_store, MemoryStreams::new(), seats, heavy).await
+    }
+
+    /// The process dies, and another one starts on what is there.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { node, disk, deep_store, clock, memory, .. } = self;
+        node.stop();
+        disk.kill();
+        Self::on(disk, clock, deep_store, memory, Seats::default(), HeavyWork::Inline).await
+    }
+
+    async fn on(
+        disk: Arc<MemDisk>,
+        clock: SharedClock,
+        deep_store: SharedFileSystem,
+        memory: Arc<MemoryStreams>,
+        seats: Seats,
+        heavy: HeavyWork,
+    ) -> Self {
         let catalog = RedbCatalog::open_inline(disk.clone(), Path::new("/data/catalog.redb")).unwrap();
         let brief = LocalLogOptions {
             retention: Duration::from_secs(1),
@@ -49,23 +73,24 @@ impl World {
             ..LocalLogOptions::default()
         };
         let local = LocalLogs::open(Path::new("/data/log"), disk.clone(), clock.clone(), brief).unwrap();
-        let (memory, tables) = (MemoryStreams::new(), Arc::new(Tables::default()));
-        let deep_store: SharedFileSystem = weir_files::memory();
+        let tables = Arc::new(Tables::default());
+        let store = Arc::new(Store::new(Arc::new(catalog)));
         let deps = IngestDeps {
-            clock,
-            disk,
+            clock: clock.clone(),
+            disk: disk.clone(),
             seed: 7,
             metrics: Metrics::new(),
-            store: Arc::new(Store::new(Arc::new(catalog))),
+            store: store.clone(),
             tables: tables.clone(),
             streams: Arc::new(Streams::new(local.clone(), memory.clone())),
-            deep_store,
+            deep_store: deep_store.clone(),
             seats,
             options: IngestOptions {
                 instance: "Server_here_1".into(),
                 boot: [1; 16],
                 dir: "/data/tables".into(),
                 marks: "/data/marks".into(),
+                open_bytes: 1 << 30,
                 discovery_every: Duration::from_secs(2),
                 creation_timeout: Duration::from_secs(5),
                 heavy,
@@ -73,7 +98,7 @@ impl World {
             },
         };
         let node = IngestNode::start(deps).await.unwrap();
-        Self { node, local, memory, tables }
+        Self { node, local, memory, disk, deep_store, store, clock, tables }
     }
 
     pub(crate) async fn produce_local(&self, name: &str, values: &[Json]) {
@@ -117,7 +142,15 @@ impl World {
     /// The visible rows of table `events`, segment by segment: the stored values of the columns that its schema has now;
     /// nulls come as `None`.
     pub(crate) fn rows(&self, columns: &[&str]) -> Vec<Vec<Option<Vec<Value>>>> {
-        let snapshot = self.tables.get("events").unwrap().snapshot();
+        Self::rows_of(&self.snapshot(), columns)
+    }
+
+    /// What is visible of table `events` now.
+    pub(crate) fn snapshot(&self) -> TableSnapshot {
+        self.tables.get("events").unwrap().snapshot()
+    }
+
+    fn rows_of(snapshot: &TableSnapshot, columns: &[&str]) -> Vec<Vec<Option<Vec<Value>>>> {
         let field = |name: &&str| {
             let field = snapshot.schema.field(name).unwrap_or_else(|| panic!("the schema has no {name}"));
             ScanColumn {
@@ -151,11 +184,15 @@ impl World {
 
     /// The first column of all rows, all of them LONG.
     pub(crate) fn ids(&self) -> Vec<i64> {
+        self.ids_of(&self.snapshot())
+    }
+
+    pub(crate) fn ids_of(&self, snapshot: &TableSnapshot) -> Vec<i64> {
         let id = |row: &Vec<Option<Vec<Value>>>| match row[0].as_deref() {
             Some([Value::Long(id)]) => *id,
             other => panic!("{other:?} is no id"),
         };
-        self.rows(&["id"]).iter().map(id).collect()
+        Self::rows_of(snapshot, &["id"]).iter().map(id).collect()
     }
 
     pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -196,14 +233,46 @@ pub(crate) fn table(name: &str, streams: &[Json], more: &[Json], key: bool) -> N
         "ingestionConfig": {"streamIngestionConfig": {"streamConfigMaps": streams}},
         "metadata": {},
     });
+    made(&schema, &config)
+}
+
+fn made(schema: &Json, config: &Json) -> NewTable {
     let capabilities =
         spec::Capabilities { stream_types: Streams::types(), decoder: |_| spec::DecoderKnown::Yes("json") };
-    let schema = spec::parse_schema(&schema).unwrap_or_else(|errors| panic!("{errors}"));
-    let parsed = spec::parse_table(&config, Some(&schema.schema), &capabilities);
+    let schema = spec::parse_schema(schema).unwrap_or_else(|errors| panic!("{errors}"));
+    let parsed = spec::parse_table(config, Some(&schema.schema), &capabilities);
     NewTable::from_parsed(parsed.unwrap_or_else(|errors| panic!("{errors}")), schema)
 }
 
 /// Table `events` on topic `events` in memory.
 pub(crate) fn events(more: &[Json]) -> NewTable {
     table("events", &[stream("memory", "events")], more, false)
+}
+
+/// Table `events` with a time column that keeps its rows for a day and its objects for two hours after that. The column is
+/// `at`, in milliseconds, where `time` says nothing else.
+pub(crate) fn events_kept(time: &[Json]) -> NewTable {
+    events_kept_as(time, false)
+}
+
+/// The same; a `lenient` one stores null for what cannot be typed.
+pub(crate) fn events_kept_as(time: &[Json], lenient: bool) -> NewTable {
+    let millis = json!({"name": "at", "dataType": "LONG", "format": "1:MILLISECONDS:EPOCH", "granularity": "1:DAYS"});
+    let schema = json!({
+        "schemaName": "events",
+        "dimensionFieldSpecs": [{"name": "id", "dataType": "LONG"}],
+        "dateTimeFieldSpecs": [time.first().unwrap_or(&millis)],
+    });
+    let config = json!({
+        "tableName": "events", "tableType": "REALTIME", "tenants": {}, "metadata": {}, "tableIndexConfig": {},
+        "segmentsConfig": {
+            "replication": "1", "timeColumnName": "at", "retentionTimeUnit": "DAYS", "retentionTimeValue": "1",
+            "deletedSegmentsRetentionPeriod": "2h",
+        },
+        "ingestionConfig": {
+            "continueOnError": lenient,
+            "streamIngestionConfig": {"streamConfigMaps": [stream("memory", "events")]},
+        },
+    });
+    made(&schema, &config)
 }

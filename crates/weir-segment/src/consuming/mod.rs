@@ -37,7 +37,8 @@ pub const BLOCK_ROWS: u32 = tiers::FROZEN_ITEMS;
 /// enough that a dictionary of distinct values costs well under a megabyte.
 const FIRST_LOOK: u32 = 8 * 1024;
 
-/// Rows between later looks: a frozen block's, since the form changes between blocks.
+/// Rows between later looks: four blocks (`BLOCK_ROWS`), since the form changes between blocks only and a look at every one
+/// would find little new.
 const LATER_LOOK: u32 = 64 * 1024;
 
 /// Bytes of open rows after which they are closed without being asked: keeps positions of text inside 32 bits.

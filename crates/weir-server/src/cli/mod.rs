@@ -13,6 +13,7 @@ mod run;
 mod sql;
 mod start;
 mod table_text;
+mod why;
 
 use crate::client::ClientError;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -38,6 +39,7 @@ Examples:
   weir sql -e 'SELECT COUNT(*) FROM orders' ask
   weir lag orders                           what each partition is doing
   weir quarantine list orders               records that could not become rows, and why
+  weir why --table orders --key 4711        where a message went
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not reachable";
 
@@ -59,6 +61,8 @@ enum Command {
     Lag(lag::LagArguments),
     /// Look at records that could not become rows, try them again, delete them
     Quarantine(quarantine::QuarantineArguments),
+    /// Tell the way of one message: read, skipped, rejected, or a row, and in which segment
+    Why(why::WhyArguments),
     /// Write a completion script for a shell
     Completions {
         /// The shell
@@ -141,6 +145,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Apply(arguments) => run::block_on(arguments.run())?,
         Command::Lag(arguments) => run::block_on(arguments.run())?,
         Command::Quarantine(arguments) => run::block_on(arguments.run())?,
+        Command::Why(arguments) => run::block_on(arguments.run())?,
         Command::Completions { shell } => {
             let mut script = vec![];
             clap_complete::generate(shell, &mut Arguments::command(), "weir", &mut script);
@@ -178,6 +183,8 @@ mod tests {
             &["weir", "quarantine", "show", "t", "topic/0/7"],
             &["weir", "quarantine", "replay", "t", "--topic", "a", "--partition", "0", "--offsets", "1,2"],
             &["weir", "quarantine", "drop", "t", "--all"],
+            &["weir", "why", "--table", "t", "--topic", "a", "--partition", "0", "--offset", "7"],
+            &["weir", "why", "--table", "t", "--key", "x", "--column", "c"],
             &["weir", "completions", "bash"],
         ] {
             Arguments::try_parse_from(good).unwrap_or_else(|error| panic!("{good:?}: {error}"));
@@ -189,6 +196,9 @@ mod tests {
             &["weir", "check"],
             &["weir", "quarantine"],
             &["weir", "quarantine", "show", "t", "7"],
+            &["weir", "why", "--table", "t"],
+            &["weir", "why", "--table", "t", "--topic", "a", "--offset", "7"],
+            &["weir", "why", "--table", "t", "--topic", "a", "--partition", "0", "--offset", "7", "--key", "x"],
             &["weir", "quarantine", "replay", "t", "--offsets", "1"],
             &["weir", "start", "--data-dir", "d", "--deep-store-setting", "noequals"],
         ] {

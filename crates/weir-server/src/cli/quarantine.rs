@@ -7,6 +7,7 @@ use crate::{
         table_text::{Format, Grid},
     },
     client::{Answer, Client},
+    rest::stage,
 };
 use bytes::Bytes;
 use clap::{Args, Subcommand};
@@ -107,8 +108,8 @@ struct Which {
     /// Up to this offset, itself not
     #[arg(long, value_name = "OFFSET")]
     to: Option<u64>,
-    /// Rejected at this stage: DECODE, DATA_TYPE, TIME, SANITISE
-    #[arg(long)]
+    /// Rejected at this stage: DECODE, DATA_TYPE, TIME, SANITISE, REPLAY
+    #[arg(long, value_parser = known_stage)]
     stage: Option<String>,
 }
 
@@ -131,7 +132,7 @@ impl Which {
 }
 
 /// Text as part of a URL.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
@@ -140,6 +141,11 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// Reads the word of a stage.
+fn known_stage(word: &str) -> Result<String, String> {
+    stage(word).map(|stage| stage.to_string())
 }
 
 /// Reads `topic/partition/offset`.
@@ -252,5 +258,16 @@ mod tests {
         let some = Which { from: Some(1), to: Some(9), stage: Some("A B&c".into()), ..Which::default() };
         assert_eq!(some.query(), "fromOffset=1&toOffset=9&stage=A%20B%26c");
         assert_eq!(Which::default().query(), "");
+    }
+
+    #[test]
+    fn the_help_names_every_stage() {
+        use clap::Args as _;
+        let help = Which::augment_args(clap::Command::new("x")).render_long_help().to_string();
+        for known in weir_ingest::STAGES {
+            assert!(help.contains(known), "{known} is not in the help of --stage");
+        }
+        assert_eq!(known_stage("data_type").unwrap(), "DATA_TYPE");
+        assert!(known_stage("TYPE").unwrap_err().contains("DATA_TYPE"));
     }
 }

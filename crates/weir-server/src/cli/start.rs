@@ -18,6 +18,8 @@ Examples:
   weir start --data-dir ./data
   weir start --data-dir /var/lib/weir --listen 0.0.0.0 --advertise db1.example.org
   weir start --data-dir ./data --deep-store s3://bucket/weir --deep-store-setting region=eu-central-1
+  weir start --data-dir ./data --deep-store s3://bucket/weir --deep-store-setting access_key_id=env:KEY_ID \\
+    --deep-store-setting secret_access_key=file:/run/secrets/s3
 
 When all ports answer it prints one line `ready` to stdout; the log goes to stderr (WEIR_LOG=debug says more).";
 
@@ -46,7 +48,8 @@ pub(super) struct NodeArguments {
     /// Where committed segments go: file:///folder or s3://bucket/prefix; a folder in the data folder where not given
     #[arg(long, env = "WEIR_DEEP_STORE", value_name = "URI")]
     deep_store: Option<String>,
-    /// A setting of the deep store: endpoint, region, access_key_id, secret_access_key, allow_http; repeatable
+    /// A setting of the deep store: endpoint, region, access_key_id, secret_access_key, allow_http; repeatable. A value
+    /// may refer to a secret: env:NAME, file:/path
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     deep_store_setting: Vec<(String, String)>,
     /// Threads that answer queries; one per core where not given
@@ -55,6 +58,10 @@ pub(super) struct NodeArguments {
     /// Memory that all queries share, in MiB; a quarter of the machine's where not given
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..))]
     query_memory_mib: Option<u64>,
+    /// Memory that rows which are no segment files yet and messages that wait for them may hold, in MiB; a quarter of the
+    /// machine's where not given
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
+    ingest_memory_mib: Option<u64>,
     /// Time-out of a query that names none, in milliseconds
     #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     query_timeout_ms: u64,
@@ -79,6 +86,9 @@ impl NodeArguments {
         }
         if let Some(mib) = self.query_memory_mib {
             settings.query_memory_bytes = mib << 20;
+        }
+        if let Some(mib) = self.ingest_memory_mib {
+            settings.ingest_memory_bytes = mib << 20;
         }
         settings.query_timeout = Duration::from_millis(self.query_timeout_ms);
         settings

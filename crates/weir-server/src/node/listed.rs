@@ -24,6 +24,8 @@ pub struct ListedSegment {
     pub schema_version: SchemaVersion,
     /// The instances that hold it.
     pub replicas: Vec<Arc<str>>,
+    /// What keeps it from being committed, where it has ended.
+    pub trouble: Option<String>,
 }
 
 impl From<SegmentRecord> for ListedSegment {
@@ -37,6 +39,7 @@ impl From<SegmentRecord> for ListedSegment {
             created_ms: record.created_ms,
             schema_version: record.schema_version,
             replicas: record.replicas,
+            trouble: None,
         }
     }
 }
@@ -45,7 +48,7 @@ impl ListedSegment {
     /// The segments of a replay: done, over the range from the first to the last message that they hold.
     fn of_replay(table: &TableName, replay: &ReplayRecord, instance: &Arc<str>) -> Vec<Self> {
         let segments = replay.parts.iter().filter_map(|part| {
-            let segment = part.segment.clone()?;
+            let segment = part.held()?.clone();
             let (first, last) = (part.offsets.first()?, part.offsets.last()?);
             let range = OffsetRange::try_new(*first, NextOffset::new(last.number().saturating_add(1))).ok()?;
             let accounting = Accounting {
@@ -64,6 +67,7 @@ impl ListedSegment {
                 created_ms: replay.at_ms,
                 schema_version: replay.schema_version,
                 replicas: vec![instance.clone()],
+                trouble: None,
             })
         });
         segments.collect()
@@ -72,7 +76,9 @@ impl ListedSegment {
 
 /// All segments of a table: of streams by topic, partition and sequence, then replayed ones in their order.
 pub(crate) async fn listed(ingest: &IngestNode, name: &TableName) -> Result<Vec<ListedSegment>, IngestError> {
-    let mut all: Vec<ListedSegment> = ingest.segments(name).await?.into_iter().map(Into::into).collect();
+    let mut troubles = ingest.seal_troubles(name);
+    let listed = |record: SegmentRecord| ListedSegment { trouble: troubles.remove(&record.name), ..record.into() };
+    let mut all: Vec<ListedSegment> = ingest.segments(name).await?.into_iter().map(listed).collect();
     let instance = &ingest.deps().options.instance;
     let replays = ingest.replays(name).await?;
     all.extend(replays.iter().flat_map(|replay| ListedSegment::of_replay(name, replay, instance)));

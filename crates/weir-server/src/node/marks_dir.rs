@@ -28,6 +28,11 @@ pub(super) fn marks_dir(data_dir: &DataDir) -> PathBuf {
     }
 }
 
+/// Removes the marks of data folders that are no more.
+pub fn remove_orphaned_marks() {
+    remove_orphans(Path::new(MEMORY));
+}
+
 fn in_memory(memory: &Path, data_dir: &DataDir) -> io::Result<PathBuf> {
     remove_orphans(memory);
     let path = data_dir.path().as_os_str().as_encoded_bytes();
@@ -46,7 +51,8 @@ fn in_memory(memory: &Path, data_dir: &DataDir) -> io::Result<PathBuf> {
     Ok(dir)
 }
 
-/// Removes the marks of data folders that are no more.
+/// Where the folder above is not there either, the data folder may lie on
+/// a disk that is not mounted, or be another container's: its marks stay.
 fn remove_orphans(memory: &Path) {
     let Ok(entries) = std::fs::read_dir(memory) else { return };
     for entry in entries.flatten() {
@@ -54,7 +60,8 @@ fn remove_orphans(memory: &Path) {
         let name = name.to_str().and_then(|name| name.strip_prefix(HEAD));
         let Some((id, _)) = name.and_then(|name| name.split_once('-')) else { continue };
         let Ok(owner) = std::fs::read_to_string(entry.path().join(OWNER)) else { continue };
-        if !DataDir::is_at(Path::new(&owner), id) {
+        let above = Path::new(&owner).parent().is_some_and(Path::is_dir);
+        if above && !DataDir::is_at(Path::new(&owner), id) {
             // Somebody else's stay.
             drop(std::fs::remove_dir_all(entry.path()));
         }

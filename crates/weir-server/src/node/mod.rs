@@ -6,20 +6,23 @@ mod control;
 mod data_dir;
 mod listed;
 mod marks_dir;
+mod observe;
 mod open;
 mod queries;
 mod refusal;
+mod secrets;
 mod settings;
 mod tables;
 mod topics;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use listed::ListedSegment;
+pub use marks_dir::remove_orphaned_marks;
 pub use open::OpenError;
 pub use queries::{Answered, Asked};
 pub use refusal::Refusal;
 pub use settings::{Addresses, DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, NodeSettings};
-pub use tables::{TableConfigs, capabilities};
+pub use tables::{REALTIME, TableConfigs, capabilities};
 pub use topics::{TopicInfo, produce_bounds};
 
 use crate::pinot_json::consuming::ForceCommitJob;
@@ -89,12 +92,6 @@ impl Node {
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.clock.wall_ms()
-    }
-
-    /// All metrics, in OpenMetrics text.
-    #[must_use]
-    pub fn metrics_text(&self) -> String {
-        self.metrics.encode()
     }
 
     /// Ends consumption. What is in open segments is read again at the next start.

@@ -3,16 +3,18 @@
 use crate::node::{Addresses, DataDir, DataDirError, Node, NodeSettings, marks_dir::marks_dir, queries::Source};
 use std::{
     io,
+    path::Path,
     sync::{Arc, atomic::AtomicU64},
 };
-use weir_base::{Chance, RealDisk, SystemClock, metrics::Metrics, tasks::spawn_named};
+use weir_base::{Chance, Disk, RealDisk, SystemClock, metrics::Metrics, tasks::spawn_named};
 use weir_control::{CatalogError, RedbCatalog, Store};
 use weir_files::{FileError, probe};
 use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions, Seats};
 use weir_query::{QueryEngine, QueryOptions};
 use weir_segment::consuming::BLOCK_ROWS;
-use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, Streams};
+use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, Streams, queues::Queues};
 use weir_table::Tables;
+use weir_types::{Classify, ErrorKind};
 
 /// Rows that a query without LIMIT gets.
 const DEFAULT_LIMIT: u64 = 10;
@@ -29,6 +31,17 @@ pub enum OpenError {
     /// The catalog.
     #[error("catalog cannot be opened: {0}")]
     Catalog(#[from] CatalogError),
+    /// The catalog is gone.
+    #[error(
+        "catalog {catalog} is missing or empty, and {tables} holds tables: put the catalog back from a copy; or move {tables} \
+         away to start with no table, reading the streams again"
+    )]
+    CatalogLost {
+        /// Its file.
+        catalog: String,
+        /// What depends on it.
+        tables: String,
+    },
     /// The local log.
     #[error("local log {path} cannot be opened: {source}")]
     Log {
@@ -52,13 +65,23 @@ impl Node {
         let data_dir = DataDir::open(&settings.absolute_data_dir(), &*disk)?;
         let deep_store_uri = settings.deep_store_uri();
         let deep_store = weir_files::open(&deep_store_uri, &settings.deep_store_settings, disk.clone())?;
-        probe(&*deep_store).await?;
-        let catalog = RedbCatalog::open(disk.clone(), data_dir.path().join("catalog.redb"))?;
+        match probe(&*deep_store).await {
+            // Queries are answered all the same, and what is open is uploaded once there is room.
+            Err(error) if error.kind() == ErrorKind::Exhausted => {
+                tracing::error!(%error, "the deep store has no room: segments are uploaded once it has");
+            }
+            probed => probed?,
+        }
+        let catalog = data_dir.path().join("catalog.redb");
+        catalog_is_there(&*disk, data_dir.path(), &catalog)?;
+        let catalog = RedbCatalog::open(disk.clone(), catalog)?;
         let store = Arc::new(Store::new(Arc::new(catalog)));
         let log_dir = data_dir.path().join("log");
         let local = LocalLogs::open(&log_dir, disk.clone(), clock.clone(), LocalLogOptions::default())
             .map_err(|source| OpenError::Log { path: log_dir.display().to_string(), source })?;
         let tables = Arc::new(Tables::default());
+        // Rows stay for long, messages for moments: some of them keep a busy stream going.
+        let for_queues = settings.ingest_memory_bytes / 4;
         let deps = IngestDeps {
             clock: clock.clone(),
             disk,
@@ -66,7 +89,7 @@ impl Node {
             metrics: metrics.clone(),
             store: store.clone(),
             tables: tables.clone(),
-            streams: Arc::new(Streams::new(local.clone(), MemoryStreams::new())),
+            streams: Arc::new(Streams::new(local.clone(), MemoryStreams::new()).with_queues(Queues::new(for_queues))),
             deep_store,
             seats: Seats::default(),
             options: IngestOptions {
@@ -74,6 +97,7 @@ impl Node {
                 boot: boot_id(),
                 dir: data_dir.path().join("tables"),
                 marks: marks_dir(&data_dir),
+                open_bytes: settings.ingest_memory_bytes - for_queues,
                 discovery_every: settings.discovery_every,
                 creation_timeout: settings.creation_timeout,
                 heavy: HeavyWork::Threads,
@@ -111,6 +135,18 @@ impl Node {
             _data_dir: data_dir,
         }))
     }
+}
+
+/// A folder with tables had a catalog: to start without it would be to forget them all.
+fn catalog_is_there(disk: &dyn Disk, data_dir: &Path, catalog: &Path) -> Result<(), OpenError> {
+    let failed =
+        |error| CatalogError::Io { action: format!("look for {}", catalog.display()), source: Arc::new(error) };
+    let tables = data_dir.join("tables");
+    let there = disk.byte_count(catalog).map_err(failed)?.is_some_and(|bytes| bytes > 0);
+    if there || disk.list(&tables).map_err(failed)?.is_empty() {
+        return Ok(());
+    }
+    Err(OpenError::CatalogLost { catalog: catalog.display().to_string(), tables: tables.display().to_string() })
 }
 
 /// Tells one boot of the machine from another: what was written before a power loss may not be on the disk. Where the

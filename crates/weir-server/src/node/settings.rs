@@ -36,6 +36,8 @@ pub struct NodeSettings {
     pub query_threads: usize,
     /// Memory that all queries share, in bytes.
     pub query_memory_bytes: u64,
+    /// Memory that rows which are no segment files yet and messages that wait for them may hold, in bytes.
+    pub ingest_memory_bytes: u64,
     /// A query that names no time-out has this.
     pub query_timeout: Duration,
     /// How often new and vanished partitions are looked for.
@@ -59,7 +61,8 @@ impl NodeSettings {
             deep_store: None,
             deep_store_settings: BTreeMap::new(),
             query_threads: std::thread::available_parallelism().map_or(2, usize::from),
-            query_memory_bytes: default_query_memory(),
+            query_memory_bytes: quarter_of_memory(),
+            ingest_memory_bytes: quarter_of_memory(),
             query_timeout: Duration::from_secs(10),
             discovery_every: Duration::from_secs(5),
             creation_timeout: Duration::from_secs(5),
@@ -81,9 +84,9 @@ impl NodeSettings {
     }
 }
 
-/// A quarter of the machine's memory, at least 256 MiB (a query needs some) and at most 8 GiB (the rest serves as page
-/// cache for segments).
-fn default_query_memory() -> u64 {
+/// A quarter of the machine's memory, at least 256 MiB (a query or a busy stream needs some) and at most 8 GiB (the rest
+/// serves as page cache for segments).
+fn quarter_of_memory() -> u64 {
     let total_kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?.to_owned();
         line.split_whitespace().nth(1)?.parse::<u64>().ok()

@@ -1,7 +1,7 @@
 //! Schemas and tables: read from Pinot's JSON, made, changed, dropped, and looked at.
 
 use crate::{
-    node::{ListedSegment, Node, Refusal, control::FORCE_COMMITS_KEPT, listed::listed},
+    node::{ListedSegment, Node, Refusal, control::FORCE_COMMITS_KEPT, listed::listed, secrets::check_references},
     pinot_json::{consuming::ForceCommitJob, segment::Loaded},
 };
 use serde_json::Value as Json;
@@ -29,6 +29,9 @@ fn known_decoder(class: &str) -> DecoderKnown {
         (None, None) => DecoderKnown::Unknown,
     }
 }
+
+/// Where the table config stands in a `tableConfigs` document.
+pub const REALTIME: &str = "realtime.";
 
 /// A `tableConfigs` document: schema and table at once.
 #[derive(Debug, Clone)]
@@ -178,8 +181,18 @@ impl Node {
         self.store.table(name).await?.ok_or_else(|| no_table(name))
     }
 
-    /// Reads a table config against its schema, which must be there, and asks its streams.
+    /// Reads a document with the stored secrets in the place of hidden ones.
+    pub async fn read_table_configs(&self, json: &Json) -> Result<Result<TableConfigs, SpecErrors>, Refusal> {
+        let mut json = json.clone();
+        if json["realtime"].is_object() {
+            json["realtime"] = self.with_stored_secrets(&json["realtime"], REALTIME).await?;
+        }
+        Ok(TableConfigs::parse(&json))
+    }
+
+    /// Reads a table config against its schema, which must be there. Hidden secrets are those that are stored.
     pub async fn read_table(&self, config: &Json) -> Result<NewTable, Refusal> {
+        let config = &self.with_stored_secrets(config, "").await?;
         let unchecked = parse_table(config, None, &capabilities())?;
         let name = &unchecked.spec.name;
         let schema = self.store.schema(name.as_str()).await?.ok_or_else(|| {
@@ -195,8 +208,9 @@ impl Node {
     }
 
     /// Asks the streams of a table whether they are as its config says. A topic of the local log that is not there yet
-    /// is made with the table, so there is nothing to ask.
-    pub async fn ask_streams(&self, new: &NewTable) -> Result<(), Refusal> {
+    /// is made with the table, so there is nothing to ask. `prefix` is the config's path in what was sent.
+    pub async fn ask_streams(&self, new: &NewTable, prefix: &str) -> Result<(), Refusal> {
+        check_references(new, prefix)?;
         let topics = self.topics();
         let to_be_made = |stream: &StreamSpec| {
             &*stream.stream_type == "local" && !topics.iter().any(|topic| topic.name == stream.topic)
@@ -212,6 +226,7 @@ impl Node {
 
     /// Makes a table whose schema is there. It can be queried when this returns; on an error nothing is left.
     pub async fn create_table(&self, new: NewTable, who: &str) -> Result<TableRecord, Refusal> {
+        check_references(&new, "")?;
         self.ingest.create_table(new, who).await.map_err(|error| Refusal::of_creation(&error))
     }
 
@@ -223,6 +238,7 @@ impl Node {
                 "table {name} exists already: PUT /tableConfigs/{name} changes it, DELETE /tableConfigs/{name} drops it"
             )));
         }
+        check_references(&configs.new_table(), REALTIME)?;
         let before = self.store.schema(name).await?;
         self.store.put_schema(&configs.schema).await?;
         let made = self.create_table(configs.new_table(), who).await;
@@ -245,6 +261,7 @@ impl Node {
     pub async fn update_table(&self, new: NewTable, who: &str) -> Result<TableRecord, Refusal> {
         let name = new.spec.name.clone();
         self.table(&name).await?;
+        check_references(&new, "")?;
         self.ingest.update_table(&name, new, who).await.map_err(|error| Refusal::of_creation(&error))
     }
 
@@ -252,6 +269,7 @@ impl Node {
     pub async fn update_table_configs(&self, configs: &TableConfigs, who: &str) -> Result<TableRecord, Refusal> {
         let before = self.table(&configs.name).await?;
         check_schema_change(&before.schema, &configs.schema.schema)?;
+        check_references(&configs.new_table(), REALTIME)?;
         let record = self.update_table(configs.new_table(), who).await?;
         self.store.put_schema(&configs.schema).await?;
         Ok(record)

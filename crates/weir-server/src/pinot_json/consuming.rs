@@ -141,12 +141,12 @@ pub fn force_commit_status(job: &ForceCommitJob, left: &[String]) -> Json {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use weir_control::PauseInfo;
     use weir_types::{Accounting, NextOffset, StreamPartition, TableName, TopicName};
 
-    fn status(state: PartitionState, high: Option<u64>) -> PartitionStatus {
+    pub(crate) fn status(state: PartitionState, high: Option<u64>) -> PartitionStatus {
         PartitionStatus {
             table: TableName::parse("orders").unwrap(),
             partition: StreamPartition { topic: TopicName::parse("orders").unwrap(), partition: 3 },
@@ -157,6 +157,7 @@ mod tests {
             high_watermark: high.map(NextOffset::new),
             low_watermark: None,
             lag_ms: 12,
+            lag_measured_ms: 55,
             rewound: 0,
             accounting: Accounting::default(),
             open_segment: Some("orders__10003__0__x".into()),

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
-use weir_control::TableRecord;
+use weir_control::{TableRecord, redacted, redacted_at};
 
 /// The answer to a change of configuration: what was done, the keys that nobody knows (JSON pointer to value), and those
 /// that are accepted without an effect yet.
 #[must_use]
 pub fn config_success(status: &str, unrecognized: &BTreeMap<String, Json>, not_yet_effective: &[String]) -> Json {
     let mut answer = Map::new();
-    answer.insert("unrecognizedProperties".to_owned(), json!(unrecognized));
+    answer.insert("unrecognizedProperties".to_owned(), seen_properties(unrecognized));
     if !not_yet_effective.is_empty() {
         answer.insert("notYetEffective".to_owned(), json!(not_yet_effective));
     }
@@ -17,24 +17,30 @@ pub fn config_success(status: &str, unrecognized: &BTreeMap<String, Json>, not_y
     Json::Object(answer)
 }
 
-/// `{"REALTIME":{..}}`, beside it what has no effect yet.
+/// Properties by their JSON pointers, without their secrets.
+#[must_use]
+pub fn seen_properties(properties: &BTreeMap<String, Json>) -> Json {
+    Json::Object(properties.iter().map(|(path, value)| (path.clone(), redacted_at(path, value))).collect())
+}
+
+/// `{"REALTIME":{..}}` without secrets, beside it what has no effect yet.
 #[must_use]
 pub fn table_config(record: &TableRecord) -> Json {
     let mut answer = Map::new();
-    answer.insert("REALTIME".to_owned(), record.config_json.clone());
+    answer.insert("REALTIME".to_owned(), redacted(&record.config_json));
     if !record.not_yet_effective.is_empty() {
         answer.insert("notYetEffective".to_owned(), json!(record.not_yet_effective));
     }
     Json::Object(answer)
 }
 
-/// `{tableName, schema, realtime}`.
+/// `{tableName, schema, realtime}`, without secrets.
 #[must_use]
 pub fn table_configs(record: &TableRecord) -> Json {
     let mut answer = Map::new();
     answer.insert("tableName".to_owned(), json!(record.spec.name.as_str()));
     answer.insert("schema".to_owned(), record.schema_json.clone());
-    answer.insert("realtime".to_owned(), record.config_json.clone());
+    answer.insert("realtime".to_owned(), redacted(&record.config_json));
     if !record.not_yet_effective.is_empty() {
         answer.insert("notYetEffective".to_owned(), json!(record.not_yet_effective));
     }
@@ -88,6 +94,13 @@ mod tests {
             config_success("done", &unrecognized, &["tierConfigs".to_owned()]),
             json!({"unrecognizedProperties": {"/tableIndexConfig/x": 1}, "notYetEffective": ["tierConfigs"], "status": "done"})
         );
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let unrecognized = BTreeMap::from([("/realtime/myApiKey".to_owned(), json!("hunter2"))]);
+        let shown = config_success("done", &unrecognized, &[]);
+        assert_eq!(shown["unrecognizedProperties"], json!({"/realtime/myApiKey": "*****"}));
     }
 
     #[test]

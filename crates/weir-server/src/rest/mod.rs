@@ -17,6 +17,7 @@ mod views;
 mod who;
 
 use api::Api;
+pub(crate) use quarantine::stage;
 
 /// Query parameters of a request.
 type Params = std::collections::BTreeMap<String, String>;

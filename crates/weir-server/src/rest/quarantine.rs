@@ -17,7 +17,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value as Json, json};
 use std::{collections::BTreeSet, str::FromStr, sync::Arc};
-use weir_ingest::{EntryId, ReplayReport, Selection};
+use weir_ingest::{EntryId, ReplayReport, STAGES, Selection};
 use weir_types::{NextOffset, StreamPartition, TopicName};
 
 /// Entries of one page, unless asked otherwise.
@@ -49,6 +49,15 @@ fn number<T: FromStr>(params: &Params, key: &str) -> Result<Option<T>, ApiError>
     params.get(key).map(|text| text.trim().parse().map_err(|_| wrong(text))).transpose()
 }
 
+/// The stage that a word names, in any case.
+///
+/// # Errors
+/// A word that names none, in words, with those that do.
+pub(crate) fn stage(word: &str) -> Result<Arc<str>, String> {
+    let known = STAGES.into_iter().find(|known| known.eq_ignore_ascii_case(word.trim()));
+    known.map(Into::into).ok_or_else(|| format!("stage = {word}: no such stage; there are {}", STAGES.join(", ")))
+}
+
 /// The entries that the parameters of a request name.
 fn selection(params: &Params) -> Result<Selection, ApiError> {
     let topic = params.get("topic").map(|text| TopicName::parse(text)).transpose();
@@ -71,14 +80,8 @@ fn selection(params: &Params) -> Result<Selection, ApiError> {
             return Err(ApiError::bad_request(text));
         }
     };
-    Ok(Selection {
-        topic,
-        partition,
-        from: offset("fromOffset")?,
-        to: offset("toOffset")?,
-        stage: params.get("stage").map(|text| text.as_str().into()),
-        among,
-    })
+    let stage = params.get("stage").map(|text| stage(text)).transpose().map_err(ApiError::bad_request)?;
+    Ok(Selection { topic, partition, from: offset("fromOffset")?, to: offset("toOffset")?, stage, among })
 }
 
 /// The entries that a body names: `{"entries":[{"topic":"t","partition":0,"offsets":[7]}]}`. Nothing names all.
@@ -182,8 +185,8 @@ async fn delete(
     Ok(json_response(&json!({ "deleted": deleted })))
 }
 
-/// Deleting and replaying by a parameter that nobody knows would take everything.
-fn known(params: &Params, names: &[&str]) -> Result<(), ApiError> {
+/// Where a parameter that nobody knows would make a request do more than was meant, it is refused.
+pub(super) fn known(params: &Params, names: &[&str]) -> Result<(), ApiError> {
     match params.iter().find(|(key, _)| !names.contains(&key.as_str())) {
         None => Ok(()),
         Some((key, value)) => {
@@ -272,15 +275,20 @@ mod tests {
         assert_eq!((found.partition, found.among.unwrap().len()), (Some(2), 2));
         let found = selection(&params(&[("fromOffset", "3"), ("toOffset", "9"), ("stage", "time")])).unwrap();
         assert_eq!((found.from, found.to), (Some(NextOffset::new(3)), Some(NextOffset::new(9))));
+        assert_eq!(found.stage.as_deref(), Some("TIME"));
         for wrong in [
             &[("topic", "a b")][..],
             &[("partition", "x")],
             &[("fromOffset", "-1")],
             &[("offsets", "3")],
             &[("topic", "t"), ("partition", "0"), ("offsets", "3,x")],
+            &[("stage", "TIMES")],
         ] {
             assert_eq!(selection(&params(wrong)).unwrap_err().status, 400, "{wrong:?}");
         }
+        let unknown = selection(&params(&[("stage", "TIMES")])).unwrap_err();
+        let named = "stage = TIMES: no such stage; there are DECODE, DATA_TYPE, TIME, SANITISE, REPLAY";
+        assert!(unknown.error.contains(named), "{}", unknown.error);
         let typo = known(&params(&[("partitions", "1")]), WHICH).unwrap_err();
         assert!(typo.error.contains("partitions = 1"), "{}", typo.error);
     }

@@ -8,6 +8,7 @@ use crate::{
         answer::{ApiError, ApiResult, CONFIG_BODY_BYTES, json_response, parse_json, read_body, table_of},
         api::{Api, Carries},
         consume_from,
+        quarantine::known,
         who::Who,
     },
     system::{audit, object, partitions, skips},
@@ -21,6 +22,10 @@ use std::sync::Arc;
 use weir_ingest::{ResumeRequest, Scope};
 use weir_types::{SegmentName, TableName, TopicName};
 
+const PAUSE: &[&str] = &["topic", "partition", "comment"];
+const RESUME: &[&str] = &["consumeFrom", "dryRun", "allowDuplicates", "topic", "partition", "comment"];
+const TOPICS: &[&str] = &["topicIndices", "comment"];
+
 pub(super) fn routes(api: Api) -> Api {
     let none = Carries::Nothing;
     api.get("/tables/{tableName}/partitions", "what each partition is doing, and why", &[], partition_list)
@@ -29,28 +34,28 @@ pub(super) fn routes(api: Api) -> Api {
         .post(
             "/tables/{tableName}/pauseConsumption",
             "stops reading the table, a topic or a partition; what was read stays queryable",
-            &["topic", "partition", "comment"],
+            PAUSE,
             none,
             pause,
         )
         .post(
             "/tables/{tableName}/resumeConsumption",
             "reads on where reading stopped, or from elsewhere; dryRun=true says what would be skipped or read twice",
-            &["consumeFrom", "dryRun", "allowDuplicates", "topic", "partition", "comment"],
+            RESUME,
             Carries::Json,
             resume,
         )
         .post(
             "/tables/{tableName}/pauseTopicConsumption",
             "stops reading topics, by their place among the stream maps",
-            &["topicIndices", "comment"],
+            TOPICS,
             none,
             pause_topics,
         )
         .post(
             "/tables/{tableName}/resumeTopicConsumption",
             "reads topics on, by their place among the stream maps",
-            &["topicIndices", "comment"],
+            TOPICS,
             none,
             resume_topics,
         )
@@ -119,6 +124,7 @@ async fn pause(
     Query(params): Query<Params>,
 ) -> ApiResult {
     let name = table_of(&name)?;
+    known(&params, PAUSE)?;
     node.pause(&name, &scope(&params)?, comment(&params), &who).await?;
     Ok(json_response(&pause_json(&node, &name).await?))
 }
@@ -130,6 +136,7 @@ async fn pause_topics(
     Query(params): Query<Params>,
 ) -> ApiResult {
     let name = table_of(&name)?;
+    known(&params, TOPICS)?;
     for scope in topics_at(&node, &name, &params).await? {
         node.pause(&name, &scope, comment(&params), &who).await?;
     }
@@ -143,6 +150,7 @@ async fn resume_topics(
     Query(params): Query<Params>,
 ) -> ApiResult {
     let name = table_of(&name)?;
+    known(&params, TOPICS)?;
     for scope in topics_at(&node, &name, &params).await? {
         let comment = comment(&params).to_owned();
         node.resume(&name, &ResumeRequest { scope, comment, ..ResumeRequest::default() }, &who).await?;
@@ -167,6 +175,7 @@ async fn resume(
     body: Body,
 ) -> ApiResult {
     let name = table_of(&name)?;
+    known(&params, RESUME)?;
     let said = params.get("consumeFrom").map(|text| consume_from::word("consumeFrom", text)).transpose()?;
     let bytes = read_body(body, CONFIG_BODY_BYTES).await?;
     let (in_body, parts) = if bytes.iter().all(u8::is_ascii_whitespace) {

@@ -1,8 +1,8 @@
 //! `/tableConfigs`: schema and table at once.
 
 use crate::{
-    node::{Node, TableConfigs},
-    pinot_json::table::{config_success, table_configs},
+    node::{Node, REALTIME},
+    pinot_json::table::{config_success, seen_properties, table_configs},
     rest::{
         answer::{ApiError, ApiResult, json_response, read_json, status, table_of},
         api::{Api, Carries},
@@ -15,6 +15,7 @@ use axum::{
 };
 use serde_json::{Map, json};
 use std::sync::Arc;
+use weir_control::redacted;
 
 pub(super) fn routes(api: Api) -> Api {
     api.get("/tableConfigs", "names of all tables", &[], list)
@@ -35,20 +36,20 @@ async fn get(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiResu
 }
 
 async fn add(State(node): State<Arc<Node>>, Who(who): Who, body: Body) -> ApiResult {
-    let configs = TableConfigs::parse(&read_json(body).await?)?;
+    let configs = node.read_table_configs(&read_json(body).await?).await??;
     let record = node.create_table_configs(&configs, &who).await?;
     let said = format!("TableConfigs {} successfully added", configs.name);
     Ok(json_response(&config_success(&said, &configs.unrecognized, &record.not_yet_effective)))
 }
 
 async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
-    let configs = TableConfigs::parse(&read_json(body).await?)?;
-    node.ask_streams(&configs.new_table()).await?;
+    let configs = node.read_table_configs(&read_json(body).await?).await??;
+    node.ask_streams(&configs.new_table(), REALTIME).await?;
     let mut answer = Map::new();
     answer.insert("tableName".to_owned(), json!(configs.name.as_str()));
     answer.insert("schema".to_owned(), configs.schema.json.clone());
-    answer.insert("realtime".to_owned(), configs.realtime.json.clone());
-    answer.insert("unrecognizedProperties".to_owned(), json!(configs.unrecognized));
+    answer.insert("realtime".to_owned(), redacted(&configs.realtime.json));
+    answer.insert("unrecognizedProperties".to_owned(), seen_properties(&configs.unrecognized));
     if !configs.realtime.not_yet_effective.is_empty() {
         answer.insert("notYetEffective".to_owned(), json!(configs.realtime.not_yet_effective));
     }
@@ -57,7 +58,7 @@ async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
 
 async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, Who(who): Who, body: Body) -> ApiResult {
     let name = table_of(&name)?;
-    let configs = TableConfigs::parse(&read_json(body).await?)?;
+    let configs = node.read_table_configs(&read_json(body).await?).await??;
     if configs.name != name {
         let text = format!("tableName = {}: must be {name}, as the path says", configs.name);
         return Err(ApiError::bad_request(text));

@@ -2,7 +2,7 @@
 
 use crate::{
     node::{Node, Refusal},
-    pinot_json::table::{config_success, table_config},
+    pinot_json::table::{config_success, seen_properties, table_config},
     rest::{
         Params,
         answer::{ApiError, ApiResult, json_response, read_json, status, table_of},
@@ -16,6 +16,7 @@ use axum::{
 };
 use serde_json::{Map, json};
 use std::sync::Arc;
+use weir_control::redacted;
 
 pub(super) fn routes(api: Api) -> Api {
     api.get("/tables", "names of all tables; with their kind where type is given", &["type"], list)
@@ -88,10 +89,10 @@ async fn add(State(node): State<Arc<Node>>, Who(who): Who, body: Body) -> ApiRes
 
 async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
     let new = node.read_table(&read_json(body).await?).await?;
-    node.ask_streams(&new).await?;
+    node.ask_streams(&new, "").await?;
     let mut answer = Map::new();
-    answer.insert("REALTIME".to_owned(), new.config_json.clone());
-    answer.insert("unrecognizedProperties".to_owned(), json!(new.unrecognized));
+    answer.insert("REALTIME".to_owned(), redacted(&new.config_json));
+    answer.insert("unrecognizedProperties".to_owned(), seen_properties(&new.unrecognized));
     if !new.not_yet_effective.is_empty() {
         answer.insert("notYetEffective".to_owned(), json!(new.not_yet_effective));
     }

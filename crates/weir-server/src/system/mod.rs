@@ -114,6 +114,34 @@ mod tests {
         assert_eq!(object(FIELDS, &rows[1]).to_string(), r#"{"n":2,"t":null}"#);
     }
 
+    /// Names and types of a table's columns as rows of the page begin.
+    fn described<T>(fields: &[Field<T>]) -> Vec<String> {
+        fields.iter().map(|field| format!("| `{}` | {} |", field.name, field.data_type)).collect()
+    }
+
+    #[test]
+    fn the_page_of_sql_lists_every_column_of_every_table() {
+        let page = include_str!("../../../../docs/reference/sql.md");
+        let tables = [
+            ("partitions", described(partitions::FIELDS)),
+            ("segments", described(segments::FIELDS)),
+            ("quarantine", described(quarantine::FIELDS)),
+            ("skips", described(skips::FIELDS)),
+            ("audit", described(audit::FIELDS)),
+        ];
+        for (name, columns) in tables {
+            let (_, section) = page.split_once(&format!("\n### `system.{name}`\n")).expect("the table has a section");
+            let section = section.split("\n#").next().unwrap_or_default();
+            let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+            assert_eq!(rows.len(), columns.len(), "{name}: {rows:#?}");
+            for (row, column) in rows.iter().zip(&columns) {
+                assert!(row.starts_with(column), "{name}: {row} should begin with {column}");
+            }
+        }
+        let named = page.lines().filter(|line| line.starts_with("### `system.")).count();
+        assert_eq!(named, 5, "every section is of a table that there is");
+    }
+
     #[test]
     fn a_count_beyond_a_long_is_the_greatest_long() {
         assert_eq!(Cell::count(u64::MAX), Cell::Long(i64::MAX));

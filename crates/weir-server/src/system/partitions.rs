@@ -30,6 +30,9 @@ pub const FIELDS: &[Field<PartitionStatus>] = &[
     text("openSegment", |s| s.open_segment.as_ref().map_or(Cell::Null, |name| Cell::Text(name.to_string()))),
     long("openRows", |s| Cell::count(s.open_rows)),
     long("openBytes", |s| Cell::count(s.open_bytes)),
+    long("openRowsLimit", |s| Cell::count(s.open_rows_limit)),
+    long("openSealAtMs", |s| Cell::Long(s.open_seal_at_ms)),
+    long("lastConsumedMs", |s| Cell::Long(s.last_consumed_ms)),
     text("lastError", |s| s.last_error.clone().map_or(Cell::Null, Cell::Text)),
     long("lastErrorOffset", |s| Cell::maybe(s.last_error_offset.map(|offset| offset.number()))),
 ];

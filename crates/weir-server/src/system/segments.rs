@@ -45,7 +45,13 @@ pub const FIELDS: &[Field<ListedSegment>] = &[
     long("schemaVersion", |s| Cell::Long(s.schema_version.0.into())),
     text("replicas", |s| Cell::Text(s.replicas.join(","))),
     text("sealReason", seal_reason),
+    long("createdMs", |s| Cell::Long(s.created_ms)),
+    long("sealedMs", |s| match &s.state {
+        SegmentState::Consuming { .. } => Cell::Null,
+        SegmentState::Committing { seal, .. } | SegmentState::Done { seal, .. } => Cell::Long(seal.at_ms),
+    }),
     text("location", |s| artifact(s).map_or(Cell::Null, |artifact| Cell::Text(artifact.uri.clone()))),
+    text("lastError", |s| s.trouble.clone().map_or(Cell::Null, Cell::Text)),
 ];
 
 #[cfg(test)]
@@ -66,8 +72,10 @@ mod tests {
             done,
             json!({"table": "orders", "topic": "orders", "partition": 0, "segment": "orders__0__0__19700101T0000Z",
                 "state": "DONE", "startOffset": 0, "endOffset": 5, "rows": 4, "bytes": 1234, "schemaVersion": 1,
-                "replicas": "Server_a_8098", "sealReason": done["sealReason"], "location": "file:///deep/orders-1/x"})
+                "replicas": "Server_a_8098", "sealReason": done["sealReason"], "createdMs": done["createdMs"], "sealedMs": done["sealedMs"],
+                "location": "file:///deep/orders-1/x", "lastError": null})
         );
-        assert!(done["sealReason"].is_string());
+        assert!(done["sealReason"].is_string() && done["createdMs"].is_i64() && done["sealedMs"].is_i64());
+        assert_eq!(open["sealedMs"], json!(null));
     }
 }

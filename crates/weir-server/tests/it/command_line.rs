@@ -1,7 +1,7 @@
 //! The binary as people and scripts use it: output, exit codes, signals.
 
-use crate::support::{DEADLINE, orders};
-use serde_json::json;
+use crate::support::{DEADLINE, order, orders};
+use serde_json::{Value as Json, json};
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -65,6 +65,18 @@ impl Running {
             .env("WEIR_BROKER", &self.broker)
             .output()
             .unwrap()
+    }
+
+    /// Writes records to a topic, and fails unless all are in it.
+    fn produce(&self, topic: &str, records: &Json) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let sent = runtime.block_on(async {
+            let client = weir_server::client::Client::new(&self.controller);
+            client.send_json(hyper::Method::POST, &format!("/topics/{topic}"), records).await.unwrap()
+        });
+        assert_eq!(sent.status, 200, "{}", sent.text());
+        let offsets = sent.json()["offsets"].as_array().cloned().unwrap_or_default();
+        assert!(offsets.iter().all(|offset| offset["offset"].is_u64()), "{}", sent.text());
     }
 
     /// Asks it to end and returns its exit code.
@@ -177,6 +189,62 @@ fn exit_codes_tell_what_kind_of_failure_it_was() {
 }
 
 #[test]
+fn why_tells_the_way_of_a_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Running::start(&["start"], &dir.path().join("data"));
+    let mut document = orders(1);
+    document["schema"]["primaryKeyColumns"] = json!(["id"]);
+    let file = dir.path().join("t.json");
+    std::fs::write(&file, document.to_string()).unwrap();
+    let applied = node.ask(&["apply", file.to_str().unwrap()]);
+    assert!(applied.status.success(), "{}", text(&applied.stderr));
+    let bad = json!({"id": "x", "country": "DE"});
+    let records = json!({"records": [
+        {"key": "k1", "value": order(1, "DE", 1.0)}, {"key": "k2", "value": bad}, {"key": "k3", "value": order(3, "FR", 3.0)},
+    ]});
+    node.produce("orders", &records);
+
+    let why = |offset: &str| {
+        let place = ["why", "--table", "orders", "--topic", "orders", "--partition", "0", "--offset", offset];
+        let output = node.ask(&place);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let lines = text(&output.stdout);
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Json>>()
+    };
+    let until = Instant::now() + DEADLINE;
+    let rejected = loop {
+        let steps = why("1");
+        if steps.last().unwrap()["verdict"] == "REJECTED" {
+            break steps;
+        }
+        assert!(Instant::now() < until, "{steps:?}");
+    };
+    let told = rejected.last().unwrap()["detail"].as_str().unwrap();
+    assert!(told.contains("column id") && told.contains("weir quarantine replay"), "{told}");
+    let row = why("0");
+    assert_eq!((&row[0]["verdict"], &row[1]["verdict"]), (&json!("READ"), &json!("OPEN")));
+    let told = row.last().unwrap();
+    assert_eq!(told["verdict"], "ROW", "the one rejected message is another: {told}");
+    assert_eq!(why("3").last().unwrap()["verdict"], "NOT_WRITTEN");
+
+    let by_key = node.ask(&["why", "--table", "orders", "--key", "3"]);
+    let lines = text(&by_key.stdout);
+    assert_eq!(by_key.status.code(), Some(0), "{}", text(&by_key.stderr));
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    assert!(lines.contains("orders__0__0__") && lines.contains("\"verdict\":\"ROW\""), "{lines}");
+    let by_key = text(&node.ask(&["why", "--table", "orders", "--column", "country", "--key", "k2"]).stdout);
+    assert!(by_key.contains("orders/0/1, stage") && by_key.contains("\"verdict\":\"REJECTED\""), "{by_key}");
+    let none = text(&node.ask(&["why", "--table", "orders", "--key", "99"]).stdout);
+    assert!(none.contains("NOT_FOUND"), "{none}");
+    let people = ["why", "--table", "orders", "--key", "3", "--format", "table"];
+    assert!(text(&node.ask(&people).stdout).starts_with("row     FOUND: orders__0__0__"));
+    let nowhere = node.ask(&["why", "--table", "orders", "--topic", "orders", "--partition", "7", "--offset", "0"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(text(&nowhere.stderr).contains("it reads orders/0"), "{}", text(&nowhere.stderr));
+    assert_eq!(node.ask(&["why", "--table", "nope", "--key", "1"]).status.code(), Some(1));
+}
+
+#[test]
 fn the_demo_shows_live_rows_and_ends_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let output = weir()
@@ -187,8 +255,50 @@ fn the_demo_shows_live_rows_and_ends_by_itself() {
     let (said, shown) = (text(&output.stderr), text(&output.stdout));
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(shown.lines().any(|line| line == "ready") && shown.contains("/query/sql"), "{shown}");
+    let pasted = format!("or      {} sql --broker http", env!("CARGO_BIN_EXE_weir"));
+    assert!(shown.contains(&pasted), "{pasted} is not in {shown}");
     assert!(said.contains("rows/s") && said.contains("fresh up to"), "{said}");
     let end = said.lines().last().unwrap();
     let rows: u64 = end.split_whitespace().next().unwrap().parse().unwrap();
     assert!(rows > 0, "{end}");
+}
+
+/// Documents that the README tells readers to apply. Reading them needs neither a node nor a broker.
+#[test]
+fn every_example_is_well_described() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.iter().any(|file| file.ends_with("orders-local.json")), "{files:?}");
+    assert!(files.iter().any(|file| file.ends_with("orders-kafka.json")), "{files:?}");
+    for file in files {
+        let checked = weir().arg("check").arg(&file).output().unwrap();
+        let said = text(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(0), "{said}");
+        assert_eq!(said.lines().count(), 1, "nothing of it is without effect: {said}");
+        assert!(said.contains("table orders is well described"), "{said}");
+    }
+}
+
+/// The README's way from an example to an answer.
+#[test]
+fn the_local_example_takes_what_the_readme_sends() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Running::start(&["start"], &dir.path().join("data"));
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/orders-local.json");
+    let applied = node.ask(&["apply", example]);
+    assert_eq!(applied.status.code(), Some(0), "{}", text(&applied.stderr));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    node.produce("orders", &json!({"records": [{"value": {"id": 1, "country": "DE", "amount": 5, "ts": now}}]}));
+    let until = Instant::now() + DEADLINE;
+    let wanted = "{\"country\":\"DE\",\"n\":1,\"total\":5.0}\n";
+    loop {
+        let sql = "SELECT country, COUNT(*) AS n, SUM(amount) AS total FROM orders GROUP BY country";
+        let found = text(&node.ask(&["sql", "-e", sql]).stdout);
+        if found == wanted {
+            break;
+        }
+        assert!(Instant::now() < until, "{found}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }

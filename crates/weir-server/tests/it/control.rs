@@ -349,3 +349,46 @@ async fn a_disabled_table_is_neither_read_nor_queried_until_it_is_enabled() {
     assert_eq!(actions, json!([["DISABLE"], ["ENABLE"]]));
     node.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_partition_says_how_far_behind_it_is_and_mistyped_parameters_are_refused() {
+    let (node, log, topic) = reading(1).await;
+    log.append(&topic, 0, 0..10).await;
+    node.wait_for_rows(ALL, &json!([[10, 10]])).await;
+    let refused = node.post("/tables/t/pauseConsumption?partiton=0", &Json::Null).await;
+    assert!(refused.status == 400 && refused.error().contains("partiton"), "{}", refused.text());
+    let refused = node.post("/tables/t/resumeConsumption?dry_run=true&consumeFrom=largest", &Json::Null).await;
+    assert!(refused.status == 400 && refused.error().contains("dryRun"), "{}", refused.text());
+    node.wait_for_state(&topic, 0, "CONSUMING").await;
+    node.tell("pauseConsumption", &Json::Null).await;
+    log.append(&topic, 0, 10..30).await;
+    eventually("the lag", async || {
+        let shown = node.partition(&topic, 0).await;
+        let behind = shown["lagOffsets"] == 20 && shown["lagMs"].as_i64().is_some_and(|ms| ms > 0);
+        if behind { Ok(()) } else { Err(shown.to_string()) }
+    })
+    .await;
+    node.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_cannot_be_uploaded_says_why_and_is_committed_once_it_can() {
+    let (node, log, topic) = reading(1).await;
+    log.append(&topic, 0, 0..10).await;
+    node.wait_for_rows(ALL, &json!([[10, 10]])).await;
+    let deep = node.server.node.settings().absolute_data_dir().join("deep-store");
+    // A file where the table's folder belongs.
+    std::fs::create_dir_all(&deep).unwrap();
+    std::fs::write(deep.join("t-1"), "").unwrap();
+    node.tell("forceCommit", &Json::Null).await;
+    let sealed = "SELECT state, lastError FROM system.segments WHERE endOffset = 10";
+    eventually("the reason", async || {
+        let rows = node.rows(sealed).await;
+        let said = rows[0][1].as_str().is_some_and(|why| why.contains("t-1"));
+        if rows[0][0] == "COMMITTING" && said { Ok(()) } else { Err(rows.to_string()) }
+    })
+    .await;
+    std::fs::remove_file(deep.join("t-1")).unwrap();
+    node.wait_for_rows(sealed, &json!([["DONE", null]])).await;
+    node.server.stop().await;
+}

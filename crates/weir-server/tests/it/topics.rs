@@ -87,6 +87,11 @@ async fn the_same_idempotency_key_answers_with_the_first_offsets() {
     assert_eq!(send("one").await.json(), first);
     assert_eq!(send("two").await.json()["offsets"][0]["offset"], 1);
     assert_eq!(send(&"k".repeat(256)).await.status, 400);
+    let node = node.restarted().await;
+    let other = Bytes::from(json!({"records": [{"value": order(2, "DE", 1.0)}]}).to_string());
+    let headers = [("content-type", JSON), ("idempotency-key", "one")];
+    let refused = node.controller.send(Method::POST, "/topics/orders", &headers, other).await.unwrap();
+    assert!(refused.status == 400 && refused.error().contains("used for another request"), "{}", refused.text());
     node.wait_for_rows("SELECT COUNT(*) FROM orders", &json!([[2]])).await;
     node.server.stop().await;
 }

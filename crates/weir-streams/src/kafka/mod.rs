@@ -12,7 +12,10 @@ mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-use crate::contract::{PartitionReader, SharedSource, StreamError, StreamSource, Watermarks};
+use crate::{
+    contract::{PartitionReader, SharedSource, StreamError, StreamSource, Watermarks},
+    queues::Queues,
+};
 use async_trait::async_trait;
 use client::Client;
 use parking_lot::Mutex;
@@ -27,7 +30,7 @@ const ASK: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A topic on Kafka as a table's settings describe it; the brokers are not asked yet.
-pub fn source(spec: &StreamSpec) -> Result<SharedSource, StreamError> {
+pub fn source(spec: &StreamSpec, queues: Arc<Queues>) -> Result<SharedSource, StreamError> {
     let config = settings::client_config(spec)?;
     let read_committed = config.get("isolation.level") == Some("read_committed");
     Ok(Arc::new(KafkaSource {
@@ -35,6 +38,7 @@ pub fn source(spec: &StreamSpec) -> Result<SharedSource, StreamError> {
         config,
         fetch_timeout: spec.fetch_timeout,
         read_committed,
+        queues,
         asking: Mutex::new(None),
     }))
 }
@@ -44,6 +48,7 @@ struct KafkaSource {
     config: ClientConfig,
     fetch_timeout: Duration,
     read_committed: bool,
+    queues: Arc<Queues>,
     /// The client that questions are asked through; made anew after a failure.
     asking: Mutex<Option<Arc<Client>>>,
 }
@@ -141,13 +146,15 @@ impl StreamSource for KafkaSource {
 
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {
         // A reader's client says nothing of a partition that is not there, and nothing for long of a missing topic.
-        if !self.partitions().await?.contains(&partition) {
+        let partitions = self.partitions().await?;
+        if !partitions.contains(&partition) {
             return Err(StreamError::PartitionMissing { topic: self.topic.clone(), partition });
         }
-        let client = client::connect(&self.config, &self.topic)?;
+        let part = self.queues.part(partitions.len());
+        let client = client::connect(&settings::with_queue(&self.config, part.bytes), &self.topic)?;
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
         let (topic, timeout, committed) = (self.topic.clone(), self.fetch_timeout, self.read_committed);
-        let reader = KafkaReader::open(client, &topic, number, from, timeout, committed)?;
+        let reader = KafkaReader::open(client, &topic, number, from, timeout, committed, part)?;
         Ok(Box::new(reader))
     }
 }

@@ -8,7 +8,10 @@ use super::{
     client::{self, Client},
     messages::{KafkaMessages, OwnedMessage},
 };
-use crate::contract::{FetchLimit, MessageBatch, PartitionReader, StreamError, Watermarks};
+use crate::{
+    contract::{FetchLimit, MessageBatch, PartitionReader, StreamError, Watermarks},
+    queues::QueuePart,
+};
 use async_trait::async_trait;
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -112,6 +115,8 @@ pub(super) struct KafkaReader {
     heard: Instant,
     /// A question to the broker. A fetch that is given up does not end it: the next one waits for its answer.
     asked: Option<JoinHandle<Result<Watermarks, StreamError>>>,
+    /// Its part of what clients may queue.
+    _part: QueuePart,
 }
 
 impl KafkaReader {
@@ -122,6 +127,7 @@ impl KafkaReader {
         from: NextOffset,
         fetch_timeout: Duration,
         read_committed: bool,
+        part: QueuePart,
     ) -> Result<Self, StreamError> {
         let out = |reason: String| StreamError::Unreachable { topic: topic.to_owned(), reason };
         let client = Arc::new(client);
@@ -146,6 +152,7 @@ impl KafkaReader {
             pending: None,
             heard: Instant::now(),
             asked: None,
+            _part: part,
         })
     }
 

@@ -21,12 +21,16 @@ const DEFAULTS: [(&str, &str); 16] = [
     ("fetch.wait.max.ms", "100"),
     ("fetch.queue.backoff.ms", "5"),
     ("fetch.error.backoff.ms", "100"),
-    // A partition's share of memory: 32 MiB are a tenth of a second of decoding at full speed.
     ("queued.min.messages", "100000"),
-    ("queued.max.messages.kbytes", "32768"),
-    ("fetch.message.max.bytes", "4194304"),
+    (QUEUED_KBYTES.0, QUEUED_KBYTES.1),
+    (FETCH_BYTES.0, FETCH_BYTES.1),
     ("reconnect.backoff.max.ms", "1000"),
 ];
+
+/// A reader's part of memory: 32 MiB are a tenth of a second of decoding at full speed.
+const QUEUED_KBYTES: (&str, &str) = ("queued.max.messages.kbytes", "32768");
+/// A message that is larger comes all the same, alone.
+const FETCH_BYTES: (&str, &str) = ("fetch.message.max.bytes", "4194304");
 
 /// Settings that are ours to decide, whatever a table says.
 const OURS: [&str; 8] = [
@@ -102,6 +106,17 @@ const RENAMED: [(&str, &str); 8] = [
     ("ssl.keystore.key", "ssl.key.pem"),
     ("ssl.truststore.certificates", "ssl.ca.pem"),
 ];
+
+/// The configuration with a queue of at most `bytes`, and fetches of no more, where the table does not say so itself.
+pub(super) fn with_queue(config: &ClientConfig, bytes: u64) -> ClientConfig {
+    let mut config = config.clone();
+    for ((key, most), wanted) in [(QUEUED_KBYTES, bytes >> 10), (FETCH_BYTES, bytes)] {
+        if config.get(key) == Some(most) && most.parse().is_ok_and(|most: u64| wanted < most) {
+            config.set(key, wanted.max(1).to_string());
+        }
+    }
+    config
+}
 
 /// The client's configuration for a stream.
 pub(super) fn client_config(spec: &StreamSpec) -> Result<ClientConfig, StreamError> {

@@ -125,6 +125,20 @@ impl FrameHead {
     }
 }
 
+/// A CRC-32C over key, value and headers: tells a record that is sent again from another under the same idempotency key.
+pub(super) fn digest(key: Option<&Bytes>, value: Option<&Bytes>, headers: &[(String, Bytes)]) -> u32 {
+    let part = |crc: u32, bytes: Option<&[u8]>| match bytes {
+        // Absent is another thing than empty, and lengths keep parts apart.
+        None => crc32c::crc32c_append(crc, &[0]),
+        Some(bytes) => {
+            let length = (bytes.len() as u64).to_le_bytes();
+            crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c_append(crc, &[1]), &length), bytes)
+        }
+    };
+    let crc = part(part(0, key.map(|key| &**key)), value.map(|value| &**value));
+    headers.iter().fold(crc, |crc, (name, value)| part(part(crc, Some(name.as_bytes())), Some(value)))
+}
+
 /// Appends a frame to `out`; it becomes whole by `seal`.
 pub(super) fn encode(head: &FrameHead, records: &[Record], out: &mut Vec<u8>) {
     LAYOUT.begin(out);

@@ -10,13 +10,22 @@ pub(super) const REMEMBERED_MS: i64 = 3_600_000;
 /// Records of all remembered requests: some 64 MiB.
 const RECORDS_MAX: usize = 1_000_000;
 
+/// A record of a past request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// Where it is.
+    pub(super) at: ProducedAt,
+    /// Tells it from others: see `frame::digest`.
+    pub(super) digest: u32,
+}
+
 /// What is known of a request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     /// Records that it had in all.
     pub(super) of_request: u32,
     /// Those that are in the log: position in the request, and place.
-    pub(super) placed: BTreeMap<u32, ProducedAt>,
+    pub(super) placed: BTreeMap<u32, Placed>,
 }
 
 /// The offsets of past requests, by key.
@@ -34,7 +43,7 @@ impl Remembered {
         key: &str,
         at_ms: i64,
         of_request: u32,
-        placed: impl IntoIterator<Item = (u32, ProducedAt)>,
+        placed: impl IntoIterator<Item = (u32, Placed)>,
     ) {
         if !self.by_key.contains_key(key) {
             self.order.push_back((at_ms, key.to_owned()));
@@ -72,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten_by_count_and_by_age() {
-        let at = |offset| ProducedAt { partition: 0, offset: NextOffset::new(offset) };
+        let at = |offset| Placed { at: ProducedAt { partition: 0, offset: NextOffset::new(offset) }, digest: 7 };
         let mut remembered = Remembered::default();
         for n in 0..REQUESTS_MAX as u64 + 5 {
             remembered.add(&n.to_string(), 0, 1, [(0, at(n))]);

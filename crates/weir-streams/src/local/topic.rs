@@ -4,7 +4,7 @@ use super::{
     LocalLogOptions, ProduceError, ProduceRecord, ProducedAt, REQUEST_BYTES,
     frame::{self, FrameHead, Record},
     partition::{Addition, Partition, Recall},
-    remember::{Known, REMEMBERED_MS, REQUESTS_MAX, Remembered},
+    remember::{Known, Placed, REMEMBERED_MS, REQUESTS_MAX, Remembered},
 };
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -134,7 +134,7 @@ impl Topic {
         for number in 0..count {
             let mut seen = |head: &FrameHead, records: &[Record]| {
                 if let Some(key) = &head.idempotency_key {
-                    let placed: Vec<(u32, ProducedAt)> = placed(number, head, records).collect();
+                    let placed: Vec<(u32, Placed)> = placed(number, head, records).collect();
                     requests.push((head.appended_ms, key.clone(), head.of_request, placed));
                 }
             };
@@ -324,7 +324,11 @@ impl Topic {
         let mut remembered = self.remembered.lock();
         for (request, answer) in requests.iter().zip(&answers) {
             if let (Some(key), Ok(placed)) = (&request.idempotency_key, answer) {
-                remembered.add(key, now_ms, count(placed.len()), (0..).zip(placed.iter().copied()));
+                let digest =
+                    |record: &ProduceRecord| frame::digest(record.key.as_ref(), record.value.as_ref(), &record.headers);
+                let records = placed.iter().zip(&request.records);
+                let records = records.map(|(at, record)| Placed { at: *at, digest: digest(record) });
+                remembered.add(key, now_ms, count(placed.len()), (0..).zip(records));
             }
         }
         Ok(answers)
@@ -347,7 +351,21 @@ impl Topic {
             );
             return Err(ProduceError::Refused { topic: self.name.clone(), reason });
         }
-        let mut placed = known.placed;
+        for (position, placed) in &known.placed {
+            let record = request.records.get(*position as usize);
+            let same = |record: &ProduceRecord| {
+                frame::digest(record.key.as_ref(), record.value.as_ref(), &record.headers) == placed.digest
+            };
+            if !record.is_some_and(same) {
+                let reason = format!(
+                    "its idempotency key was used for another request, whose record {position} (counted from 0) was not \
+                     this one: take a new key for new records"
+                );
+                return Err(ProduceError::Refused { topic: self.name.clone(), reason });
+            }
+        }
+        let mut placed: BTreeMap<u32, ProducedAt> =
+            known.placed.into_iter().map(|(position, placed)| (position, placed.at)).collect();
         let partitions = count(ends.len());
         let mut chosen = vec![];
         for (position, record) in (0_u32..).zip(&request.records) {
@@ -455,14 +473,11 @@ impl Topic {
     }
 }
 
-fn placed<'a>(
-    partition: u32,
-    head: &'a FrameHead,
-    records: &'a [Record],
-) -> impl Iterator<Item = (u32, ProducedAt)> + 'a {
+fn placed<'a>(partition: u32, head: &'a FrameHead, records: &'a [Record]) -> impl Iterator<Item = (u32, Placed)> + 'a {
     let at = move |(at, record): (u64, &Record)| {
         let offset = NextOffset::new(head.base.number() + at);
-        (record.position, ProducedAt { partition, offset })
+        let digest = frame::digest(record.key.as_ref(), record.value.as_ref(), &record.headers);
+        (record.position, Placed { at: ProducedAt { partition, offset }, digest })
     };
     (0..).zip(records).map(at)
 }

@@ -160,7 +160,7 @@ impl Broker {
     pub(crate) fn source(&self, topic: &str, settings: &[(&str, &str)]) -> SharedSource {
         let mut all = BTreeMap::from([("bootstrap.servers".to_owned(), self.address.clone())]);
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        kafka::source(&spec(topic, all)).expect("its settings are right")
+        kafka::source(&spec(topic, all), std::sync::Arc::default()).expect("its settings are right")
     }
 
     /// A producer.

@@ -271,7 +271,7 @@ async fn a_deleted_topic_is_missed_by_one_who_gives_fetches_up() {
     let settings = BTreeMap::from([("bootstrap.servers".to_owned(), broker.address.clone())]);
     let mut spec = spec(&topic, settings);
     spec.fetch_timeout = Duration::from_secs(5);
-    let source = kafka::source(&spec).expect("its settings are right");
+    let source = kafka::source(&spec, std::sync::Arc::default()).expect("its settings are right");
     let mut reader = source.open(0, NextOffset::ZERO).await.expect("it opens");
     assert_eq!(read_to(&mut reader, NextOffset::new(1)).await.values, ["one"]);
     broker.delete(&topic).await;
@@ -288,7 +288,7 @@ async fn a_deleted_topic_is_missed_by_one_who_gives_fetches_up() {
 /// Brokers that cannot be reached, and what the error must name. They need no broker, so these always run.
 async fn unreachable(servers: &str, named: &str) {
     let settings = BTreeMap::from([("bootstrap.servers".to_owned(), servers.to_owned())]);
-    let source = kafka::source(&spec("t", settings)).expect("its settings are right");
+    let source = kafka::source(&spec("t", settings), std::sync::Arc::default()).expect("its settings are right");
     let started = Instant::now();
     let error = source.partitions().await.expect_err("nobody answers");
     assert!(matches!(&error, StreamError::Unreachable { reason, .. } if reason.contains(named)), "{error}");

@@ -11,6 +11,7 @@ mod mending;
 mod model;
 mod moves;
 mod replay;
+mod retention;
 mod run;
 mod slow;
 mod world;

@@ -148,7 +148,7 @@ impl Script {
             let records: Vec<SegmentRecord> =
                 segments.iter().filter(|segment| segment.partition == of).cloned().collect();
             let steps: Vec<Move> = moves.iter().filter(|step| step.partition == of).cloned().collect();
-            chain(&records, &steps).map_err(|error| format!("{of}: {error}"))?;
+            chain(&records, &[], &steps).map_err(|error| format!("{of}: {error}"))?;
             let lost = losses.iter().filter(|(partition, _)| *partition == of).map(|(_, loss)| loss.range).collect();
             self.check_rows(alive, &of, &records, &steps, lost)?;
         }

@@ -439,7 +439,7 @@ pub(crate) async fn check(alive: &Alive, seen: &Seen) -> Result<(), String> {
         let partition = StreamPartition { topic: TopicName::parse(TOPIC).unwrap(), partition };
         let of: Vec<_> = segments.iter().filter(|segment| segment.partition == partition).cloned().collect();
         let moves: Vec<_> = moves.iter().filter(|step| step.partition == partition).cloned().collect();
-        chain(&of, &moves).map_err(|error| format!("{partition}: {error}"))?;
+        chain(&of, &[], &moves).map_err(|error| format!("{partition}: {error}"))?;
     }
     let mut fetched = 0;
     for status in alive.node.all_partitions() {

@@ -9,7 +9,9 @@ use crate::{
         run::{LogFormat, start_log, told_to_stop},
         start::{announce, start},
     },
-    node::{Asked, DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, Node, NodeSettings, TableConfigs},
+    node::{
+        Asked, DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, Node, NodeSettings, TableConfigs, remove_orphaned_marks,
+    },
 };
 use arrow::{array::AsArray, datatypes::Int64Type};
 use clap::Args;
@@ -86,7 +88,11 @@ impl DemoArguments {
         data(&format!(
             "try     curl -s {broker}/query/sql -d '{{\"sql\":\"SELECT country, COUNT(*), SUM(amount) FROM {TABLE} GROUP BY country ORDER BY COUNT(*) DESC\"}}'"
         ))?;
-        data(&format!("or      weir sql --broker {broker} --controller {}", node.addresses().controller_url()))?;
+        data(&format!(
+            "or      {} sql --broker {broker} --controller {}",
+            own_path(),
+            node.addresses().controller_url()
+        ))?;
         data(&format!("paths   {}/help", node.addresses().controller_url()))?;
         data("")?;
         let until = self.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -100,6 +106,18 @@ impl DemoArguments {
         say(&format!("{}{rows} rows were queryable at the end", line_end()));
         Ok(())
     }
+}
+
+/// This binary as a shell takes it: its path, so that the line can be pasted where `weir` is not on the PATH.
+fn own_path() -> String {
+    let path = std::env::current_exe().map_or_else(|_| "weir".to_owned(), |path| path.display().to_string());
+    shell_word(&path)
+}
+
+/// Text as one word of a shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 async fn wait_until(until: Option<Instant>) {
@@ -222,17 +240,23 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Self::Temporary(path) = self
-            && let Err(error) = std::fs::remove_dir_all(&*path)
-        {
+        let Self::Temporary(path) = self else { return };
+        if let Err(error) = std::fs::remove_dir_all(&*path) {
             tracing::warn!(%error, path = %path.display(), "the demo's folder stays");
         }
+        remove_orphaned_marks();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        assert_eq!(shell_word("/opt/weir-1/weir"), "/opt/weir-1/weir");
+        assert_eq!(shell_word("/my programs/o'k"), r"'/my programs/o'\''k'");
+    }
 
     #[test]
     fn a_temporary_folder_goes_with_its_owner() {

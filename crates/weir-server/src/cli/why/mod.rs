@@ -1,0 +1,294 @@
+//! `weir why`: the way of one message, from the stream to the rows that queries see, or to where it stopped.
+
+mod way;
+
+use crate::{
+    cli::{
+        ControllerAddress, Failure,
+        output::{data, data_raw, say},
+        quarantine::escaped,
+        table_text::{Format, Grid},
+    },
+    client::Client,
+};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use clap::Args;
+use hyper::Method;
+use serde_json::{Value as Json, json};
+use way::{Facts, Step, way};
+
+const EXAMPLES: &str = "\
+Examples:
+  weir why --table orders --topic orders --partition 0 --offset 1742
+  weir why --table orders --key 4711
+  weir why --table orders --column country --key DE
+  weir why --table orders --topic orders --partition 0 --offset 1742 --format jsonl | tail -1
+
+By offset it says whether the message was read, skipped, rejected or is a row, in which segment, and since when it can be
+seen. By key it lists the rows whose primary key (or --column) has that value, and the rejected messages with that key.";
+
+/// Rows that are listed of a key: more are no single message any more.
+const ROWS: usize = 20;
+/// Entries of the quarantine asked for at once.
+const PAGE: usize = 10_000;
+/// Segments that are asked for: far above what a partition has.
+const SEGMENTS: usize = 1_000_000;
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct WhyArguments {
+    /// The table
+    #[arg(long)]
+    table: String,
+    /// The message's topic
+    #[arg(long, requires = "partition", requires = "offset", conflicts_with = "key")]
+    topic: Option<String>,
+    /// Its partition
+    #[arg(long, requires = "topic")]
+    partition: Option<u32>,
+    /// Its offset
+    #[arg(long, requires = "topic")]
+    offset: Option<u64>,
+    /// Its key: the value of the primary key, or of --column; also the key of a rejected message
+    #[arg(long, required_unless_present = "topic")]
+    key: Option<String>,
+    /// The column that holds the key, where it is not the schema's one primary key
+    #[arg(long, requires = "key")]
+    column: Option<String>,
+    #[command(flatten)]
+    address: ControllerAddress,
+    /// How it is written; lines on a terminal, JSON lines in a pipe
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
+impl WhyArguments {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let client = Client::new(&self.address.controller);
+        let asked = Asked { client, table: &self.table };
+        let steps = match (&self.topic, self.partition, self.offset, &self.key) {
+            (Some(topic), Some(partition), Some(offset), _) => {
+                let facts = asked.facts(topic, partition, offset).await?;
+                if facts.partition.is_null() && facts.segments.is_empty() {
+                    return Err(Failure::Failed(asked.no_partition(topic, partition).await?));
+                }
+                way(&facts)
+            }
+            (_, _, _, Some(key)) => asked.by_key(key, self.column.as_deref()).await?,
+            _ => return Err(Failure::Usage("give --topic, --partition and --offset, or --key".to_owned())),
+        };
+        write(&steps, self.format.unwrap_or_else(Format::of_stdout))
+    }
+}
+
+fn write(steps: &[Step], format: Format) -> Result<(), Failure> {
+    if format == Format::Table {
+        let width = steps.iter().map(|step| step.step.len()).max().unwrap_or(0);
+        for Step { step, verdict, detail } in steps {
+            data(&format!("{step:width$}  {verdict}: {detail}"))?;
+        }
+        return Ok(());
+    }
+    let mut grid = Grid::new(["step", "verdict", "detail"].map(str::to_owned).to_vec());
+    for Step { step, verdict, detail } in steps {
+        grid.push(vec![json!(step), json!(verdict), json!(detail)]);
+    }
+    data_raw(&grid.write(format))
+}
+
+/// A node that is asked about a table.
+struct Asked<'a> {
+    client: Client,
+    table: &'a str,
+}
+
+impl Asked<'_> {
+    async fn get(&self, path: &str) -> Result<Json, Failure> {
+        let answer = self.client.get(&format!("/tables/{}/{path}", escaped(self.table))).await?;
+        if answer.is_success() { Ok(answer.json()) } else { Err(Failure::Failed(answer.error())) }
+    }
+
+    /// Rows of a query as objects.
+    async fn sql(&self, sql: &str) -> Result<Vec<Json>, Failure> {
+        let answer = self.client.send_json(Method::POST, "/sql", &json!({ "sql": sql })).await?;
+        let json = answer.json();
+        if !answer.is_success() {
+            return Err(Failure::Failed(answer.error()));
+        }
+        if let Some(exception) = json["exceptions"].get(0) {
+            let text = exception["message"].as_str().unwrap_or_default();
+            return Err(Failure::Failed(format!("{sql}: {text}")));
+        }
+        let names: Vec<String> = super::apply::texts(&json["resultTable"]["dataSchema"]["columnNames"]);
+        let object = |row: &Json| -> Json {
+            let values = row.as_array().into_iter().flatten().cloned();
+            Json::Object(names.iter().cloned().zip(values).collect())
+        };
+        Ok(json["resultTable"]["rows"].as_array().into_iter().flatten().map(object).collect())
+    }
+
+    async fn facts(&self, topic: &str, partition: u32, offset: u64) -> Result<Facts, Failure> {
+        let of_partition = |row: &Json| row["topic"] == topic && row["partition"] == partition;
+        let list = |json: Json| json.as_array().cloned().unwrap_or_default();
+        let partitions = list(self.get("partitions").await?);
+        let skips = list(self.get("skips").await?);
+        let sql = format!(
+            "SELECT * FROM system.segments WHERE \"table\" = {} AND topic = {} AND \"partition\" = {partition} \
+             ORDER BY startOffset LIMIT {SEGMENTS}",
+            quoted(self.raw_name()),
+            quoted(topic)
+        );
+        let segments = self.sql(&sql).await?;
+        let which = format!("quarantine?topic={}&partition={partition}&offsets={offset}", escaped(topic));
+        let quarantine = self.get(&which).await?;
+        let rejected: u64 = partitions.iter().filter_map(|row| row["rejected"].as_u64()).sum();
+        Ok(Facts {
+            offset,
+            all_kept: quarantine["kept"].as_u64() == Some(rejected),
+            partition: partitions.into_iter().find(of_partition).unwrap_or_default(),
+            skips: skips.into_iter().filter(of_partition).collect(),
+            segments,
+            quarantine,
+        })
+    }
+
+    /// The table's name as the system tables spell it.
+    fn raw_name(&self) -> &str {
+        let name = self.table.strip_prefix("default.").unwrap_or(self.table);
+        name.strip_suffix("_REALTIME").unwrap_or(name)
+    }
+
+    async fn no_partition(&self, topic: &str, partition: u32) -> Result<String, Failure> {
+        let partitions = self.get("partitions").await?;
+        let name = |row: &Json| format!("{}/{}", row["topic"].as_str().unwrap_or_default(), row["partition"]);
+        let known: Vec<String> = partitions.as_array().into_iter().flatten().take(ROWS).map(name).collect();
+        Ok(format!("table {} reads no partition {topic}/{partition}; it reads {}", self.table, known.join(", ")))
+    }
+
+    async fn by_key(&self, key: &str, column: Option<&str>) -> Result<Vec<Step>, Failure> {
+        let schema = self.get("schema").await?;
+        let mut steps = vec![];
+        let column = match column {
+            Some(column) => Some(column.to_owned()),
+            None => {
+                let primary = super::apply::texts(&schema["primaryKeyColumns"]);
+                if primary.len() != 1 {
+                    say("the schema has no single primary key: rows are looked for by --column");
+                }
+                primary.into_iter().next().filter(|_| schema["primaryKeyColumns"][1].is_null())
+            }
+        };
+        if let Some(column) = &column {
+            self.rows(key, column, &schema, &mut steps).await?;
+        }
+        let found = steps.len();
+        for entry in self.rejected(key).await? {
+            let (topic, partition) = (entry["topic"].as_str().unwrap_or_default(), &entry["partition"]);
+            let detail = format!(
+                "{topic}/{partition}/{}, stage {}: {}",
+                entry["offset"],
+                entry["stage"].as_str().unwrap_or_default(),
+                entry["reason"].as_str().unwrap_or_default()
+            );
+            steps.push(Step { step: "quarantine", verdict: "KEPT", detail });
+        }
+        let rejected = steps.len() - found;
+        let (verdict, detail) = match (found, rejected) {
+            (0, 0) => {
+                let detail = "no row and no rejected message has that key: it was not read yet, skipped, filtered, a tombstone, \
+                              or past a bound; `weir lag` and `weir why` with its offset say which";
+                ("NOT_FOUND", detail.to_owned())
+            }
+            (0, _) => ("REJECTED", format!("{rejected} rejected messages have that key, and no row")),
+            _ => ("ROW", format!("{found} rows and {rejected} rejected messages have that key")),
+        };
+        steps.push(Step { step: "answer", verdict, detail });
+        Ok(steps)
+    }
+
+    /// The rows with that value, each with the segment that holds it.
+    async fn rows(&self, key: &str, column: &str, schema: &Json, steps: &mut Vec<Step>) -> Result<(), Failure> {
+        let lists = ["dimensionFieldSpecs", "metricFieldSpecs", "dateTimeFieldSpecs"];
+        let fields = lists.iter().flat_map(|list| schema[*list].as_array().into_iter().flatten());
+        let Some(field) = fields.into_iter().find(|field| field["name"] == column) else {
+            return Err(Failure::Failed(format!("--column {column}: table {} has no such column", self.table)));
+        };
+        let number = matches!(field["dataType"].as_str(), Some("INT" | "LONG" | "FLOAT" | "DOUBLE" | "TIMESTAMP"));
+        let value = match key.parse::<f64>() {
+            Ok(_) if number => key.to_owned(),
+            Err(_) if number && field["dataType"] != "TIMESTAMP" => {
+                return Err(Failure::Failed(format!("--key {key}: column {column} holds numbers")));
+            }
+            _ => quoted(key),
+        };
+        let sql = format!(
+            "SELECT \"$segmentName\", * FROM {} WHERE {} = {value} LIMIT {ROWS}",
+            identifier(self.raw_name()),
+            identifier(column)
+        );
+        for mut row in self.sql(&sql).await? {
+            let segment = row["$segmentName"].as_str().unwrap_or_default().to_owned();
+            let sql = format!(
+                "SELECT * FROM system.segments WHERE \"table\" = {} AND segment = {}",
+                quoted(self.raw_name()),
+                quoted(&segment)
+            );
+            let known = self.sql(&sql).await?.into_iter().next().unwrap_or_default();
+            if let Some(row) = row.as_object_mut() {
+                row.remove("$segmentName");
+            }
+            let text = |key: &str| known[key].as_str().unwrap_or_default().to_owned();
+            let end = known["endOffset"].as_u64().map_or_else(|| "..".to_owned(), |end| end.to_string());
+            let detail = format!(
+                "{segment} ({}, {}/{} [{}, {end}), begun at {}): {row}",
+                text("state"),
+                text("topic"),
+                known["partition"],
+                known["startOffset"],
+                way::time(&known, "createdMs"),
+            );
+            steps.push(Step { step: "row", verdict: "FOUND", detail });
+        }
+        Ok(())
+    }
+
+    /// Rejected messages whose key is that text, as itself or as JSON.
+    async fn rejected(&self, key: &str) -> Result<Vec<Json>, Failure> {
+        let wanted = [BASE64.encode(key), BASE64.encode(json!(key).to_string())];
+        let has_key =
+            |entry: &&Json| entry["keyBase64"].as_str().is_some_and(|key| wanted.iter().any(|one| one == key));
+        let (mut found, mut after) = (vec![], String::new());
+        loop {
+            let page = self.get(&format!("quarantine?limit={PAGE}{after}")).await?;
+            let entries = page["entries"].as_array().into_iter().flatten();
+            found.extend(entries.filter(has_key).cloned());
+            match page["next"].as_str() {
+                Some(next) if found.len() < ROWS => after = format!("&after={}", escaped(next)),
+                _ => break,
+            }
+        }
+        found.truncate(ROWS);
+        Ok(found)
+    }
+}
+
+/// A text in SQL.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A name in SQL.
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_write_is_text_in_sql() {
+        assert_eq!(quoted("it's"), "'it''s'");
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+    }
+}

@@ -1,0 +1,370 @@
+//! From what a node says of a partition to the way of one of its messages. Pure: what was asked for goes in, steps come out.
+
+use serde_json::Value as Json;
+
+/// What the node said.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    /// The message's offset.
+    pub(super) offset: u64,
+    /// The partition's row of `system.partitions`; null where the table does not read it now.
+    pub(super) partition: Json,
+    /// Rows of `system.skips` of the partition, in the order of time.
+    pub(super) skips: Vec<Json>,
+    /// Rows of `system.segments` of the partition.
+    pub(super) segments: Vec<Json>,
+    /// The answer about the offset in quarantine.
+    pub(super) quarantine: Json,
+    /// Whether every rejected message of the table is in quarantine: none was dropped, evicted or deleted.
+    pub(super) all_kept: bool,
+}
+
+/// One step of the way, or the answer at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Step {
+    /// What was looked at.
+    pub(super) step: &'static str,
+    /// One word for programs.
+    pub(super) verdict: &'static str,
+    /// For people.
+    pub(super) detail: String,
+}
+
+fn step(step: &'static str, verdict: &'static str, detail: impl Into<String>) -> Step {
+    Step { step, verdict, detail: detail.into() }
+}
+
+fn number(row: &Json, key: &str) -> Option<u64> {
+    row[key].as_u64()
+}
+
+fn word<'a>(row: &'a Json, key: &str) -> &'a str {
+    row[key].as_str().unwrap_or_default()
+}
+
+/// Milliseconds since the epoch as text in UTC.
+pub(super) fn time(row: &Json, key: &str) -> String {
+    let Some(ms) = row[key].as_i64() else { return "an unknown time".to_owned() };
+    match time_text(ms) {
+        Some(text) => text,
+        None => format!("{ms} ms"),
+    }
+}
+
+/// `2026-01-31T12:00:00.123Z`, for times of this era.
+fn time_text(ms: i64) -> Option<String> {
+    let (days, of_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
+    // Days since 0000-03-01, so that a leap day ends its year; eras of 400 years are alike.
+    let days = u64::try_from(days + 719_468).ok()?;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (second, milli) = (of_day / 1000 % 60, of_day % 1000);
+    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"))
+}
+
+/// The range of a segment's offsets that were read; an open one ends where the partition stands.
+fn range(segment: &Json, next: Option<u64>) -> Option<(u64, u64)> {
+    let start = number(segment, "startOffset")?;
+    let end = number(segment, "endOffset").or(next).unwrap_or(start);
+    Some((start, end))
+}
+
+/// The way of the message; the last step is the answer.
+pub(super) fn way(facts: &Facts) -> Vec<Step> {
+    let next = number(&facts.partition, "nextOffset");
+    let holds = |segment: &&Json| range(segment, next).is_some_and(|(start, end)| (start..end).contains(&facts.offset));
+    let (replays, segments): (Vec<&Json>, Vec<&Json>) =
+        facts.segments.iter().filter(holds).partition(|segment| word(segment, "sealReason") == "replay");
+    let entry = facts.quarantine["entries"].get(0);
+    let mut steps = vec![position(facts, !segments.is_empty())];
+    let skip = skipped(facts, &mut steps);
+    for segment in &segments {
+        steps.push(in_segment(segment, next));
+    }
+    if let Some(entry) = entry {
+        steps.push(step("quarantine", "KEPT", rejection(entry)));
+    }
+    steps.push(answer(facts, &steps[0], skip, segments.last().copied(), &replays, entry));
+    steps
+}
+
+fn position(facts: &Facts, in_segment: bool) -> Step {
+    let (offset, row) = (facts.offset, &facts.partition);
+    let (Some(start), Some(next)) = (number(row, "startOffset"), number(row, "nextOffset")) else {
+        return step("position", "NOT_A_PARTITION", "the table does not read this partition now");
+    };
+    let doing = match word(row, "reason") {
+        "" => word(row, "state").to_owned(),
+        reason => format!("{}: {reason}", word(row, "state")),
+    };
+    let end = number(row, "highWatermark");
+    if offset >= next && !in_segment {
+        return match end.filter(|end| offset >= *end) {
+            Some(end) => {
+                step("position", "NOT_WRITTEN", format!("the log ended at {end} when it was last asked ({doing})"))
+            }
+            None => {
+                let behind = offset - next;
+                step(
+                    "position",
+                    "NOT_READ_YET",
+                    format!("the next offset to read is {next}, {behind} before it ({doing})"),
+                )
+            }
+        };
+    }
+    if offset < start && !in_segment {
+        return step("position", "BEFORE_START", format!("the table reads this partition from {start} on ({doing})"));
+    }
+    step("position", "READ", format!("the partition was read from {start} and stands at {next} ({doing})"))
+}
+
+/// The skip or loss that the offset lies in, where it was not gone back to since.
+fn skipped<'a>(facts: &'a Facts, steps: &mut Vec<Step>) -> Option<&'a Json> {
+    let mut skipped = None;
+    for row in &facts.skips {
+        let (Some(from), Some(to)) = (number(row, "fromOffset"), number(row, "toOffset")) else { continue };
+        let kind = word(row, "kind");
+        let inside = (from.min(to)..from.max(to)).contains(&facts.offset);
+        let (when, why) = (time(row, "atMs"), word(row, "reason"));
+        match kind {
+            "RESTART" => {
+                let text =
+                    format!("at {when} the topic was found made anew: offsets before that counted in another log");
+                steps.push(step("skips", "RESTARTED", text));
+            }
+            "REWIND" if inside => {
+                skipped = None;
+                steps.push(step(
+                    "skips",
+                    "READ_AGAIN",
+                    format!("reading went back from {from} to {to} at {when}: {why}"),
+                ));
+            }
+            _ if inside => {
+                skipped = Some(row);
+                let verdict = if kind == "LOSS" { "LOST" } else { "SKIPPED" };
+                steps.push(step("skips", verdict, format!("[{from}, {to}) at {when}: {why}")));
+            }
+            _ => {}
+        }
+    }
+    skipped
+}
+
+fn in_segment(segment: &Json, next: Option<u64>) -> Step {
+    let (start, end) = range(segment, next).unwrap_or((0, 0));
+    let name = word(segment, "segment");
+    let made = time(segment, "createdMs");
+    match word(segment, "state") {
+        "CONSUMING" => {
+            step("segment", "OPEN", format!("{name} holds [{start}, {end}) and grows; it was begun at {made}"))
+        }
+        "COMMITTING" => step(
+            "segment",
+            "SEALED",
+            format!("{name} holds [{start}, {end}); sealed at {}, not committed yet", time(segment, "sealedMs")),
+        ),
+        _ => step(
+            "segment",
+            "COMMITTED",
+            format!(
+                "{name} holds [{start}, {end}); sealed at {}, kept at {}",
+                time(segment, "sealedMs"),
+                word(segment, "location")
+            ),
+        ),
+    }
+}
+
+fn rejection(entry: &Json) -> String {
+    let column = match word(entry, "column") {
+        "" => String::new(),
+        column => format!(" in column {column}"),
+    };
+    format!("rejected at {}, stage {}{column}: {}", time(entry, "timeMs"), word(entry, "stage"), word(entry, "reason"))
+}
+
+fn answer(
+    facts: &Facts,
+    position: &Step,
+    skip: Option<&Json>,
+    segment: Option<&Json>,
+    replays: &[&Json],
+    entry: Option<&Json>,
+) -> Step {
+    let said = |verdict, detail: String| step("answer", verdict, detail);
+    if let Some(entry) = entry {
+        let remedy = "mend the table, then `weir quarantine replay` makes a row of it";
+        return said("REJECTED", format!("{}; {remedy}", rejection(entry)));
+    }
+    if let Some(skip) = skip {
+        let text = format!("its offset was passed over and never became a row: {}", word(skip, "reason"));
+        return said(if word(skip, "kind") == "LOSS" { "LOST" } else { "SKIPPED" }, text);
+    }
+    let Some(segment) = segment else {
+        return match position.verdict {
+            "READ" => said(
+                "REMOVED",
+                "it was read, and no segment holds it any more: its segment was dropped or is past the table's retention"
+                    .to_owned(),
+            ),
+            verdict => said(verdict, position.detail.clone()),
+        };
+    };
+    if let Some(replay) = replays.first() {
+        let text = format!(
+            "it is a row, or was rejected and became one in {}, which holds replayed rows around it",
+            word(replay, "segment")
+        );
+        return said("ROW_OR_REPLAYED", text);
+    }
+    row_or_not(facts, segment)
+}
+
+/// A message inside a segment and not in quarantine: a row, unless something there gave no row.
+fn row_or_not(facts: &Facts, segment: &Json) -> Step {
+    let row = &facts.partition;
+    let next = number(row, "nextOffset");
+    let seen = match (segment["sealedMs"].as_i64(), word(segment, "state")) {
+        (_, "CONSUMING") => format!("visible since it was read, after {}", time(segment, "createdMs")),
+        (Some(_), _) => {
+            format!("visible since it was read, from {} to {}", time(segment, "createdMs"), time(segment, "sealedMs"))
+        }
+        (None, _) => "visible".to_owned(),
+    };
+    let (start, end) = range(segment, next).unwrap_or((0, 0));
+    let every = number(segment, "rows") == Some(end - start);
+    let none = ["filtered", "tombstones", "rejected", "gaps"];
+    let none = none.iter().filter(|key| !(facts.all_kept && **key == "rejected"));
+    let counted: Vec<(&str, u64)> = none.map(|key| (*key, number(row, key).unwrap_or(0))).collect();
+    let gone = |key: &str| number(&facts.quarantine, key).unwrap_or(0);
+    if every || (row.is_object() && counted.iter().all(|(_, count)| *count == 0)) {
+        return step("answer", "ROW", format!("it is a row of {}, {seen}", word(segment, "segment")));
+    }
+    let mut others: Vec<String> =
+        counted.iter().filter(|(_, count)| *count > 0).map(|(key, count)| format!("{count} {key}")).collect();
+    others.extend(
+        ["evicted", "deleted"]
+            .iter()
+            .filter(|key| gone(key) > 0)
+            .map(|key| format!("{} {key} from the table's quarantine", gone(key))),
+    );
+    let text = format!(
+        "its offset lies in {} and it is not in quarantine: it is a row, {seen}, unless it is among what gave none in this \
+         partition ({})",
+        word(segment, "segment"),
+        others.join(", ")
+    );
+    step("answer", "ROW_OR_NONE", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn facts(offset: u64) -> Facts {
+        Facts {
+            offset,
+            partition: json!({"state": "CONSUMING", "reason": "", "startOffset": 10, "nextOffset": 40,
+                "highWatermark": 50, "filtered": 0, "tombstones": 0, "rejected": 0, "gaps": 0}),
+            skips: vec![],
+            segments: vec![
+                json!({"segment": "a", "state": "DONE", "startOffset": 10, "endOffset": 20, "rows": 10,
+                    "sealReason": "rows", "createdMs": 0, "sealedMs": 1000, "location": "file:///a"}),
+                json!({"segment": "b", "state": "CONSUMING", "startOffset": 30, "endOffset": null, "rows": null,
+                    "sealReason": null, "createdMs": 2000, "sealedMs": null}),
+            ],
+            quarantine: json!({"entries": [], "evicted": 0, "deleted": 0}),
+            all_kept: false,
+        }
+    }
+
+    fn answered(facts: &Facts) -> Step {
+        way(facts).pop().unwrap()
+    }
+
+    #[test]
+    fn a_row_is_told_with_its_segment_and_its_time() {
+        let steps = way(&facts(12));
+        let verdicts: Vec<&str> = steps.iter().map(|step| step.verdict).collect();
+        assert_eq!(verdicts, ["READ", "COMMITTED", "ROW"]);
+        let end = &steps[2].detail;
+        assert!(end.contains("a row of a, visible since it was read, from 1970-01-01T00:00:00.000Z"), "{end}");
+        let open = answered(&facts(30));
+        assert_eq!(open.verdict, "ROW");
+        assert!(open.detail.contains("after 1970-01-01T00:00:02.000Z"), "{}", open.detail);
+    }
+
+    #[test]
+    fn what_was_not_read_says_how_far_reading_is() {
+        assert_eq!(answered(&facts(45)).verdict, "NOT_READ_YET");
+        assert!(answered(&facts(45)).detail.contains("next offset to read is 40, 5 before it"));
+        assert_eq!(answered(&facts(50)).verdict, "NOT_WRITTEN");
+        assert_eq!(answered(&facts(9)).verdict, "BEFORE_START");
+        let unknown = Facts { partition: Json::Null, segments: vec![], ..facts(12) };
+        assert_eq!(answered(&unknown).verdict, "NOT_A_PARTITION");
+    }
+
+    #[test]
+    fn skips_and_losses_are_told_unless_reading_went_back() {
+        let skip = json!({"kind": "SKIP", "fromOffset": 20, "toOffset": 30, "reason": "RETENTION", "atMs": 5});
+        let skipped = Facts { skips: vec![skip.clone()], ..facts(25) };
+        assert_eq!(answered(&skipped).verdict, "SKIPPED");
+        assert!(answered(&skipped).detail.contains("RETENTION"));
+        let back = json!({"kind": "REWIND", "fromOffset": 40, "toOffset": 20, "reason": "RESET", "atMs": 6});
+        let mut again = Facts { skips: vec![skip, back], ..facts(25) };
+        again.segments[1]["startOffset"] = json!(20);
+        assert_eq!(answered(&again).verdict, "ROW");
+        assert_eq!(answered(&facts(25)).verdict, "REMOVED");
+        let loss = json!({"kind": "LOSS", "fromOffset": 11, "toOffset": 13, "reason": "RETENTION", "atMs": 5});
+        assert_eq!(answered(&Facts { skips: vec![loss], ..facts(12) }).verdict, "LOST");
+    }
+
+    #[test]
+    fn a_rejected_record_is_told_with_its_reason() {
+        let mut rejected = facts(31);
+        rejected.quarantine["entries"] =
+            json!([{"timeMs": 0, "stage": "DATA_TYPE", "column": "amount", "reason": "\"x\" is no number"}]);
+        let end = answered(&rejected);
+        assert_eq!(end.verdict, "REJECTED");
+        assert!(end.detail.contains("stage DATA_TYPE in column amount: \"x\" is no number"), "{}", end.detail);
+    }
+
+    #[test]
+    fn doubt_is_said() {
+        let mut doubtful = facts(31);
+        doubtful.partition["tombstones"] = json!(2);
+        doubtful.quarantine["evicted"] = json!(3);
+        let end = answered(&doubtful);
+        assert_eq!(end.verdict, "ROW_OR_NONE");
+        assert!(end.detail.contains("2 tombstones, 3 evicted from the table's quarantine"), "{}", end.detail);
+        let mut rejected = facts(31);
+        rejected.partition["rejected"] = json!(2);
+        assert_eq!(answered(&rejected).verdict, "ROW_OR_NONE");
+        assert_eq!(answered(&Facts { all_kept: true, ..rejected }).verdict, "ROW", "those are all known");
+        let mut replayed = facts(12);
+        replayed.segments.push(json!({"segment": "r", "state": "DONE", "startOffset": 11, "endOffset": 35, "rows": 2,
+            "sealReason": "replay", "createdMs": 0, "sealedMs": 0, "location": "file:///r"}));
+        assert_eq!(answered(&replayed).verdict, "ROW_OR_REPLAYED");
+    }
+
+    #[test]
+    fn times_read_as_people_write_them() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_709_210_096_789, "2024-02-29T12:34:56.789Z"),
+            (1_795_564_800_000, "2026-11-25T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(time_text(ms).as_deref(), Some(text));
+        }
+    }
+}
