@@ -5,6 +5,7 @@ mod exact;
 mod freshness;
 mod ingest;
 mod kafka;
+mod memory;
 mod node;
 mod odd;
 mod query;
@@ -43,6 +44,8 @@ enum What {
     Ingest(ingest::Ingest),
     /// Latency of the common query shapes.
     Query(query::Query),
+    /// Peak memory of many partitions on a small budget.
+    Memory(memory::Memory),
     /// To a right answer after kill -9.
     Restart(restart::Restart),
     /// One hot partition on one core and on two.
@@ -61,8 +64,13 @@ fn machine() -> String {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     println!("{}", machine());
-    let launch =
-        node::Launch { binary: arguments.binary, data_dir: arguments.data_dir, port: arguments.port, cores: None };
+    let launch = node::Launch {
+        binary: arguments.binary,
+        data_dir: arguments.data_dir,
+        port: arguments.port,
+        cores: None,
+        arguments: vec![],
+    };
     if launch.data_dir.exists()
         && let Err(error) = std::fs::remove_dir_all(&launch.data_dir)
     {
@@ -74,6 +82,7 @@ fn main() -> ExitCode {
         What::Freshness(freshness) => freshness.run(&arguments.kafka, &launch),
         What::Ingest(ingest) => ingest.run(&arguments.kafka, &launch),
         What::Query(query) => query.run(&arguments.kafka, &launch),
+        What::Memory(memory) => memory.run(&arguments.kafka, &launch),
         What::Restart(restart) => restart.run(&arguments.kafka, &launch),
         What::Scale(scale) => scale.run(&arguments.kafka, &launch),
     };

@@ -31,6 +31,8 @@ pub(crate) struct Launch {
     pub(crate) port: u16,
     /// Cores to run on, as `taskset` takes them.
     pub(crate) cores: Option<String>,
+    /// More for its command line.
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Launch {
@@ -50,6 +52,7 @@ impl Launch {
             .args(["start", "--controller-port", &port.to_string(), "--broker-port", &(port + 1).to_string()])
             .arg("--data-dir")
             .arg(&self.data_dir)
+            .args(&self.arguments)
             .stdout(Stdio::piped())
             .stderr(log(&self.data_dir)?)
             .spawn();

@@ -36,7 +36,12 @@ impl Scale {
         kafka::fill(broker, TOPIC, 1, 0, self.events)?;
         let one = self.rate(broker, launch, &self.one)?;
         let two = self.rate(broker, launch, &self.two)?;
-        println!("one hot partition: {two:.0} rows/s on cores {}, {one:.0} on {}: {:.2} x", self.two, self.one, two / one);
+        println!(
+            "one hot partition: {two:.0} rows/s on cores {}, {one:.0} on {}: {:.2} x",
+            self.two,
+            self.one,
+            two / one
+        );
         Ok(())
     }
 

@@ -32,10 +32,16 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use futures::StreamExt;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Semaphore, oneshot},
     task::JoinHandle,
 };
 use weir_base::{SharedClock, SystemClock, tasks::yield_to_others};
@@ -67,6 +73,11 @@ const LONG_ROWS: u64 = 1 << 19;
 const FILTERED_WEIGHS: u64 = 8;
 /// Long plans yield the processor to short ones and to consumption: a third of the share, where there is too little for all.
 const LONG_NICENESS: i32 = 5;
+
+/// Stack of each thread. The tree of an expression is as deep as its chain of operators is long, and planning descends
+/// into it; `dialect::bounds` says how long chains may be, and this holds the longest with room to spare. It is address
+/// space only: memory is taken where a query really goes deep.
+const STACK_BYTES: usize = 256 << 20;
 
 struct Engine {
     options: QueryOptions,
@@ -117,7 +128,7 @@ impl Runtimes {
 /// Threads of a name, as a runtime.
 fn threads(name: &str, count: usize, niceness: i32) -> Result<Runtime, EngineError> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(count).thread_name(name).enable_all();
+    builder.worker_threads(count).thread_name(name).thread_stack_size(STACK_BYTES).enable_all();
     if niceness > 0 {
         builder.on_thread_start(move || yield_to_others(niceness));
     }
@@ -256,53 +267,70 @@ struct Ready {
     settings: Settings,
 }
 
+/// What the work of a query shares with whoever watches it.
+struct Run {
+    names: Names,
+    stop: StopFlag,
+    /// Takes the timeout that the text turns out to have.
+    tell: oneshot::Sender<Duration>,
+    has_turn: Arc<AtomicBool>,
+}
+
 type Outcome<T> = Result<T, QueryException>;
 
 impl Engine {
-    /// Lets a query work, until it ends or its deadline comes.
+    /// Lets a query work, until it ends or its deadline comes. All work is done elsewhere, reading the text included: its
+    /// own timeout is told from there.
     async fn answer(self: Arc<Self>, request: QueryRequest) -> QueryResponse {
-        let parsed = match dialect::parse(&request.sql) {
-            Ok(parsed) => parsed,
-            Err(exception) => return failed(exception),
-        };
-        let settings = match Settings::read(parsed.options.iter().chain(&request.options)) {
-            Ok(settings) => settings,
-            Err(what) => return failed(QueryException::new(Code::QueryValidation, what)),
-        };
-        let timeout = settings.timeout.unwrap_or(self.options.default_timeout);
-        let late = |code| {
-            let ms = timeout.as_millis();
-            let what = format!("the query did not end within {ms} ms; narrow it, or set timeoutMs higher");
-            QueryException::new(code, what)
-        };
-        let deadline = tokio::time::Instant::now() + timeout;
-        let turn = match tokio::time::timeout_at(deadline, self.turns.clone().acquire_owned()).await {
-            Ok(Ok(turn)) => turn,
-            Ok(Err(_)) | Err(_) => return failed(late(Code::SchedulingTimeout)),
-        };
-        let (names, stop) = (Names::default(), StopFlag::default());
-        let work = self.clone().work(parsed, settings, request.database, names.clone(), stop.clone(), turn);
-        let mut working = Awaited { task: self.workers.spawn(work), stop };
-        let mut response = match tokio::time::timeout_at(deadline, &mut working.task).await {
+        let began = tokio::time::Instant::now();
+        // What is wrong with an option is said by whoever reads them all.
+        let beside = Settings::read(&request.options).unwrap_or_default();
+        let mut timeout = beside.timeout.unwrap_or(self.options.default_timeout);
+        let (names, stop, has_turn) = (Names::default(), StopFlag::default(), Arc::new(AtomicBool::new(false)));
+        let (tell, told) = oneshot::channel();
+        let run = Run { names: names.clone(), stop: stop.clone(), tell, has_turn: has_turn.clone() };
+        let mut working = Awaited { task: self.workers.spawn(self.clone().work(request, run)), stop };
+        if let Ok(Ok(own)) = tokio::time::timeout_at(began + timeout, told).await {
+            timeout = own;
+        }
+        let mut response = match tokio::time::timeout_at(began + timeout, &mut working.task).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => failed(QueryException::new(Code::Internal, crash(error))),
-            Err(_) => failed(late(Code::ExecutionTimeout)),
+            Err(_) => {
+                let ran = has_turn.load(Ordering::Relaxed);
+                let ms = timeout.as_millis();
+                failed(QueryException::new(
+                    if ran { Code::ExecutionTimeout } else { Code::SchedulingTimeout },
+                    format!("the query did not end within {ms} ms; narrow it, or set timeoutMs higher"),
+                ))
+            }
         };
         response.tables.clone_from(&names.lock());
         response
     }
 
     /// The work of a query. It holds its turn until it has really ended: what was stopped and still runs counts.
-    async fn work(
-        self: Arc<Self>,
-        parsed: dialect::Parsed,
-        settings: Settings,
-        database: Option<String>,
-        names: Names,
-        stop: StopFlag,
-        turn: OwnedSemaphorePermit,
-    ) -> QueryResponse {
-        let mut taken = Taken::new(&*self.tables, database, settings.nulls, self.options.host_name.clone(), names);
+    async fn work(self: Arc<Self>, request: QueryRequest, run: Run) -> QueryResponse {
+        let Run { names, stop, tell, has_turn } = run;
+        let read = || {
+            let parsed = dialect::parse(&request.sql)?;
+            let settings = Settings::read(parsed.options.iter().chain(&request.options))
+                .map_err(|what| QueryException::new(Code::QueryValidation, what))?;
+            Ok((parsed, settings))
+        };
+        let (parsed, settings) = match read() {
+            Ok(read) => read,
+            Err(exception) => return failed(exception),
+        };
+        // Whoever watches may have given up.
+        tell.send(settings.timeout.unwrap_or(self.options.default_timeout)).ok();
+        let turn = match self.turns.clone().acquire_owned().await {
+            Ok(turn) => turn,
+            Err(_) => return failed(QueryException::new(Code::Internal, "the engine stops")),
+        };
+        has_turn.store(true, Ordering::Relaxed);
+        let host = self.options.host_name.clone();
+        let mut taken = Taken::new(&*self.tables, request.database, settings.nulls, host, names);
         let mut response = match self.run(parsed, settings, &mut taken, &stop).await {
             Ok(response) => response,
             Err(exception) => failed(exception),

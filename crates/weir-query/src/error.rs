@@ -22,6 +22,23 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    /// All of them, by number.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 12] = [
+        Self::SqlParsing,
+        Self::TableDoesNotExist,
+        Self::TableIsDisabled,
+        Self::QueryExecution,
+        Self::SchedulingTimeout,
+        Self::ResourceLimitExceeded,
+        Self::ExecutionTimeout,
+        Self::SegmentUnavailable,
+        Self::Internal,
+        Self::QueryValidation,
+        Self::UnknownColumn,
+        Self::QueryPlanning,
+    ];
+
     pub(crate) fn number(self) -> u32 {
         match self {
             Self::SqlParsing => 150,

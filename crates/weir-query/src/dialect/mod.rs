@@ -2,13 +2,18 @@
 //! functions and typing rules rewritten, on the syntax tree and before anything is planned.
 
 mod aggregates;
+mod balance;
+mod bounds;
 mod build;
 mod literal;
 mod lower;
 mod names;
 mod parse;
 mod predicates;
+#[cfg(test)]
+mod reference;
 mod relations;
+mod rules;
 mod scalars;
 mod scope;
 mod single;
@@ -122,6 +127,7 @@ pub(crate) fn rewrite(mut query: Box<Query>, profile: &Profile<'_>, tables: &mut
     } else {
         single::prepare(&mut query, profile, &mut lower)?
     };
+    balance::balance(&mut query);
     match query.visit(&mut lower) {
         ControlFlow::Continue(()) => Ok(Rewritten { statement: Statement::Query(query), names }),
         ControlFlow::Break(exception) => Err(*exception),

@@ -1,6 +1,6 @@
 //! Text to one query: SET statements, a trailing OPTION(..) and EXPLAIN PLAN FOR are taken off by token, not by pattern.
 
-use super::Outcome;
+use super::{Outcome, bounds};
 use crate::{answer::QueryException, error::Code};
 use datafusion::sql::sqlparser::{
     ast::{Expr, Query, Set, SetExpr, Statement, Value},
@@ -8,6 +8,9 @@ use datafusion::sql::sqlparser::{
     parser::Parser,
     tokenizer::{Token, Tokenizer},
 };
+
+/// Words from EXPLAIN to FOR. `EXPLAIN PLAN INCLUDING ALL ATTRIBUTES WITH IMPLEMENTATION AS JSON FOR` has ten.
+const MOST_EXPLAIN_WORDS: usize = 16;
 
 /// A query and what came with it.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub(crate) fn parse(sql: &str) -> Outcome<Parsed> {
     let dialect = GenericDialect {};
     let mut tokens = Tokenizer::new(&dialect, sql).tokenize().map_err(|error| refused(error.to_string()))?;
     tokens.retain(|token| !matches!(token, Token::Whitespace(_)));
+    bounds::check(&tokens)?;
     for token in &mut tokens {
         // `$docId` is a column, not a parameter.
         if let Token::Placeholder(name) = token
@@ -83,34 +87,51 @@ fn is_word(token: Option<&Token>, text: &str) -> bool {
     word(token).is_some_and(|word| word.eq_ignore_ascii_case(text))
 }
 
-/// Takes `OPTION(k = v, ..)` clauses out: those at the end of a statement.
+/// Takes `OPTION(k = v, ..)` clauses out: those at the end of a statement. One pass, however long the text is.
 fn cut_options(tokens: &mut Vec<Token>) -> Outcome<Vec<(String, String)>> {
     let mut options = vec![];
+    let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
-        let opens = is_word(tokens.get(at), "OPTION") && tokens.get(at + 1) == Some(&Token::LParen);
-        let length = tokens[at..].iter().position(|token| *token == Token::RParen);
-        let Some(length) = length.filter(|_| opens) else {
-            at += 1;
-            continue;
-        };
-        let after = tokens.get(at + length + 1);
-        let ends = matches!(after, None | Some(Token::EOF | Token::SemiColon)) || is_word(after, "OPTION");
-        if !ends {
-            at += 1;
-            continue;
-        }
-        let clause: Vec<Token> = tokens.drain(at..=at + length).collect();
-        for pair in clause[2..clause.len() - 1].split(|token| *token == Token::Comma) {
-            let text = |tokens: &[Token]| tokens.iter().map(plain).collect::<String>();
-            match pair.iter().position(|token| *token == Token::Eq) {
-                Some(equals) => options.push((text(&pair[..equals]), text(&pair[equals + 1..]))),
-                None if pair.is_empty() => {}
-                None => return Err(refused(format!("OPTION({}) has no value: OPTION(key = value) has", text(pair)))),
+        match option_clause(&tokens[at..]) {
+            Some(length) => {
+                read_clause(&tokens[at + 2..at + length - 1], &mut options)?;
+                at += length;
+            }
+            None => {
+                kept.push(std::mem::replace(&mut tokens[at], Token::EOF));
+                at += 1;
             }
         }
     }
+    *tokens = kept;
     Ok(options)
+}
+
+/// How many tokens an OPTION clause has that begins here and ends its statement.
+fn option_clause(tokens: &[Token]) -> Option<usize> {
+    if !is_word(tokens.first(), "OPTION") || tokens.get(1) != Some(&Token::LParen) {
+        return None;
+    }
+    // Values are single tokens: what opens another parenthesis or ends the statement is no clause.
+    let closes = |token: &Token| matches!(token, Token::RParen | Token::SemiColon);
+    let length = tokens.iter().position(closes).filter(|at| tokens[*at] == Token::RParen)? + 1;
+    let after = tokens.get(length);
+    let ends = matches!(after, None | Some(Token::EOF | Token::SemiColon)) || is_word(after, "OPTION");
+    ends.then_some(length)
+}
+
+/// Reads what stands between the parentheses of an OPTION clause.
+fn read_clause(clause: &[Token], options: &mut Vec<(String, String)>) -> Outcome<()> {
+    for pair in clause.split(|token| *token == Token::Comma) {
+        let text = |tokens: &[Token]| tokens.iter().map(plain).collect::<String>();
+        match pair.iter().position(|token| *token == Token::Eq) {
+            Some(equals) => options.push((text(&pair[..equals]), text(&pair[equals + 1..]))),
+            None if pair.is_empty() => {}
+            None => return Err(refused(format!("OPTION({}) has no value: OPTION(key = value) has", text(pair)))),
+        }
+    }
+    Ok(())
 }
 
 /// A token without its quotes.
@@ -125,20 +146,23 @@ fn plain(token: &Token) -> String {
 /// Takes `EXPLAIN [IMPLEMENTATION] PLAN .. FOR` out where a statement begins.
 fn cut_explain(tokens: &mut Vec<Token>) -> bool {
     let mut explain = false;
+    let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
-        let begins = at == 0 || tokens[at - 1] == Token::SemiColon;
+        let begins = kept.last().is_none_or(|token| *token == Token::SemiColon);
         if begins && is_word(tokens.get(at), "EXPLAIN") {
             let planned = is_word(tokens.get(at + 1), "PLAN") || is_word(tokens.get(at + 1), "IMPLEMENTATION");
             // Words only stand between PLAN and FOR: INCLUDING ALL ATTRIBUTES and the like.
-            let until = tokens[at..].iter().position(|token| is_word(Some(token), "FOR"));
-            let length =
-                until.filter(|until| planned && tokens[at..at + until].iter().all(|token| word(Some(token)).is_some()));
+            let words = tokens[at..].iter().take_while(|token| word(Some(token)).is_some());
+            let until = words.take(MOST_EXPLAIN_WORDS).position(|token| is_word(Some(token), "FOR"));
             explain = true;
-            tokens.drain(at..=at + length.unwrap_or(0));
+            at += until.filter(|_| planned).map_or(1, |until| until + 1);
+        } else {
+            kept.push(std::mem::replace(&mut tokens[at], Token::EOF));
+            at += 1;
         }
-        at += 1;
     }
+    *tokens = kept;
     explain
 }
 

@@ -58,6 +58,7 @@ impl Lower<'_> {
 
     /// The relations of a FROM clause; names of tables in it are replaced by what the plan calls them.
     pub(super) fn from(&mut self, from: &mut [TableWithJoins]) -> Outcome<Vec<Relation>> {
+        super::bounds::check_from(from.len())?;
         let mut relations = vec![];
         for table in from {
             relations.extend(self.relation(&mut table.relation)?);

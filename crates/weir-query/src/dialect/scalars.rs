@@ -6,10 +6,10 @@ use super::{
     invalid,
     literal::{Literal, literal_of},
     lower::Lower,
+    rules::{OPERATORS, PARTS, Rule, SPECIAL, epoch, rule},
     scope::Kind,
 };
 use crate::{
-    comparison::Comparison,
     error::{did_you_mean, near},
     functions::{MvTest, PREFIX, ago, cast_to, type_of},
 };
@@ -17,141 +17,6 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Function, helpers::attached_token::AttachedToken,
 };
 use weir_types::DataType;
-
-/// How a function is called.
-enum Rule {
-    /// The same arguments to a function of this name.
-    Named(&'static str),
-    /// All arguments as real numbers to a function of this name.
-    Real(&'static str),
-}
-
-fn rule(name: &str) -> Option<Rule> {
-    use Rule::{Named, Real};
-    Some(match name {
-        "lower" | "upper" | "reverse" | "replace" | "coalesce" | "nullif" | "greatest" | "least" | "repeat"
-        | "left" | "right" | "chr" | "ascii" | "translate" | "md5" | "contains" | "levenshtein" | "abs" | "gcd"
-        | "lcm" | "factorial" | "unnest" | "grouping" => Named(known(name)),
-        "ceil" | "ceiling" => Real("ceil"),
-        "floor" => Real("floor"),
-        "exp" => Real("exp"),
-        "ln" | "log" => Real("ln"),
-        "log2" => Real("log2"),
-        "log10" => Real("log10"),
-        "sqrt" => Real("sqrt"),
-        "cbrt" => Real("cbrt"),
-        "pow" | "power" => Real("power"),
-        "truncate" => Real("trunc"),
-        "sin" => Real("sin"),
-        "cos" => Real("cos"),
-        "tan" => Real("tan"),
-        "cot" => Real("cot"),
-        "asin" => Real("asin"),
-        "acos" => Real("acos"),
-        "atan" => Real("atan"),
-        "atan2" => Real("atan2"),
-        "sinh" => Real("sinh"),
-        "cosh" => Real("cosh"),
-        "tanh" => Real("tanh"),
-        "asinh" => Real("asinh"),
-        "acosh" => Real("acosh"),
-        "atanh" => Real("atanh"),
-        "degrees" => Real("degrees"),
-        "radians" => Real("radians"),
-        "sign" => Named("w_sign"),
-        "hypot" => Named("w_hypot"),
-        "rounddecimal" => Named("w_round_decimal"),
-        "intdiv" => Named("w_int_div"),
-        "intdivorzero" => Named("w_int_div_or_zero"),
-        "rand" => Named("random"),
-        "leftsubstr" => Named("left"),
-        "rightsubstr" => Named("right"),
-        "substr" => Named("w_substr"),
-        "substring" => Named("substring"),
-        "length" | "charlength" | "characterlength" => Named("w_length"),
-        "octetlength" => Named("octet_length"),
-        "bitlength" => Named("bit_length"),
-        "strpos" => Named("w_strpos"),
-        "strrpos" => Named("w_strrpos"),
-        "startswith" => Named("starts_with"),
-        "endswith" => Named("ends_with"),
-        "lpad" => Named("w_lpad"),
-        "rpad" => Named("w_rpad"),
-        "trim" => Named("w_trim"),
-        "ltrim" => Named("w_ltrim"),
-        "rtrim" => Named("w_rtrim"),
-        "initcap" => Named("w_initcap"),
-        "split" | "stringtoarray" => Named("w_split"),
-        "splitpart" => Named("w_split_part"),
-        "concatws" => Named("concat_ws"),
-        "levenshteindistance" => Named("levenshtein"),
-        "substringindex" => Named("substr_index"),
-        "codepoint" => Named("ascii"),
-        "regexpcount" => Named("regexp_count"),
-        "isjson" => Named("w_is_json"),
-        "jsonformat" => Named("w_json_format"),
-        "jsonpathexists" => Named("w_json_exists"),
-        "jsonpath" | "jsonpathstring" => Named("w_json_text"),
-        "jsonpathlong" => Named("w_json_long"),
-        "jsonpathdouble" => Named("w_json_double"),
-        "jsonpatharray" | "jsonpatharraydefaultempty" => Named("w_json_texts"),
-        "datetrunc" => Named("w_date_trunc"),
-        "timeconvert" => Named("w_time_convert"),
-        "todatetime" => Named("w_to_date_time"),
-        "fromdatetime" => Named("w_from_date_time"),
-        "totimestamp" => Named("w_timestamp"),
-        "fromtimestamp" => Named("w_long"),
-        "toiso8601" => Named("w_to_iso8601"),
-        "fromiso8601" => Named("w_from_iso8601"),
-        "timestampadd" | "dateadd" => Named("w_timestamp_add"),
-        "timestampdiff" | "datediff" => Named("w_timestamp_diff"),
-        "arraylength" | "cardinality" => Named("w_array_length"),
-        "arraysum" => Named("w_array_sum"),
-        "arraymin" => Named("w_array_min"),
-        "arraymax" => Named("w_array_max"),
-        "arrayaverage" => Named("w_array_avg"),
-        "valuein" => Named("w_value_in"),
-        "arraydistinctint" | "arraydistinctstring" => Named("w_array_distinct"),
-        "arraycontainsint" | "arraycontainsstring" => Named(MvTest::Compare(Comparison::Eq).name()),
-        "array" | "arrayvalueconstructor" => Named("make_array"),
-        "rownumber" => Named("row_number"),
-        "denserank" => Named("dense_rank"),
-        "firstvalue" => Named("first_value"),
-        "lastvalue" => Named("last_value"),
-        "boolean" => Named("w_boolean"),
-        _ => return None,
-    })
-}
-
-/// A name that is spelled the same everywhere.
-fn known(name: &str) -> &'static str {
-    const SAME: [&str; 23] = [
-        "lower",
-        "upper",
-        "reverse",
-        "replace",
-        "coalesce",
-        "nullif",
-        "greatest",
-        "least",
-        "repeat",
-        "left",
-        "right",
-        "chr",
-        "ascii",
-        "translate",
-        "md5",
-        "contains",
-        "levenshtein",
-        "abs",
-        "gcd",
-        "lcm",
-        "factorial",
-        "unnest",
-        "grouping",
-    ];
-    SAME.into_iter().find(|same| *same == name).unwrap_or("coalesce")
-}
 
 /// Pinot's scalar functions with rules of their own, by which near names are told.
 const NAMES: [&str; 28] = [
@@ -241,49 +106,6 @@ pub(super) fn kind_of(name: &str, first: impl FnOnce() -> Option<Kind>) -> Optio
     Some((data_type, true))
 }
 
-/// `toEpochMinutesBucket` and its kin: direction, milliseconds of the unit, and what comes after it.
-fn epoch(name: &str) -> Option<(bool, i64, &str)> {
-    let (to, rest) = match (name.strip_prefix("toepoch"), name.strip_prefix("fromepoch")) {
-        (Some(rest), _) => (true, rest),
-        (None, Some(rest)) => (false, rest),
-        (None, None) => return None,
-    };
-    let units = [("seconds", 1_000), ("minutes", 60_000), ("hours", 3_600_000), ("days", 86_400_000)];
-    let (ms, rest) = units.iter().find_map(|(unit, ms)| Some((*ms, rest.strip_prefix(unit)?)))?;
-    (rest.is_empty() || rest == "bucket" || (to && rest == "rounded")).then_some((to, ms, rest))
-}
-
-fn operator(name: &str) -> Option<BinaryOperator> {
-    Some(match name {
-        "plus" | "add" => BinaryOperator::Plus,
-        "minus" | "sub" => BinaryOperator::Minus,
-        "mult" | "times" => BinaryOperator::Multiply,
-        "div" | "divide" => BinaryOperator::Divide,
-        "mod" => BinaryOperator::Modulo,
-        _ => return None,
-    })
-}
-
-const PARTS: [&str; 17] = [
-    "year",
-    "quarter",
-    "month",
-    "monthofyear",
-    "week",
-    "weekofyear",
-    "dayofyear",
-    "doy",
-    "dayofmonth",
-    "day",
-    "dayofweek",
-    "dow",
-    "hour",
-    "minute",
-    "second",
-    "millisecond",
-    "yearofweek",
-];
-
 impl Lower<'_> {
     /// Rewrites a call of a function that is no aggregate.
     pub(super) fn scalar(&mut self, function: Function) -> Outcome<Expr> {
@@ -322,7 +144,7 @@ impl Lower<'_> {
 
     fn special(&mut self, name: &str, args: &[Expr]) -> Outcome<Option<Expr>> {
         let wrong = |expected: &str| invalid(format!("function {name} takes {expected}, not {} arguments", args.len()));
-        if let Some(op) = operator(name) {
+        if let Some((_, op)) = OPERATORS.into_iter().find(|(known, _)| *known == name) {
             let [left, right] = args else { return wrong("two numbers") };
             return self.arithmetic(left.clone(), op, right.clone()).map(Some);
         }
@@ -334,6 +156,9 @@ impl Lower<'_> {
             let mut all = vec![text(name), value.clone()];
             all.extend(zone.iter().cloned());
             return Ok(Some(call("w_date_part", all)));
+        }
+        if !SPECIAL.contains(&name) {
+            return Ok(None);
         }
         Ok(Some(match (name, args) {
             ("now" | "currenttimestamp", []) => long(self.profile.now_ms),
@@ -481,26 +306,5 @@ fn case(args: &[Expr]) -> Expr {
         operand: None,
         conditions,
         else_result: otherwise.map(Box::new),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn epoch_functions_are_told_apart() {
-        assert_eq!(epoch("toepochseconds"), Some((true, 1_000, "")));
-        assert_eq!(epoch("toepochdaysrounded"), Some((true, 86_400_000, "rounded")));
-        assert_eq!(epoch("fromepochhoursbucket"), Some((false, 3_600_000, "bucket")));
-        assert_eq!(epoch("fromepochhoursrounded"), None);
-        assert_eq!(epoch("toepochyears"), None);
-    }
-
-    #[test]
-    fn names_that_are_the_same_are_found() {
-        for name in ["lower", "abs", "nullif"] {
-            assert!(matches!(rule(name), Some(Rule::Named(found)) if found == name));
-        }
     }
 }

@@ -9,12 +9,12 @@ use std::{
 };
 use weir_query::{QueryRequest, QueryResponse};
 
-fn long(answer: &QueryResponse, column: usize) -> i64 {
+pub(crate) fn long(answer: &QueryResponse, column: usize) -> i64 {
     assert!(answer.exceptions.is_empty(), "{:?}", answer.exceptions);
     answer.rows[0].column(column).as_primitive::<Int64Type>().value(0)
 }
 
-fn code(answer: &QueryResponse) -> u32 {
+pub(crate) fn code(answer: &QueryResponse) -> u32 {
     answer.exceptions.first().map_or(0, |exception| exception.code)
 }
 
