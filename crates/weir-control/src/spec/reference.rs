@@ -29,8 +29,8 @@ Seven keys are Weir's own, all in the stream map:
   most 100,000 are kept; a size, default 256M.
 - `stream.<type>.lagging.after`: a partition that is behind its stream by more than this is LAGGING; a period (`30s`) or
   milliseconds, default 10 s.
-- `stream.local.partitions`, `stream.memory.partitions`: partitions of the topic where the table makes it (default 1); a topic
-  that is there keeps those it has.
+- `stream.local.partitions`, `stream.memory.partitions`: partitions of the topic, which the table makes (default 1); a
+  topic that is there gains those it lacks and keeps those it has.
 
 The offset criterion `stream.<type>.consumer.prop.auto.offset.reset` takes `smallest` or `earliest`, `largest` or `latest`
 (default), a period (`2d`: that long ago) or an ISO-8601 instant.
