@@ -1,9 +1,9 @@
 //! Runs queries: on threads of their own, in a bounded pool of memory, under a deadline. Whatever goes wrong is an
 //! exception of the answer.
 //!
-//! A query is two tasks. One works, on the threads of queries. The other watches, on a thread that does nothing else: it
-//! waits for a turn and for the work, and when the deadline comes first it stops the work and answers at once. However
-//! busy the threads are, and be it only one, the deadline is seen.
+//! A query is three tasks. One reads its text, on a thread that does nothing else, one plans and runs it, on the threads of
+//! queries. The third watches, on a thread that never works: it waits for the others and for a turn, and when the deadline
+//! comes first it stops the work and answers at once. However busy the threads are, and be it only one, it is seen.
 
 use crate::{
     answer::{QueryException, QueryRequest, QueryResponse, QueryStats, ResultColumn},
@@ -22,7 +22,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::{
     common::Result as PlanResult,
     execution::{
-        SessionState, SessionStateBuilder, TaskContext,
+        FunctionRegistry, SessionState, SessionStateBuilder, TaskContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::{GreedyMemoryPool, MemoryConsumer},
         runtime_env::RuntimeEnvBuilder,
@@ -32,16 +32,10 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use futures::StreamExt;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
 };
 use weir_base::{SharedClock, SystemClock, tasks::yield_to_others};
@@ -85,6 +79,8 @@ struct Engine {
     state: SessionState,
     turns: Arc<Semaphore>,
     clock: SharedClock,
+    /// Where texts are read: apart from all else, as how long a query may take stands in its text.
+    reader: Handle,
     /// Where queries are planned, and short ones run.
     workers: Handle,
     /// Where long ones run.
@@ -99,27 +95,34 @@ pub struct QueryEngine {
 
 struct Runtimes {
     watch: Runtime,
+    read: Runtime,
     work: Runtime,
     long: Runtime,
 }
 
 impl Runtimes {
     fn new(count: usize) -> Result<Self, EngineError> {
-        // Starts queries and waits for them: one thread is enough for any number of them.
-        let watch = threads("query-watch", 1, 0)?;
-        let others = || Ok((threads("query", count, 0)?, threads("query-long", count, LONG_NICENESS)?));
-        match others() {
-            Ok((work, long)) => Ok(Self { watch, work, long }),
-            Err(error) => {
-                // Dropping it would block, perhaps inside another runtime.
-                watch.shutdown_background();
-                Err(error)
+        // Waits for queries: one thread is enough for any number of them. Reading takes a millisecond for ten kilobytes.
+        let kinds =
+            [("query-watch", 1, 0), ("query-read", 1, 0), ("query", count, 0), ("query-long", count, LONG_NICENESS)];
+        let mut started = vec![];
+        for (name, count, niceness) in kinds {
+            match threads(name, count, niceness) {
+                Ok(runtime) => started.push(runtime),
+                Err(error) => {
+                    // Dropping them would block, perhaps inside another runtime.
+                    started.into_iter().for_each(Runtime::shutdown_background);
+                    return Err(error);
+                }
             }
         }
+        let [watch, read, work, long] = <[Runtime; 4]>::try_from(started).expect("each kind of threads was started");
+        Ok(Self { watch, read, work, long })
     }
 
     fn end(self) {
         self.watch.shutdown_background();
+        self.read.shutdown_background();
         self.work.shutdown_background();
         self.long.shutdown_background();
     }
@@ -186,8 +189,9 @@ impl QueryEngine {
         let state = session(&options, count).map_err(|error| EngineError::SetUp(error.to_string()))?;
         let runtimes = Runtimes::new(count)?;
         let turns = Arc::new(Semaphore::new(count * QUERIES_PER_THREAD));
+        let reader = runtimes.read.handle().clone();
         let (workers, long) = (runtimes.work.handle().clone(), runtimes.long.handle().clone());
-        let engine = Engine { options, tables, state, turns, clock, workers, long };
+        let engine = Engine { options, tables, state, turns, clock, reader, workers, long };
         Ok(Self { engine: Arc::new(engine), runtimes: Some(runtimes) })
     }
 
@@ -240,11 +244,15 @@ fn session(options: &QueryOptions, threads: usize) -> PlanResult<SessionState> {
         .set_bool("datafusion.execution.skip_physical_aggregate_schema_check", true);
     let mut state =
         SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build();
-    for function in functions::scalars() {
-        datafusion::execution::FunctionRegistry::register_udf(&mut state, Arc::new(function))?;
+    for name in functions::REMOVED {
+        state.deregister_udf(name)?;
+    }
+    let bounded = functions::in_place_of(|name| state.scalar_functions().get(name).cloned());
+    for function in bounded.into_iter().chain(functions::scalars()) {
+        state.register_udf(Arc::new(function))?;
     }
     for function in functions::aggregates() {
-        datafusion::execution::FunctionRegistry::register_udaf(&mut state, Arc::new(function))?;
+        state.register_udaf(Arc::new(function))?;
     }
     Ok(state)
 }
@@ -267,70 +275,66 @@ struct Ready {
     settings: Settings,
 }
 
-/// What the work of a query shares with whoever watches it.
-struct Run {
-    names: Names,
-    stop: StopFlag,
-    /// Takes the timeout that the text turns out to have.
-    tell: oneshot::Sender<Duration>,
-    has_turn: Arc<AtomicBool>,
-}
-
 type Outcome<T> = Result<T, QueryException>;
 
+/// Reads a text and all options of its query.
+fn read(sql: &str, options: &[(String, String)]) -> Outcome<(dialect::Parsed, Settings)> {
+    let parsed = dialect::parse(sql)?;
+    let settings = Settings::read(parsed.options.iter().chain(options))
+        .map_err(|what| QueryException::new(Code::QueryValidation, what))?;
+    Ok((parsed, settings))
+}
+
 impl Engine {
-    /// Lets a query work, until it ends or its deadline comes. All work is done elsewhere, reading the text included: its
-    /// own timeout is told from there.
+    /// Lets a query work, until it ends or its deadline comes. All work is done elsewhere, reading the text included.
     async fn answer(self: Arc<Self>, request: QueryRequest) -> QueryResponse {
         let began = tokio::time::Instant::now();
-        // What is wrong with an option is said by whoever reads them all.
-        let beside = Settings::read(&request.options).unwrap_or_default();
-        let mut timeout = beside.timeout.unwrap_or(self.options.default_timeout);
-        let (names, stop, has_turn) = (Names::default(), StopFlag::default(), Arc::new(AtomicBool::new(false)));
-        let (tell, told) = oneshot::channel();
-        let run = Run { names: names.clone(), stop: stop.clone(), tell, has_turn: has_turn.clone() };
-        let mut working = Awaited { task: self.workers.spawn(self.clone().work(request, run)), stop };
-        if let Ok(Ok(own)) = tokio::time::timeout_at(began + timeout, told).await {
-            timeout = own;
-        }
+        let late = |code, timeout: Duration| {
+            let ms = timeout.as_millis();
+            let what = format!("the query did not end within {ms} ms; narrow it, or set timeoutMs higher");
+            failed(QueryException::new(code, what))
+        };
+        // The text may say another timeout. What is wrong with an option is said by whoever reads them all.
+        let beside = Settings::read(&request.options).ok().and_then(|settings| settings.timeout);
+        let timeout = beside.unwrap_or(self.options.default_timeout);
+        let QueryRequest { sql, options, database } = request;
+        let task = self.reader.spawn(async move { read(&sql, &options) });
+        let mut reading = Awaited { task, stop: StopFlag::default() };
+        let (parsed, settings) = match tokio::time::timeout_at(began + timeout, &mut reading.task).await {
+            Ok(Ok(Ok(read))) => read,
+            Ok(Ok(Err(exception))) => return failed(exception),
+            Ok(Err(error)) => return failed(QueryException::new(Code::Internal, crash(error))),
+            Err(_) => return late(Code::SchedulingTimeout, timeout),
+        };
+        let timeout = settings.timeout.unwrap_or(self.options.default_timeout);
+        let turn = match tokio::time::timeout_at(began + timeout, self.turns.clone().acquire_owned()).await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(_)) | Err(_) => return late(Code::SchedulingTimeout, timeout),
+        };
+        let (names, stop) = (Names::default(), StopFlag::default());
+        let work = self.clone().work(parsed, settings, database, names.clone(), stop.clone(), turn);
+        let mut working = Awaited { task: self.workers.spawn(work), stop };
         let mut response = match tokio::time::timeout_at(began + timeout, &mut working.task).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => failed(QueryException::new(Code::Internal, crash(error))),
-            Err(_) => {
-                let ran = has_turn.load(Ordering::Relaxed);
-                let ms = timeout.as_millis();
-                failed(QueryException::new(
-                    if ran { Code::ExecutionTimeout } else { Code::SchedulingTimeout },
-                    format!("the query did not end within {ms} ms; narrow it, or set timeoutMs higher"),
-                ))
-            }
+            Err(_) => late(Code::ExecutionTimeout, timeout),
         };
         response.tables.clone_from(&names.lock());
         response
     }
 
     /// The work of a query. It holds its turn until it has really ended: what was stopped and still runs counts.
-    async fn work(self: Arc<Self>, request: QueryRequest, run: Run) -> QueryResponse {
-        let Run { names, stop, tell, has_turn } = run;
-        let read = || {
-            let parsed = dialect::parse(&request.sql)?;
-            let settings = Settings::read(parsed.options.iter().chain(&request.options))
-                .map_err(|what| QueryException::new(Code::QueryValidation, what))?;
-            Ok((parsed, settings))
-        };
-        let (parsed, settings) = match read() {
-            Ok(read) => read,
-            Err(exception) => return failed(exception),
-        };
-        // Whoever watches may have given up.
-        tell.send(settings.timeout.unwrap_or(self.options.default_timeout)).ok();
-        let turn = match self.turns.clone().acquire_owned().await {
-            Ok(turn) => turn,
-            Err(_) => return failed(QueryException::new(Code::Internal, "the engine stops")),
-        };
-        has_turn.store(true, Ordering::Relaxed);
+    async fn work(
+        self: Arc<Self>,
+        parsed: dialect::Parsed,
+        settings: Settings,
+        database: Option<String>,
+        names: Names,
+        stop: StopFlag,
+        turn: OwnedSemaphorePermit,
+    ) -> QueryResponse {
         let host = self.options.host_name.clone();
-        let mut taken = Taken::new(&*self.tables, request.database, settings.nulls, host, names);
+        let mut taken = Taken::new(&*self.tables, database, settings.nulls, host, names);
         let mut response = match self.run(parsed, settings, &mut taken, &stop).await {
             Ok(response) => response,
             Err(exception) => failed(exception),
@@ -352,10 +356,16 @@ impl Engine {
         taken: &mut Taken<'_>,
         stop: &StopFlag,
     ) -> Outcome<QueryResponse> {
+        let planning = |error| exception(&error, Stage::Planning);
+        // Between its stages planning sees that nobody waits for it any more.
+        stop.look().map_err(planning)?;
         let ready = self.ready(parsed, settings, taken)?;
         let mut stats = stats::of_snapshots(taken.snapshots());
-        let physical =
-            self.state.create_physical_plan(&ready.plan).await.map_err(|error| exception(&error, Stage::Planning))?;
+        stop.look().map_err(planning)?;
+        let optimized = self.state.optimize(&ready.plan).map_err(planning)?;
+        stop.look().map_err(planning)?;
+        let planner = self.state.query_planner();
+        let physical = planner.create_physical_plan(&optimized, &self.state).await.map_err(planning)?;
         if ready.explain {
             let (columns, batch) = if ready.settings.multistage {
                 explain::text(&ready.sql, &ready.plan)

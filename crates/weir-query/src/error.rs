@@ -1,6 +1,6 @@
 //! Errors of queries as Pinot codes them, and the one error of starting an engine.
 
-use crate::answer::QueryException;
+use crate::{answer::QueryException, functions::TooLarge};
 use datafusion::{common::SchemaError, error::DataFusionError};
 use weir_types::{Classify, ErrorKind, Retry};
 
@@ -92,6 +92,7 @@ pub(crate) fn exception(error: &DataFusionError, stage: Stage) -> QueryException
             );
             return QueryException::new(Code::ResourceLimitExceeded, what);
         }
+        DataFusionError::External(cause) if cause.is::<TooLarge>() => Code::ResourceLimitExceeded,
         DataFusionError::SchemaError(schema, _) => match **schema {
             SchemaError::FieldNotFound { .. } => Code::UnknownColumn,
             _ => Code::QueryValidation,

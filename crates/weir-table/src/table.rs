@@ -172,14 +172,17 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// A table by raw name or with its kind's suffix, in any case.
+    /// A table by raw name or with the suffix of its own kind, in any case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<TableOnNode>> {
         let name = name.to_lowercase();
         let tables = self.by_name.load();
-        let kinds = [TableKind::Realtime, TableKind::Offline];
-        let suffixed = kinds.iter().find_map(|kind| name.strip_suffix(&format!("_{kind}").to_lowercase()));
-        tables.get(&name).or_else(|| tables.get(suffixed?)).cloned()
+        let of_kind = |kind: TableKind| {
+            let table = tables.get(name.strip_suffix(&format!("_{kind}").to_lowercase())?)?;
+            (table.spec().kind == kind).then_some(table)
+        };
+        let suffixed = || [TableKind::Realtime, TableKind::Offline].into_iter().find_map(of_kind);
+        tables.get(&name).or_else(suffixed).cloned()
     }
 
     /// Raw names, as their tables spell them.
@@ -204,5 +207,50 @@ impl Tables {
         let result = change(&mut tables);
         self.by_name.store(Arc::new(tables));
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use weir_types::{ErrorPolicy, FlushPolicy, RowsThreshold, SchemaVersion};
+
+    fn table(name: &str, kind: TableKind) -> Arc<TableOnNode> {
+        let spec = TableSpec {
+            name: TableName::parse(name).unwrap(),
+            kind,
+            time_column: None,
+            replication: 1,
+            streams: vec![],
+            patterns: vec![],
+            flush: FlushPolicy {
+                rows: RowsThreshold::PerSegment(1000),
+                max_age: Duration::from_secs(3600),
+                variance_fraction: 0.0,
+            },
+            sorted_column: None,
+            indexes: BTreeMap::new(),
+            null_handling: false,
+            row_time_check: false,
+            continue_on_error: false,
+            error_policy: ErrorPolicy::Quarantine,
+            quarantine: Default::default(),
+            retention: Default::default(),
+            lagging_after: Duration::from_secs(30),
+        };
+        TableOnNode::new(Arc::new(Schema::new(name, SchemaVersion(1), vec![])), Arc::new(spec))
+    }
+
+    #[test]
+    fn a_suffix_names_a_table_of_its_own_kind_only() {
+        let tables = Tables::default();
+        tables.insert(table("orders", TableKind::Realtime));
+        for name in ["orders", "ORDERS", "orders_REALTIME", "Orders_realtime"] {
+            assert!(tables.get(name).is_some(), "{name}");
+        }
+        for name in ["orders_OFFLINE", "orders_offline", "orders_", "odd"] {
+            assert!(tables.get(name).is_none(), "{name}");
+        }
     }
 }

@@ -99,6 +99,11 @@ enum Fit {
     Above,
 }
 
+/// Zero has no sign in a table, and comparisons tell -0.0 from 0.0.
+fn stored_zero(number: f64) -> f64 {
+    if number == 0.0 { 0.0 } else { number }
+}
+
 fn fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit> {
     let wrong = |expected: &str| {
         invalid(format!("{what} is {data_type}, it cannot be compared with '{}': {expected}", literal.text()))
@@ -106,11 +111,11 @@ fn fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit> {
     let value = match data_type {
         DataType::Int | DataType::Long => return whole_fit(literal, data_type, what),
         DataType::Float => match literal.number() {
-            Some(number) => call("w_float", vec![double(number)]),
+            Some(number) => call("w_float", vec![double(stored_zero(number))]),
             None => return wrong("a number can"),
         },
         DataType::Double | DataType::BigDecimal => match literal.number() {
-            Some(number) => double(number),
+            Some(number) => double(stored_zero(number)),
             None => return wrong("a number can"),
         },
         DataType::Boolean => match literal.truth() {
@@ -259,6 +264,7 @@ mod tests {
             (DataType::Boolean, text("TRUE"), r#"("c" = true)"#),
             (DataType::Timestamp, text("1970-01-01 00:00:01"), r#"("c" = w_timestamp(1000))"#),
             (DataType::Double, text("1e3"), r#"("c" = 1000.0)"#),
+            (DataType::Double, Literal::Number("-0.0".to_owned()), r#"("c" = 0.0)"#),
             (DataType::BigDecimal, text("1.5"), r#"(w_double("c") = 1.5)"#),
             (DataType::Bytes, text("0aff"), r#"("c" = w_bytes('0aff'))"#),
         ] {

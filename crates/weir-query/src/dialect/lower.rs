@@ -16,7 +16,7 @@ use crate::{
 };
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CeilFloorKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
-    UnaryOperator, Value, VisitorMut,
+    UnaryOperator, Value, Visit, Visitor, VisitorMut,
 };
 use std::ops::ControlFlow;
 use weir_types::DataType;
@@ -28,11 +28,16 @@ pub(super) struct Lower<'a> {
     pub(super) scopes: Vec<Scope>,
     /// Common tables seen so far, innermost last.
     pub(super) ctes: Vec<(String, Vec<Col>)>,
+    /// Nodes of expressions that were written twice where the query has them once.
+    copied: usize,
 }
+
+/// Copies in a query, in nodes of its tree: a copy of what has copies in it doubles them, so nesting would do without end.
+const MOST_COPIED: usize = 10_000;
 
 impl<'a> Lower<'a> {
     pub(super) fn new(profile: &'a Profile<'a>, tables: &'a mut dyn Tables) -> Self {
-        Self { profile, tables, scopes: vec![], ctes: vec![] }
+        Self { profile, tables, scopes: vec![], ctes: vec![], copied: 0 }
     }
 
     /// The type of a rewritten expression, where it can be told.
@@ -163,6 +168,10 @@ impl<'a> Lower<'a> {
         if let Some(op) = Comparison::of_sql(&op) {
             return self.comparison(left, op, right);
         }
+        let one_value = |expr| self.kind(expr).is_none_or(|kind| kind.1);
+        if op == BinaryOperator::StringConcat && one_value(&left) && one_value(&right) {
+            return Ok(call("w_join", vec![left, right]));
+        }
         let arithmetic = matches!(
             op,
             BinaryOperator::Plus
@@ -232,6 +241,25 @@ impl<'a> Lower<'a> {
     /// An expression as a real number.
     pub(super) fn as_double(&self, expr: Expr) -> Expr {
         if self.kind(&expr) == Some((DataType::Double, true)) { expr } else { call("w_double", vec![expr]) }
+    }
+
+    /// Counts an expression that is to be written once more.
+    pub(super) fn count_copy(&mut self, expr: &Expr) -> Outcome<()> {
+        struct Count<'a>(&'a mut usize);
+        impl Visitor for Count<'_> {
+            type Break = ();
+            fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+                *self.0 += 1;
+                if *self.0 > MOST_COPIED { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+        }
+        if expr.visit(&mut Count(&mut self.copied)).is_break() {
+            return invalid(format!(
+                "the BETWEENs and rounded times of the query have more than {MOST_COPIED} operators before them; compute them \
+                 in a sub-query"
+            ));
+        }
+        Ok(())
     }
 
     fn function(&mut self, function: Function) -> Outcome<Expr> {

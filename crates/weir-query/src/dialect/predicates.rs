@@ -92,6 +92,7 @@ impl Lower<'_> {
                 }
             }
             (Some(_), _, _) => {
+                self.count_copy(&expr)?;
                 let from = self.comparison(expr.clone(), Comparison::GtEq, low)?;
                 binary(from, BinaryOperator::And, self.comparison(expr, Comparison::LtEq, high)?)
             }

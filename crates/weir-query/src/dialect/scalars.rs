@@ -89,7 +89,7 @@ pub(super) fn kind_of(name: &str, first: impl FnOnce() -> Option<Kind>) -> Optio
             DataType::Boolean
         }
         "w_timestamp" => DataType::Timestamp,
-        "w_string" | "w_substr" | "w_lpad" | "w_rpad" | "w_trim" | "w_ltrim" | "w_rtrim" | "w_initcap"
+        "w_string" | "w_join" | "w_substr" | "w_lpad" | "w_rpad" | "w_trim" | "w_ltrim" | "w_rtrim" | "w_initcap"
         | "w_split_part" | "w_json_text" | "w_to_date_time" | "w_convert_to_text" | "w_to_iso8601" | "lower"
         | "upper" | "concat" | "substring" | "reverse" | "replace" | "left" | "right" | "regexp_replace" | "md5"
         | "concat_ws" | "repeat" => DataType::String,
@@ -149,6 +149,9 @@ impl Lower<'_> {
             return self.arithmetic(left.clone(), op, right.clone()).map(Some);
         }
         if let Some((to, ms, rest)) = epoch(name) {
+            if let ("rounded", Some(size)) = (rest, args.get(1)) {
+                self.count_copy(size)?;
+            }
             return epoch_call(to, ms, rest, args).map(Some);
         }
         if PARTS.contains(&name) {

@@ -3,6 +3,7 @@
 //! Users never see these names: the dialect maps what Pinot calls a function to one of these or one of DataFusion's.
 
 mod aggregate;
+mod bounded;
 mod cast;
 mod convert;
 mod fun;
@@ -12,6 +13,7 @@ mod mv;
 mod text;
 mod time;
 
+pub(crate) use bounded::{REMOVED, TooLarge, in_place_of};
 pub(crate) use cast::{cast_to, type_of};
 pub(crate) use convert::hex;
 pub(crate) use mv::{MV_TESTS, MvTest};

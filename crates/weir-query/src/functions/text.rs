@@ -1,6 +1,7 @@
 //! Text functions whose rules differ from DataFusion's: positions from 0, lengths in UTF-16 units, padding that never cuts.
 
 use super::{
+    bounded::{check_batch, check_value},
     convert::shared,
     fun::{Args, Fun, Gives},
 };
@@ -12,7 +13,7 @@ const TEXT: Gives = Gives::One(DataType::String);
 const INT: Gives = Gives::One(DataType::Int);
 
 /// All of the family.
-pub(super) const FUNS: [Fun; 12] = [
+pub(super) const FUNS: [Fun; 13] = [
     Fun::new("w_substr", (2, 3), TEXT, |args| {
         let (texts, starts) = (args.texts(0)?, args.longs(1)?);
         let ends = if args.len() > 2 { Some(args.longs(2)?) } else { None };
@@ -37,8 +38,9 @@ pub(super) const FUNS: [Fun; 12] = [
     Fun::new("w_strrpos", (2, 2), INT, |args| {
         two(args, |text, find| text.rfind(find).map_or(-1, |at| units(&text[..at])))
     }),
-    Fun::new("w_lpad", (3, 3), TEXT, |args| pad(args, |text, padding| format!("{padding}{text}"))),
-    Fun::new("w_rpad", (3, 3), TEXT, |args| pad(args, |text, padding| format!("{text}{padding}"))),
+    Fun::new("w_lpad", (3, 3), TEXT, |args| pad(args, "lpad", |text, padding| format!("{padding}{text}"))),
+    Fun::new("w_rpad", (3, 3), TEXT, |args| pad(args, "rpad", |text, padding| format!("{text}{padding}"))),
+    Fun::new("w_join", (2, 2), TEXT, joined),
     Fun::new("w_trim", (1, 1), TEXT, |args| map(args, |text| text.trim_matches(blank).to_owned())),
     Fun::new("w_ltrim", (1, 1), TEXT, |args| map(args, |text| text.trim_start_matches(blank).to_owned())),
     Fun::new("w_rtrim", (1, 1), TEXT, |args| map(args, |text| text.trim_end_matches(blank).to_owned())),
@@ -124,16 +126,36 @@ fn two(args: &Args, call: impl Fn(&str, &str) -> i32) -> Result<ArrayRef> {
     Ok(shared(left.iter().zip(&right).map(|(left, right)| Some(call(left?, right?))).collect::<Int32Array>()))
 }
 
-fn pad(args: &Args, join: fn(&str, &str) -> String) -> Result<ArrayRef> {
+/// `join` takes the text and what fills it up.
+fn pad(args: &Args, name: &str, join: fn(&str, &str) -> String) -> Result<ArrayRef> {
     let (texts, lengths, fillers) = (args.texts(0)?, args.longs(1)?, args.texts(2)?);
+    let mut total = 0;
     let padded = texts.iter().zip(&lengths).zip(&fillers).map(|((text, length), filler)| {
-        let (text, filler) = (text?, filler?);
-        // Longer than a megabyte is a mistake, not a padding.
-        let wanted = usize::try_from(length?).unwrap_or(0).min(1 << 20);
-        let missing = wanted.saturating_sub(text.chars().count());
-        Some(join(text, &filler.chars().cycle().take(missing).collect::<String>()))
+        let (Some(text), Some(length), Some(filler)) = (text, length, filler) else { return Ok(None) };
+        let missing = usize::try_from(length).unwrap_or(0).saturating_sub(text.chars().count());
+        // No letter is longer than the whole filler, and none than four bytes.
+        let most = text.len().saturating_add(missing.saturating_mul(filler.len().min(4)));
+        check_value(name, most)?;
+        total += most;
+        check_batch(name, total)?;
+        Ok(Some(join(text, &filler.chars().cycle().take(missing).collect::<String>())))
     });
-    Ok(shared(StringViewArray::from_iter(padded)))
+    Ok(shared(padded.collect::<Result<StringViewArray>>()?))
+}
+
+/// The `||` of SQL: null where one side is.
+fn joined(args: &Args) -> Result<ArrayRef> {
+    let (left, right) = (args.texts(0)?, args.texts(1)?);
+    let mut total = 0;
+    let texts = left.iter().zip(&right).map(|(left, right)| {
+        let (Some(left), Some(right)) = (left, right) else { return Ok(None) };
+        let bytes = left.len() + right.len();
+        check_value("||", bytes)?;
+        total += bytes;
+        check_batch("||", total)?;
+        Ok(Some([left, right].concat()))
+    });
+    Ok(shared(texts.collect::<Result<StringViewArray>>()?))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use crate::{
     engine::{code, long},
-    fixture::{Fixed, ask, engine, numbers},
+    fixture::{Fixed, ask, engine, engine_of, numbers, orders},
 };
+use std::time::{Duration, Instant};
 
 fn chain(term: &str, operator: &str, count: usize) -> String {
     let terms: Vec<String> = (0..count).map(|at| term.replace('#', &at.to_string())).collect();
@@ -39,4 +40,110 @@ async fn what_is_too_deep_is_refused_and_the_engine_lives() {
         assert_eq!(code(&answer), 150, "{:?}", answer.exceptions);
     }
     assert_eq!(long(&ask(&engine, "SELECT COUNT(*) FROM numbers").await, 0), 10);
+}
+
+#[tokio::test]
+async fn chains_at_the_bound_are_answered_or_late_and_the_engine_lives() {
+    let engine = engine(Fixed(vec![numbers(10_000)]), 256 << 20);
+    for sql in [
+        format!("SELECT {} FROM numbers LIMIT 1", chain("n", "+", 1_001)),
+        format!("SELECT {} FROM numbers LIMIT 1", chain("t", "||", 1_001)),
+        format!("SELECT n{} FROM numbers LIMIT 1", "::INT".repeat(100)),
+        format!("SELECT COUNT(*) FROM numbers WHERE {}", chain("n = #", " OR ", 5_001)),
+        format!("SELECT COUNT(*) FROM numbers WHERE {}", chain("t LIKE '%#%'", " OR ", 5_001)),
+        format!("SET useMultistageEngine = true; {}", chain("SELECT n FROM numbers LIMIT 1", " UNION ALL ", 501)),
+        format!("SET useMultistageEngine = true; SELECT COUNT(*) FROM {}", chain("numbers n#", ", ", 500)),
+    ] {
+        let started = Instant::now();
+        let answer = ask(&engine, &format!("SET timeoutMs = 2000; {sql}")).await;
+        assert!([0, 150, 240, 250, 700].contains(&code(&answer)), "{:?}", answer.exceptions);
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn long_lists_take_time_in_proportion() {
+    let engine = engine(Fixed(vec![numbers(2_000)]), 256 << 20);
+    let started = Instant::now();
+    let sql = format!("SELECT COUNT(*) FROM numbers WHERE n IN ({})", chain("#", ",", 100_000));
+    assert_eq!(long(&ask(&engine, &sql).await, 0), 2_000);
+    // In a build without optimisation it takes two seconds; work in proportion to the square takes minutes.
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+/// However long a text takes to be read and planned on the only thread, its deadline is seen.
+#[tokio::test]
+async fn the_deadline_comes_while_a_text_is_planned() {
+    let engine = engine_of(1, Fixed(vec![numbers(10)]), 64 << 20);
+    let slow = format!("SET timeoutMs = 50; SELECT COUNT(*) FROM numbers WHERE n IN ({})", chain("#", ",", 200_000));
+    let request = |sql: &str| {
+        let options = weir_query::QueryRequest::options_of("timeoutMs=50");
+        weir_query::QueryRequest { sql: sql.to_owned(), options, ..Default::default() }
+    };
+    let started = Instant::now();
+    let answer = engine.execute(request(&slow)).await;
+    assert!([240, 250].contains(&code(&answer)), "{:?}", answer.exceptions);
+    let seen = started.elapsed();
+    assert!(seen < Duration::from_secs(1), "{seen:?}");
+    // It was answered before the work had ended, or this would be no test of it: the thread is still taken.
+    let answer = engine.execute(request("SELECT COUNT(*) FROM numbers")).await;
+    assert!([240, 250].contains(&code(&answer)), "{:?}", answer.exceptions);
+    let answer = ask(&engine, "SELECT COUNT(*) FROM numbers").await;
+    assert_eq!(long(&answer, 0), 10);
+}
+
+#[tokio::test]
+async fn copies_of_expressions_are_bounded() {
+    let engine = engine(Fixed(vec![orders()]), 64 << 20);
+    let nested = (0..40).fold("qty".to_owned(), |inner, _| format!("toEpochSecondsRounded(qty, {inner})"));
+    for sql in [
+        format!("SELECT COUNT(*) FROM orders WHERE qty {}", "BETWEEN 0 AND 1 ".repeat(60)),
+        format!("SELECT {nested} FROM orders"),
+    ] {
+        let answer = ask(&engine, &sql).await;
+        assert!(answer.exceptions[0].message.contains("10000"), "{:?}", answer.exceptions);
+    }
+}
+
+#[tokio::test]
+async fn values_and_batches_that_functions_make_are_bounded() {
+    let engine = engine(Fixed(vec![orders(), numbers(20_000)]), 256 << 20);
+    let doubled = (0..8).fold("repeat(t, 100000)".to_owned(), |inner, _| format!("concat({inner}, {inner})"));
+    let replaced =
+        (0..6).fold("repeat('a', 100)".to_owned(), |inner, _| format!("replace({inner}, 'a', '{}')", "a".repeat(100)));
+    for call in [
+        "repeat('a', 2000000000)",
+        "repeat(t, 2000000000)",
+        "repeat(t, n)",
+        "repeat(t, 100000)",
+        "lpad(t, 2000000000, 'b')",
+        "rpad(t, 2000000000, 'b')",
+        "lpad(t, 100000, 'b')",
+        "regexp_replace(repeat('a', 10000000), '', repeat('b', 10000000))",
+        "repeat(t, 50000) || repeat(t, 50000)",
+        &doubled,
+        &replaced,
+    ] {
+        let sql = format!("SELECT SUM(length({call})) FROM numbers WHERE n > 5000");
+        let answer = ask(&engine, &sql).await;
+        assert_eq!(code(&answer), 245, "{call}: {:?}", answer.exceptions);
+        assert!(answer.exceptions[0].message.contains("MiB"), "{:?}", answer.exceptions);
+    }
+    for call in ["range(1, 2000000000)", "array_repeat('a', 2000000000)", "generate_series(1, 2000000000)"] {
+        assert_eq!(code(&ask(&engine, &format!("SELECT {call} FROM numbers")).await), 700, "{call}");
+    }
+    // What is within the bounds is what it was: the estimate is above them, what comes out is not.
+    let set = "SET useMultistageEngine = true; SELECT";
+    for (call, length) in [
+        ("repeat('ab', 3)", 6),
+        ("regexp_replace(repeat(t, 30), 'z', repeat('b', 100))", 30 * 17),
+        ("replace(repeat(t, 100), 'z', repeat('b', 10000))", 1_700),
+        ("concat(t, t)", 34),
+        ("t || t || 'x'", 35),
+        ("lpad(t, 2000, 'ab')", 2_000),
+    ] {
+        let sql = format!("{set} SUM(length({call})) FROM numbers WHERE n >= 10000");
+        assert_eq!(long(&ask(&engine, &sql).await, 0), 10_000 * length, "{call}");
+    }
+    assert_eq!(code(&ask(&engine, "SELECT t || CAST(NULL AS STRING) FROM numbers LIMIT 1").await), 0);
 }
