@@ -2,7 +2,10 @@
 
 use futures::future::BoxFuture;
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -70,6 +73,42 @@ impl Clock for SimClock {
 
     fn monotonic(&self) -> Duration {
         self.origin.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// A clock whose wall time stands still until it is set, for tests of what age decides.
+#[derive(Debug)]
+pub struct SetClock(AtomicI64);
+
+impl SetClock {
+    /// A clock at that wall time.
+    #[must_use]
+    pub fn at(wall_ms: i64) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(wall_ms)))
+    }
+
+    /// Sets the wall time.
+    pub fn set(&self, wall_ms: i64) {
+        self.0.store(wall_ms, Ordering::Relaxed);
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SetClock {
+    fn wall_ms(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

@@ -12,5 +12,5 @@ pub mod tasks;
 
 pub use backoff::Backoff;
 pub use chance::Chance;
-pub use clock::{Clock, SharedClock, SimClock, SystemClock};
+pub use clock::{Clock, SetClock, SharedClock, SimClock, SystemClock};
 pub use disk::{AppendFile, DirEntry, Disk, FileLock, Mapped, MemDisk, RandomFile, RealDisk, SharedDisk, lock_file};

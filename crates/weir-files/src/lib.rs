@@ -8,6 +8,7 @@ mod faulty;
 mod key;
 mod local;
 mod memory;
+mod owner;
 mod probe;
 mod registry;
 #[cfg(feature = "s3")]
@@ -16,6 +17,7 @@ mod s3;
 pub use faulty::Faulty;
 pub use local::LocalFiles;
 pub use memory::{MemoryFiles, memory};
+pub use owner::is_owned_by;
 pub use probe::probe;
 pub use registry::open;
 #[cfg(feature = "s3")]

@@ -60,11 +60,6 @@ impl Budget {
         Arc::new(Self { bytes, held: Mutex::default() })
     }
 
-    /// What can be held, in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// A partition's part, with nothing in it.
     pub(crate) fn share(self: &Arc<Self>) -> Share {
         let mut held = self.held.lock();
@@ -74,11 +69,9 @@ impl Budget {
 }
 
 impl Share {
-    /// Says what the open segment holds, and asks what to do.
-    pub(crate) fn hold(&self, bytes: u64) -> Ruling {
-        let mut held = self.budget.held.lock();
-        held.open.insert(self.number, bytes);
-        rule(self.budget.bytes, &held, self.number)
+    /// Says what the open segment holds.
+    pub(crate) fn hold(&self, bytes: u64) {
+        self.budget.held.lock().open.insert(self.number, bytes);
     }
 
     /// What to do now.
@@ -96,7 +89,7 @@ impl Share {
 
     /// The bound, in bytes.
     pub(crate) fn bound(&self) -> u64 {
-        self.budget.bytes()
+        self.budget.bytes
     }
 }
 
@@ -121,17 +114,21 @@ mod tests {
         let budget = Budget::new(100);
         let (small, large) = (budget.share(), budget.share());
         let ruling = |seal, fetch| Ruling { seal, fetch };
-        assert_eq!(small.hold(20), ruling(false, true));
-        assert_eq!(large.hold(30), ruling(false, true));
-        assert_eq!(large.hold(31), ruling(true, true));
+        let hold = |share: &Share, bytes| {
+            share.hold(bytes);
+            share.ruling()
+        };
+        assert_eq!(hold(&small, 20), ruling(false, true));
+        assert_eq!(hold(&large, 30), ruling(false, true));
+        assert_eq!(hold(&large, 31), ruling(true, true));
         assert_eq!(small.ruling(), ruling(false, true), "it is not the largest");
         let frozen = large.freeze(31);
-        assert_eq!(small.hold(50), ruling(false, true));
-        assert_eq!(small.hold(69), ruling(true, false), "sealing goes on where nothing is fetched");
+        assert_eq!(hold(&small, 50), ruling(false, true));
+        assert_eq!(hold(&small, 69), ruling(true, false), "sealing goes on where nothing is fetched");
         drop(frozen);
         assert_eq!(small.ruling(), ruling(true, true));
         drop(small);
-        assert_eq!(large.hold(99), ruling(true, true));
-        assert_eq!(large.hold(0), ruling(false, true));
+        assert_eq!(hold(&large, 99), ruling(true, true));
+        assert_eq!(hold(&large, 0), ruling(false, true));
     }
 }

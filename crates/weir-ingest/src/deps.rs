@@ -74,6 +74,8 @@ pub struct IngestOptions {
     pub discovery_every: Duration,
     /// How long a stream may take to answer when a table is made.
     pub creation_timeout: Duration,
+    /// Whether the deep store's folder is this node's alone: only then what no record here names is nobody's.
+    pub owns_deep_store: bool,
     /// Memory that rows of open segments, and of those that are not built yet, may hold, in bytes.
     pub open_bytes: u64,
     /// Where segments are built.

@@ -41,8 +41,8 @@ pub(crate) enum FlushDecision {
     Seal(SealReason),
 }
 
-/// An agreed end first, then the row limit, then age, then memory. A segment whose range is empty is never sealed; one that holds messages but no row is, so
-/// that progress through rejected or filtered messages is kept.
+/// An agreed end first, then the row limit, then age, then memory. A segment whose range is empty is never sealed; one that
+/// holds messages but no row is, so that progress through rejected or filtered messages is kept.
 #[must_use]
 pub(crate) fn decide(facts: OpenFacts, now_ms: i64) -> FlushDecision {
     if facts.span == 0 {

@@ -100,6 +100,8 @@ impl PartitionPipeline {
         let (name, limit, seal_at) = (self.open.name.clone(), self.open.record.rows_limit, self.open.seal_at_ms());
         let (next, accounting, rewound) = (self.open.next(), self.totals(), self.past.rewound);
         let (rows, bytes) = (u64::from(self.open.segment.rows()), self.open.segment.byte_count() as u64);
+        // Rows that were restored are held before the first batch comes.
+        self.share.hold(bytes);
         self.status.change(|status| {
             status.open_segment = Some(name);
             (status.open_rows, status.open_bytes) = (rows, bytes);

@@ -1,15 +1,8 @@
 //! The quarantine over a disk in memory: reopening, tearing, bounds, deletes, replays, and looking while it is rewritten.
 
 use super::{Entry, PageBounds, Quarantine, QuarantineBounds, QuarantineCounts, Selection};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
-use weir_base::{Clock, Disk, MemDisk, SharedClock, SimClock};
+use std::{path::Path, sync::Arc, time::Duration};
+use weir_base::{Disk, MemDisk, SetClock, SharedClock, SimClock};
 use weir_types::{NextOffset, StreamPartition, TopicName};
 
 const PATH: &str = "/q/t.log";
@@ -144,34 +137,16 @@ fn the_oldest_go_first_and_are_counted_and_reading_again_brings_none_back() {
     assert_eq!((offsets(&quarantine), quarantine.counts()), (vec![197, 198, 199], counts(3, 197, 0)));
 }
 
-/// Wall time that a test sets.
-#[derive(Debug, Default)]
-struct Wall(AtomicI64);
-
-impl Clock for Wall {
-    fn wall_ms(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep(&self, _: Duration) -> futures::future::BoxFuture<'static, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
-
 #[test]
 fn what_is_too_old_goes_without_anything_coming() {
-    let wall = Arc::new(Wall::default());
+    let wall = SetClock::at(0);
     let bounds = QuarantineBounds { age: Duration::from_millis(100), ..Default::default() };
     let bench = Bench { clock: wall.clone(), ..Bench::new(bounds) };
     let quarantine = bench.open();
     quarantine.add([Entry { time_ms: 0, ..entry(1, b"y") }, Entry { time_ms: 50, ..entry(2, b"z") }]).unwrap();
     quarantine.expire().unwrap();
     assert_eq!(quarantine.counts(), counts(2, 0, 0));
-    wall.0.store(120, Ordering::Relaxed);
+    wall.set(120);
     quarantine.expire().unwrap();
     assert_eq!((offsets(&quarantine), quarantine.counts()), (vec![2], counts(1, 1, 0)));
     quarantine.bound(QuarantineBounds { entries: 0, ..bounds });

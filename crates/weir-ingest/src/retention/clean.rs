@@ -34,7 +34,7 @@ pub(super) async fn table(runtime: &TableRuntime, thorough: bool) -> Result<Clea
     // What is here first, then the records: nothing that is made in between is on the list.
     let files = local_files(context).await?;
     let replaying = context.replays.turn.try_lock();
-    let objects = if thorough { list_objects(context).await } else { vec![] };
+    let objects = if thorough && deps.options.owns_deep_store { list_objects(context).await } else { vec![] };
     let (mut cleaned, named, doomed) = {
         let _turn = runtime.removing.turn.lock().await;
         // Where the answer was lost it may have happened all the same: what follows goes by the records.

@@ -8,7 +8,7 @@ use std::{
 };
 use weir_base::{Chance, Disk, RealDisk, SystemClock, metrics::Metrics, tasks::spawn_named};
 use weir_control::{CatalogError, RedbCatalog, Store};
-use weir_files::{FileError, probe};
+use weir_files::{FileError, FileSystem, is_owned_by, probe};
 use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions, Seats};
 use weir_query::{QueryEngine, QueryOptions};
 use weir_segment::consuming::BLOCK_ROWS;
@@ -72,6 +72,7 @@ impl Node {
             }
             probed => probed?,
         }
+        let owns_deep_store = owns(&*deep_store, data_dir.id()).await;
         let catalog = data_dir.path().join("catalog.redb");
         catalog_is_there(&*disk, data_dir.path(), &catalog)?;
         let catalog = RedbCatalog::open(disk.clone(), catalog)?;
@@ -97,6 +98,7 @@ impl Node {
                 boot: boot_id(),
                 dir: data_dir.path().join("tables"),
                 marks: marks_dir(&data_dir),
+                owns_deep_store,
                 open_bytes: settings.ingest_memory_bytes - for_queues,
                 discovery_every: settings.discovery_every,
                 creation_timeout: settings.creation_timeout,
@@ -134,6 +136,26 @@ impl Node {
             deep_store_uri,
             _data_dir: data_dir,
         }))
+    }
+}
+
+/// Whether the deep store's folder is this data folder's alone. Where it is another's, or does not say, nothing of it is
+/// swept: what no record here names may be named there.
+async fn owns(deep_store: &dyn FileSystem, id: &str) -> bool {
+    match is_owned_by(deep_store, id).await {
+        Ok(true) => true,
+        Ok(false) => {
+            let owner = deep_store.uri(".weir-owner");
+            tracing::warn!(
+                owner,
+                "the deep store belongs to another data folder: objects that nobody names stay there"
+            );
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the deep store does not say whose it is: objects that nobody names stay");
+            false
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use crate::{
 use power::Failing;
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
 };
-use weir_base::{Chance, Clock, Disk, MemDisk, RealDisk, SystemClock};
+use weir_base::{Chance, Disk, MemDisk, RealDisk, SetClock, SystemClock};
 use weir_types::StartAt;
 
 const TIMEOUT: Duration = Duration::from_millis(50);
@@ -72,23 +72,6 @@ async fn it_is_a_stream_in_memory() {
 
 const LIMIT: FetchLimit = FetchLimit { max_messages: 64, max_bytes: 1 << 20 };
 const DIR: &str = "log";
-
-/// A clock that is set by hand.
-struct SetClock(AtomicI64);
-
-impl Clock for SetClock {
-    fn wall_ms(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep(&self, duration: Duration) -> futures::future::BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
-    }
-}
 
 fn record(partition: u32, value: String) -> ProduceRecord {
     ProduceRecord {
@@ -426,7 +409,7 @@ async fn one_request_that_does_not_fit_does_not_fail_those_that_wait_with_it() {
 #[tokio::test]
 async fn times_and_keys_are_found_in_closed_files_after_a_start() {
     let disk = MemDisk::new(None);
-    let clock = Arc::new(SetClock(AtomicI64::new(10_000_000)));
+    let clock = SetClock::at(10_000_000);
     let options = LocalLogOptions { file_bytes: 300, ..LocalLogOptions::default() };
     let open = || LocalLogs::open(Path::new(DIR), disk.clone(), clock.clone(), options.clone()).expect("it opens");
     let logs = open();
@@ -440,7 +423,7 @@ async fn times_and_keys_are_found_in_closed_files_after_a_start() {
         placed.push(logs.produce(&topic("t"), vec![timed(n)], key).await.expect("it is appended"));
     }
     drop(logs);
-    clock.0.fetch_add(3_500_000, Ordering::Relaxed);
+    clock.advance(3_500_000);
     let logs = open();
     let source = logs.source(topic("t"), TIMEOUT);
     for (from_ms, offset) in [(-5, 0), (0, 0), (1, 1), (495, 50), (990, 99), (991, 100)] {
@@ -452,7 +435,7 @@ async fn times_and_keys_are_found_in_closed_files_after_a_start() {
         assert_eq!(again, placed[n as usize]);
     }
     drop(logs);
-    clock.0.fetch_add(3_600_000, Ordering::Relaxed);
+    clock.advance(3_600_000);
     let logs = open();
     let again = logs.produce(&topic("t"), vec![timed(1)], Some("key-1")).await.expect("it was forgotten");
     assert_eq!(again[0].offset, NextOffset::new(100));

@@ -8,13 +8,10 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
-use weir_base::{Chance, Clock, metrics::Counter};
+use weir_base::{Chance, SetClock, metrics::Counter};
 use weir_control::{NewTable, SegmentState, chain, spec};
 use weir_files::{Faulty, MemoryFiles};
 use weir_types::{NextOffset, StreamPartition, TopicName};
@@ -22,23 +19,6 @@ use weir_types::{NextOffset, StreamPartition, TopicName};
 const DAY: i64 = 86_400_000;
 const HOUR: i64 = 3_600_000;
 const RUNS: u64 = 30;
-
-/// Times of the deep store's objects: the world's, which goes on from life to life.
-struct Wall(AtomicI64);
-
-impl Clock for Wall {
-    fn wall_ms(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep(&self, duration: Duration) -> futures::future::BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
-    }
-}
 
 /// A table that keeps rows for a day, and objects for half an hour after that.
 fn table() -> NewTable {
@@ -86,7 +66,8 @@ struct Made {
 
 struct Run {
     world: World,
-    wall: Arc<Wall>,
+    /// Times of the deep store's objects: the world's, which goes on from life to life.
+    wall: Arc<SetClock>,
     chance: Chance,
     made: Made,
     removed: u64,
@@ -96,7 +77,7 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Self {
         let mut world = World::new(seed, Bug::None);
-        let wall = Arc::new(Wall(AtomicI64::new(world.wall_ms)));
+        let wall = SetClock::at(world.wall_ms);
         world.deep = MemoryFiles::new(wall.clone());
         world.store = Faulty::new(world.deep.clone(), Chance::seeded(seed ^ 0x5EED));
         Self { world, wall, chance: Chance::seeded(seed), made: Made::default(), removed: 0, cut_short: 0 }
@@ -177,7 +158,7 @@ impl Run {
             self.world.boot += 1;
         }
         self.world.wall_ms += HOUR;
-        self.wall.0.store(self.world.wall_ms, Ordering::Relaxed);
+        self.wall.set(self.world.wall_ms);
         lived
     }
 

@@ -118,6 +118,7 @@ impl World {
                 boot: [self.boot; 16],
                 dir: "/data/tables".into(),
                 marks: "/data/marks".into(),
+                owns_deep_store: true,
                 open_bytes: 1 << 30,
                 discovery_every: Duration::from_secs(2),
                 creation_timeout: Duration::from_secs(5),

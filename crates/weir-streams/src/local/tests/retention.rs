@@ -6,7 +6,7 @@ use weir_base::SimClock;
 #[tokio::test]
 async fn after_a_start_retention_waits_until_holders_have_spoken() {
     let disk = MemDisk::new(None);
-    let clock = Arc::new(SetClock(AtomicI64::new(0)));
+    let clock = SetClock::at(0);
     let options = LocalLogOptions { file_bytes: 200, retention_bytes: 300, ..LocalLogOptions::default() };
     let open = || LocalLogs::open(Path::new(DIR), disk.clone(), clock.clone(), options.clone()).expect("it opens");
     let logs = open();
@@ -16,12 +16,12 @@ async fn after_a_start_retention_waits_until_holders_have_spoken() {
         logs.produce(&topic("t"), vec![record(0, n.to_string())], None).await.expect("it is appended");
     }
     drop(logs);
-    clock.0.fetch_add(3_600_000, Ordering::Relaxed);
+    clock.advance(3_600_000);
     let logs = open();
     logs.produce(&topic("t"), vec![record(0, "early".into())], None).await.expect("it is appended");
     let source = logs.source(topic("t"), TIMEOUT);
     source.hold("table", 0, NextOffset::new(5));
-    clock.0.fetch_add(3_600_000, Ordering::Relaxed);
+    clock.advance(3_600_000);
     logs.produce(&topic("t"), vec![record(0, "late".into())], None).await.expect("it is appended");
     let low = source.watermarks(0).await.expect("watermarks").low;
     assert!(low > NextOffset::ZERO && low <= NextOffset::new(5), "{low}");
@@ -30,7 +30,7 @@ async fn after_a_start_retention_waits_until_holders_have_spoken() {
 #[tokio::test]
 async fn retention_deletes_old_files_that_nobody_holds() {
     let disk = MemDisk::new(None);
-    let clock = Arc::new(SetClock(AtomicI64::new(0)));
+    let clock = SetClock::at(0);
     let options = LocalLogOptions {
         file_bytes: 200,
         retention: Duration::from_millis(1000),
@@ -49,7 +49,7 @@ async fn retention_deletes_old_files_that_nobody_holds() {
         logs.produce(&topic("t"), vec![record(0, n.to_string())], None).await.expect("it is appended");
         // One who keeps up is never cut off, though files are deleted right behind it.
         assert_eq!(one_by_one.next_batch(one).await.expect("it goes on").messages.len(), 1);
-        clock.0.fetch_add(400, Ordering::Relaxed);
+        clock.advance(400);
     }
     let low = source.watermarks(0).await.expect("watermarks").low;
     assert!(low > NextOffset::ZERO && low <= NextOffset::new(10), "{low}: what is held is kept");
@@ -79,7 +79,7 @@ async fn marks(logs: &Arc<LocalLogs>) -> (u64, u64) {
 
 #[tokio::test]
 async fn a_reader_goes_on_after_all_that_it_read_was_deleted() {
-    let clock = Arc::new(SetClock(AtomicI64::new(0)));
+    let clock = SetClock::at(0);
     let logs = LocalLogs::open(Path::new(DIR), MemDisk::new(None), clock.clone(), brief()).expect("it opens");
     logs.create_topic(&topic("t"), 1).expect("it is made");
     let mut reader = logs.source(topic("t"), TIMEOUT).open(0, NextOffset::ZERO).await.expect("it opens");
@@ -87,7 +87,7 @@ async fn a_reader_goes_on_after_all_that_it_read_was_deleted() {
         logs.produce(&topic("t"), vec![record(0, n.to_string())], None).await.expect("it is appended");
         let batch = reader.next_batch(LIMIT).await.expect("it reads");
         assert_eq!((batch.messages.len(), batch.range.end()), (1, NextOffset::new(n + 1)));
-        clock.0.fetch_add(60_000, Ordering::Relaxed);
+        clock.advance(60_000);
         logs.retain();
         assert_eq!(marks(&logs).await, (n + 1, n + 1), "the file that the reader stood in is gone");
     }
@@ -95,7 +95,7 @@ async fn a_reader_goes_on_after_all_that_it_read_was_deleted() {
 
 #[tokio::test]
 async fn who_has_gone_holds_nothing() {
-    let clock = Arc::new(SetClock(AtomicI64::new(0)));
+    let clock = SetClock::at(0);
     let logs = LocalLogs::open(Path::new(DIR), MemDisk::new(None), clock.clone(), brief()).expect("it opens");
     logs.create_topic(&topic("t"), 2).expect("it is made");
     let both = || vec![record(0, "a".into()), record(1, "b".into())];
@@ -106,7 +106,7 @@ async fn who_has_gone_holds_nothing() {
     }
     logs.produce(&topic("t"), both(), None).await.expect("it is appended");
     let pass = || {
-        clock.0.fetch_add(60_000, Ordering::Relaxed);
+        clock.advance(60_000);
         logs.retain();
     };
     pass();
@@ -167,7 +167,7 @@ async fn a_crash_while_all_is_deleted_keeps_the_end_of_the_log() {
     for changes in 0..12 {
         for seed in 0..8 {
             let disk = MemDisk::new(None);
-            let clock = Arc::new(SetClock(AtomicI64::new(0)));
+            let clock = SetClock::at(0);
             let open = |disk| LocalLogs::open(Path::new(DIR), disk, clock.clone(), brief()).expect("it opens");
             let left = Arc::new(AtomicU64::new(u64::MAX));
             let logs = open(Arc::new(Failing { disk: disk.clone(), left: left.clone() }));
@@ -175,14 +175,14 @@ async fn a_crash_while_all_is_deleted_keeps_the_end_of_the_log() {
             for n in 0..3 {
                 logs.produce(&topic("t"), vec![record(0, n.to_string())], None).await.expect("it is appended");
             }
-            clock.0.fetch_add(60_000, Ordering::Relaxed);
+            clock.advance(60_000);
             left.store(changes, Ordering::Relaxed);
             logs.retain();
             left.store(u64::MAX, Ordering::Relaxed);
             if seed % 2 == 0 {
                 // Power is back: the same process goes on.
                 logs.produce(&topic("t"), vec![record(0, "3".into())], None).await.expect("it is appended");
-                clock.0.fetch_add(60_000, Ordering::Relaxed);
+                clock.advance(60_000);
                 logs.retain();
                 assert_eq!(marks(&logs).await, (4, 4), "{changes} changes");
             }
