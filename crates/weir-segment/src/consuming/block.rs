@@ -46,6 +46,14 @@ impl Ids {
         }
     }
 
+    fn allocated(&self) -> usize {
+        match self {
+            Self::U8(ids) => ids.capacity(),
+            Self::U16(ids) => ids.capacity() * size_of::<u16>(),
+            Self::U32(ids) => ids.capacity() * size_of::<u32>(),
+        }
+    }
+
     /// Appends the ids at these positions.
     pub(super) fn append_to(&self, at: Range<usize>, out: &mut Vec<u32>) {
         match self {
@@ -123,15 +131,21 @@ impl ColumnBlock {
 
     fn bytes(&self) -> usize {
         let values = match &self.values {
-            Values::Ids(ids) => ids.len() * ids.width(),
-            Values::Raw(data) => data_bytes(data),
+            Values::Ids(ids) => ids.allocated(),
+            Values::Raw(data) => data.allocated(),
         };
-        let ends = self.ends.as_ref().map_or(0, |ends| ends.len() * size_of::<u32>());
-        values + ends + self.nulls.serialized_size() + size_of::<Self>()
+        let ends = self.ends.as_ref().map_or(0, |ends| ends.capacity() * size_of::<u32>());
+        values + ends + nulls_bytes(&self.nulls) + size_of::<Self>()
     }
 }
 
-/// Bytes that values hold.
+/// Bytes of memory that rows keep: their containers hold about what they serialize to, each with a head.
+pub(super) fn nulls_bytes(rows: &RoaringBitmap) -> usize {
+    const HEAD: usize = 40;
+    if rows.is_empty() { 0 } else { rows.serialized_size() + HEAD * rows.statistics().n_containers as usize }
+}
+
+/// Bytes of values, without the room for more.
 pub(super) fn data_bytes(data: &ColumnData) -> usize {
     match data {
         ColumnData::Int(v) => v.len() * size_of::<i32>(),
@@ -157,7 +171,7 @@ pub(super) fn append_data(out: &mut ColumnData, data: &ColumnData, at: Range<usi
 }
 
 /// Makes room for these values, so that appending them moves nothing.
-fn reserve<'a>(out: &mut ColumnData, parts: impl Iterator<Item = &'a ColumnData>) {
+pub(super) fn reserve<'a>(out: &mut ColumnData, parts: impl Iterator<Item = &'a ColumnData>) {
     let (values, bytes) = parts.fold((0, 0), |(values, bytes), data| match data {
         ColumnData::Str(v) | ColumnData::Bytes(v) => (values + v.len(), bytes + v.byte_count()),
         numbers => (values + numbers.len(), bytes),

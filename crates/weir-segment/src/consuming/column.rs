@@ -1,7 +1,7 @@
 //! One column as the writer sees it: the open rows, its dictionary, its running statistics, ids or raw.
 
 use super::{
-    block::{ColumnBlock, Ids, Values, append_data, data_bytes},
+    block::{ColumnBlock, Ids, Values, append_data, data_bytes, nulls_bytes},
     chunk::{ColumnChunk, ColumnState},
     dictionary::{DictionaryWriter, SnapshotDictionary},
 };
@@ -238,6 +238,12 @@ impl ColumnWriter {
         self.ids.capacity() * size_of::<u32>() + data_bytes(&self.raw) + ends + self.nulls.serialized_size()
     }
 
+    /// Bytes of memory that the open rows keep: the room for more stays when they are closed.
+    pub(super) fn open_memory(&self) -> usize {
+        let ends = self.ends.as_ref().map_or(0, |ends| ends.capacity() * size_of::<u32>());
+        self.ids.capacity() * size_of::<u32>() + self.raw.allocated() + ends + nulls_bytes(&self.nulls)
+    }
+
     /// Bytes of the dictionary.
     pub(super) fn dictionary_bytes(&self) -> usize {
         self.dictionary.as_ref().map_or(0, DictionaryWriter::bytes)
@@ -270,7 +276,9 @@ fn widen(held: &mut Option<(Value, Value)>, data: &ColumnData, from: usize) {
         ColumnData::Long(v) => ends(v[from..].iter(), from, |a, b| a.cmp(b)),
         ColumnData::Float(v) => ends(v[from..].iter(), from, |a, b| a.total_cmp(b)),
         ColumnData::Double(v) => ends(v[from..].iter(), from, |a, b| a.total_cmp(b)),
-        ColumnData::Str(v) | ColumnData::Bytes(v) => ends((from..v.len()).map(|at| v.get(at)), from, |a, b| a.cmp(b)),
+        ColumnData::Str(v) | ColumnData::Bytes(v) => {
+            ends((from..v.len()).map(|at| v.get(at)), from, |a, b| order_text(a, b))
+        }
     };
     let Some((least, most)) = found else { return };
     match held {
@@ -283,6 +291,14 @@ fn widen(held: &mut Option<(Value, Value)>, data: &ColumnData, from: usize) {
                 *max = data.get(most);
             }
         }
+    }
+}
+
+/// Order of texts. Their first words mostly tell, and comparing these needs no call.
+fn order_text(a: &[u8], b: &[u8]) -> Ordering {
+    match (a.first_chunk(), b.first_chunk()) {
+        (Some(first), Some(other)) if first != other => u64::from_be_bytes(*first).cmp(&u64::from_be_bytes(*other)),
+        _ => a.cmp(b),
     }
 }
 
@@ -301,6 +317,11 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn texts_are_ordered_by_their_bytes(a in "[a-c]{0,12}", b in "[a-cé]{0,12}") {
+            prop_assert_eq!(order_text(a.as_bytes(), b.as_bytes()), a.as_bytes().cmp(b.as_bytes()));
+        }
+
         #[test]
         fn least_and_greatest_are_those_of_all_batches(batches in prop::collection::vec(prop::collection::vec(any::<f64>(), 0..9), 0..6)) {
             let mut held = None;

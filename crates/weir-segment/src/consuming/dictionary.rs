@@ -4,7 +4,7 @@
 //! (ids that pass a predicate, the Arrow array) is remembered with the length it was worked out for, and extended.
 
 use super::{
-    block::{append_data, data_bytes},
+    block::{append_data, reserve},
     tiers::{Piece, Tiers},
 };
 use crate::{
@@ -42,12 +42,13 @@ impl Piece for Values {
         self.data.len() as u32
     }
     fn bytes(&self) -> usize {
-        data_bytes(&self.data) + size_of::<Self>()
+        self.data.allocated() + size_of::<Self>()
     }
 }
 
 fn merge_pieces(pieces: &[Arc<Values>]) -> Values {
     let mut data = ColumnData::new(pieces[0].data.stored());
+    reserve(&mut data, pieces.iter().map(|piece| &piece.data));
     pieces.iter().for_each(|piece| append_data(&mut data, &piece.data, 0..piece.data.len()));
     Values { start: pieces[0].start, data }
 }
@@ -75,12 +76,13 @@ pub(super) fn decode(values: &Tiers<Values>, ids: &[u32], out: &mut ColumnData) 
     }
 }
 
-/// Finds the id of a value. Numbers stand in the table themselves (floats by their bits); of text 32 bits of hash.
+/// Finds the id of a value. Numbers stand in the table themselves (floats by their bits); of text 32 bits of hash, and
+/// beside the table the short texts that came lately.
 #[derive(Debug)]
 enum Index {
     Narrow(HashTable<(u32, u32)>),
     Wide(HashTable<(u64, u32)>),
-    Text(HashTable<(u32, u32)>),
+    Text(HashTable<(u32, u32)>, Recent),
 }
 
 fn mix(bits: u64) -> u64 {
@@ -112,7 +114,7 @@ impl DictionaryWriter {
         let index = match stored {
             Stored::Int | Stored::Float => Index::Narrow(HashTable::new()),
             Stored::Long | Stored::Double => Index::Wide(HashTable::new()),
-            Stored::Str | Stored::Bytes => Index::Text(HashTable::new()),
+            Stored::Str | Stored::Bytes => Index::Text(HashTable::new(), Recent::default()),
         };
         Self {
             data_type,
@@ -146,9 +148,9 @@ impl DictionaryWriter {
             (Index::Wide(table), ColumnData::Double(open), ColumnData::Double(v)) => {
                 encode_fixed(table, v, f64::to_bits, mix, base, open, ids);
             }
-            (Index::Text(table), ColumnData::Str(open), ColumnData::Str(v))
-            | (Index::Text(table), ColumnData::Bytes(open), ColumnData::Bytes(v)) => {
-                encode_text(table, v, &self.values, base, open, ids);
+            (Index::Text(table, recent), ColumnData::Str(open), ColumnData::Str(v))
+            | (Index::Text(table, recent), ColumnData::Bytes(open), ColumnData::Bytes(v)) => {
+                encode_text(table, recent, v, &self.values, base, open, ids);
             }
             (_, open, data) => panic!("a {:?} column cannot take {:?} values", open.stored(), data.stored()),
         }
@@ -164,7 +166,8 @@ impl DictionaryWriter {
     pub(super) fn close(&mut self) {
         if !self.open.is_empty() {
             let stored = self.open.stored();
-            let data = std::mem::replace(&mut self.open, ColumnData::new(stored));
+            let mut data = std::mem::replace(&mut self.open, ColumnData::new(stored));
+            data.shrink_to_fit();
             self.values.push(Values { start: self.values.end(), data }, merge_pieces);
         }
     }
@@ -180,7 +183,7 @@ impl DictionaryWriter {
     pub(super) fn index(&mut self) {
         let len = self.values.end() as usize;
         match &mut self.index {
-            Index::Narrow(table) | Index::Text(table) => *table = HashTable::with_capacity(len),
+            Index::Narrow(table) | Index::Text(table, _) => *table = HashTable::with_capacity(len),
             Index::Wide(table) => *table = HashTable::with_capacity(len),
         }
         for piece in self.values.pieces() {
@@ -198,7 +201,7 @@ impl DictionaryWriter {
                 (Index::Wide(table), ColumnData::Double(v)) => {
                     index_fixed(table, ids.zip(v.iter().map(|v| v.to_bits())), mix);
                 }
-                (Index::Text(table), ColumnData::Str(v) | ColumnData::Bytes(v)) => {
+                (Index::Text(table, _), ColumnData::Str(v) | ColumnData::Bytes(v)) => {
                     index_fixed(table, ids.zip(v.iter().map(|value| xxh3_64(value) as u32)), spread);
                 }
                 (_, data) => panic!("an index does not stand over {:?} values", data.stored()),
@@ -237,10 +240,11 @@ impl DictionaryWriter {
     /// Bytes held, the index included.
     pub(super) fn bytes(&self) -> usize {
         let index = match &self.index {
-            Index::Narrow(table) | Index::Text(table) => table.allocation_size(),
+            Index::Narrow(table) => table.allocation_size(),
+            Index::Text(table, recent) => table.allocation_size() + recent.bytes(),
             Index::Wide(table) => table.allocation_size(),
         };
-        self.values.bytes() + data_bytes(&self.open) + index
+        self.values.bytes() + self.open.allocated() + index
     }
 }
 
@@ -282,8 +286,60 @@ fn index_fixed<B: Copy>(
     }
 }
 
+/// A text of at most 16 bytes, whole: its first and last words (they overlap) and its length tell it from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Short {
+    first: u64,
+    last: u64,
+    len: u32,
+}
+
+impl Short {
+    fn of(text: &[u8]) -> Option<Self> {
+        let (first, last) = match text.len() {
+            0 => (0, 0),
+            1..4 => (u64::from(text[0]) | u64::from(text[text.len() / 2]) << 8, u64::from(text[text.len() - 1])),
+            4..8 => {
+                let (first, last) = (text.first_chunk()?, text.last_chunk()?);
+                (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+            }
+            8..=16 => (u64::from_le_bytes(*text.first_chunk()?), u64::from_le_bytes(*text.last_chunk()?)),
+            _ => return None,
+        };
+        Some(Self { first, last, len: text.len() as u32 })
+    }
+
+    fn slot(self) -> usize {
+        (mix(self.first ^ self.last.rotate_left(32) ^ u64::from(self.len)) % RECENT as u64) as usize
+    }
+}
+
+/// Short texts whose ids are remembered: those of a column with few values fit, and 16 KiB stay in a core's cache.
+const RECENT: usize = 512;
+
+/// Short texts that came lately and their ids, one a slot: most values of a column with few are found here, without a
+/// way through the pieces of the dictionary.
+#[derive(Debug, Default)]
+struct Recent(Vec<(Short, u32)>);
+
+impl Recent {
+    /// Where a text stands, if it does: its slot holds it or another one.
+    fn slot(&mut self, text: Short) -> &mut (Short, u32) {
+        if self.0.is_empty() {
+            // No text has this length.
+            self.0.resize(RECENT, (Short { first: 0, last: 0, len: u32::MAX }, 0));
+        }
+        &mut self.0[text.slot()]
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(Short, u32)>()
+    }
+}
+
 fn encode_text(
     table: &mut HashTable<(u32, u32)>,
+    recent: &mut Recent,
     values: &BytesColumn,
     published: &Tiers<Values>,
     base: u32,
@@ -292,6 +348,17 @@ fn encode_text(
 ) {
     let mut last: Option<(&[u8], u32)> = None;
     for value in values.iter() {
+        let slot = match Short::of(value) {
+            Some(short) => {
+                let slot = recent.slot(short);
+                if slot.0 == short {
+                    ids.push(slot.1);
+                    continue;
+                }
+                Some((slot, short))
+            }
+            None => None,
+        };
         if let Some((text, id)) = last
             && text == value
         {
@@ -309,7 +376,10 @@ fn encode_text(
                 id
             }
         };
-        last = Some((value, id));
+        match slot {
+            Some((slot, short)) => *slot = (short, id),
+            None => last = Some((value, id)),
+        }
         ids.push(id);
     }
 }
@@ -433,5 +503,56 @@ impl Dictionary for SnapshotDictionary {
             *shared = Some(array.clone());
         }
         array
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    proptest! {
+        /// Ids number the texts as they first came, whatever their lengths and however they share slots.
+        #[test]
+        fn texts_have_the_id_of_their_first_arrival(batches in prop::collection::vec(prop::collection::vec("[ab]{0,5}[a-z]{0,15}", 0..40), 1..6)) {
+            let mut dictionary = DictionaryWriter::new(DataType::String);
+            let mut known: HashMap<String, u32> = HashMap::new();
+            for batch in &batches {
+                let mut texts = BytesColumn::default();
+                batch.iter().chain(batch).for_each(|text| texts.push(text.as_bytes()));
+                let mut ids = vec![];
+                dictionary.encode(&ColumnData::Str(texts), &mut ids);
+                for (text, id) in batch.iter().chain(batch).zip(&ids) {
+                    let next = known.len() as u32;
+                    prop_assert_eq!(*id, *known.entry(text.clone()).or_insert(next));
+                }
+                dictionary.close();
+            }
+        }
+    }
+
+    #[test]
+    fn short_texts_are_told_apart_by_words_and_length() {
+        let texts = [
+            "",
+            "a",
+            "aa",
+            "aaa",
+            "aba",
+            "aab",
+            "aaaa",
+            "aaaaa",
+            "aaaaaaaa",
+            "aaaaaaaaa",
+            "aaaaaaaaaaaaaaaa",
+            "\0",
+            "\0\0",
+        ];
+        let shorts: Vec<_> = texts.iter().map(|text| Short::of(text.as_bytes()).expect("at most 16 bytes")).collect();
+        for (at, short) in shorts.iter().enumerate() {
+            assert!(!shorts[..at].contains(short), "'{}'", texts[at]);
+        }
+        assert_eq!(Short::of(&[b'a'; 17]), None);
     }
 }

@@ -236,12 +236,13 @@ impl ConsumingSegment {
         self.columns.iter().map(ColumnWriter::open_bytes).sum()
     }
 
-    /// Bytes held by rows, dictionaries and their indexes. What snapshots keep alive beyond that (merged blocks that a
+    /// Bytes of memory that rows, dictionaries and their indexes keep. What snapshots keep alive beyond that (merged blocks that a
     /// running query still reads) is not in it.
     #[must_use]
     pub fn byte_count(&self) -> usize {
         let dictionaries: usize = self.columns.iter().map(ColumnWriter::dictionary_bytes).sum();
-        self.blocks.bytes() + self.open_bytes() + dictionaries
+        let open: usize = self.columns.iter().map(ColumnWriter::open_memory).sum();
+        self.blocks.bytes() + open + self.offsets.allocated() + dictionaries
     }
 
     /// The rows so far, for readers. Costs the rows appended since the last one; without any, it is the last one.
