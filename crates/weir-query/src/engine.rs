@@ -32,7 +32,7 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use futures::StreamExt;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -65,8 +65,8 @@ pub struct QueryOptions {
 const LONG_ROWS: u64 = 1 << 19;
 /// A filter mostly leaves out most segments or reads one column: such a scan weighs this much less.
 const FILTERED_WEIGHS: u64 = 8;
-/// Long plans yield the processor to short ones and to consumption: a third of the share, where there is too little for all.
-const LONG_NICENESS: i32 = 5;
+/// Long plans yield the processor to short ones and to consumption: a tenth of the share, where there is too little for all.
+const LONG_NICENESS: i32 = 10;
 
 /// Stack of each thread. The tree of an expression is as deep as its chain of operators is long, and planning descends
 /// into it; `dialect::bounds` says how long chains may be, and this holds the longest with room to spare. It is address
@@ -405,6 +405,15 @@ impl Engine {
         Ok(Ready { plan, columns, explain: parsed.explain, sql: parsed.sql, settings })
     }
 
+    /// What the operators of a running plan are told. Plans hold their functions; a context that knows all of them by name
+    /// would be a copy of three hundred entries for each query.
+    fn context(&self, stop: &StopFlag) -> TaskContext {
+        let config = self.state.config().clone().with_extension(Arc::new(stop.clone()));
+        let runtime = self.state.runtime_env().clone();
+        let none = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
+        TaskContext::new(None, self.state.session_id().to_owned(), config, none.0, none.1, none.2, none.3, runtime)
+    }
+
     /// Runs a plan to its end, a long one on threads that yield to others.
     async fn collect(
         &self,
@@ -413,8 +422,7 @@ impl Engine {
         stop: &StopFlag,
     ) -> Outcome<Vec<RecordBatch>> {
         let running = |error| exception(&error, Stage::Running);
-        let config = self.state.config().clone().with_extension(Arc::new(stop.clone()));
-        let context = Arc::new(TaskContext::from(&self.state).with_session_config(config));
+        let context = Arc::new(self.context(stop));
         let running_plan = stoppable(plan, stop).map_err(running)?;
         let rows = if weight(plan) < LONG_ROWS {
             run_to_end(running_plan, context).await.map_err(running)?

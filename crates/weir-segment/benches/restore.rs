@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use weir_base::Mapped;
 use weir_segment::{ConsumingSegment, ConsumingSpec};
 use weir_types::{ColumnData, ColumnName, DataType, FieldKind, FieldSpec, NextOffset, RowBatch, Schema, SchemaVersion};
 
@@ -104,15 +105,15 @@ fn main() {
     for chunk in snapshot.chunks(0) {
         let mut bytes = vec![];
         chunk.encode(&mut bytes);
-        chunks.push(bytes);
+        chunks.push(Mapped::new(bytes));
     }
-    let bytes: usize = chunks.iter().map(Vec::len).sum();
+    let bytes: usize = chunks.iter().map(|chunk| chunk.len()).sum();
     drop(snapshot);
     for _ in 0..3 {
         let start = Instant::now();
         let mut restoring = ConsumingSegment::restoring(spec.clone());
         for chunk in &chunks {
-            restoring.take_up(chunk).expect("what was just written fits");
+            restoring.take_up(chunk, 0..chunk.len()).expect("what was just written fits");
         }
         let restored = restoring.finish();
         let took = start.elapsed();

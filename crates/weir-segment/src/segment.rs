@@ -3,7 +3,7 @@
 use arrow::array::ArrayRef;
 use std::{ops::Range, sync::Arc};
 use weir_indexes::{Answer, Predicate};
-use weir_types::{Column, DataType, SchemaVersion, Value};
+use weir_types::{Column, DataType, IndexKind, SchemaVersion, Value};
 
 /// What is known of a segment as a whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,4 +90,8 @@ pub trait Segment: Send + Sync {
     fn read_nulls(&self, column: ColumnAt, rows: Range<u32>, out: &mut Vec<u32>);
     /// What the segment's indexes, order or dictionary know about a predicate without looking at rows.
     fn index_answer(&self, column: ColumnAt, predicate: &Predicate) -> Answer;
+    /// Whether a column has an index of that kind; a sorted one needs none and has none.
+    fn has_index(&self, _column: ColumnAt, _kind: IndexKind) -> bool {
+        false
+    }
 }

@@ -126,8 +126,8 @@ impl Disk for RealDisk {
         if file.metadata().map_err(at(path))?.len() == 0 {
             return Ok(Mapped::new([]));
         }
-        // SAFETY: the files that are mapped are written whole under a temporary name and never changed afterwards; a
-        // removed file stays readable for as long as it is mapped.
+        // SAFETY: the files that are mapped are written whole under a temporary name and never changed afterwards, or, as
+        // checkpoints, only grow behind what is looked at; a removed file stays readable for as long as it is mapped.
         let map = unsafe { Mmap::map(&file) }.map_err(at(path))?;
         Ok(Mapped::new(map))
     }

@@ -1,6 +1,9 @@
 //! The checkpoint file: a head that says of what it is, then one frame for each frozen block. `docs/formats/checkpoint.md`
 //! tells every byte.
 //!
+//! Rows are restored where they lie: the file is mapped, and stays so for as long as a snapshot holds its blocks. It only
+//! ever grows behind the frames that were used, or is removed.
+//!
 //! Nothing is synced: after the machine died, checksums decide what is usable. The head is compared byte by byte with the
 //! one that the catalog's record asks for, so a file of another table, segment, start, schema or version is no use.
 
@@ -166,51 +169,44 @@ fn read(
     spec: ConsumingSpec,
     end: Option<NextOffset>,
 ) -> io::Result<Found> {
-    let Some(byte_count) = disk.byte_count(path)? else { return Ok(Found::Nothing) };
-    let head = identity.head();
-    if disk.read_at(path, 0, head.len())? != head {
+    if disk.byte_count(path)?.is_none() {
+        return Ok(Found::Nothing);
+    }
+    let (head, file) = (identity.head(), disk.map(path)?);
+    if !file.starts_with(&head) {
         return Ok(Found::Misfit("it is not of this segment, start and schema".into()));
     }
     let mut restoring = ConsumingSegment::restoring(spec);
-    let (mut at, mut last, mut torn) = (head.len() as u64, None::<Boundary>, false);
-    while at < byte_count {
-        let bytes = frame(disk, path, at, byte_count)?;
+    let (mut at, mut last, mut torn) = (head.len(), None::<Boundary>, false);
+    while at < file.len() {
         let rows = last.map_or(0, |last| last.rows);
         let least = last.map_or(identity.start, |last| last.next);
         let follows = |(first, boundary, _): &(u32, Boundary, &[u8])| {
             *first == rows && boundary.rows > rows && boundary.next >= least
         };
-        let Some((_, boundary, chunk)) = FRAME.body_at(&bytes, 0).and_then(split).filter(follows) else {
+        let Some((_, boundary, chunk)) = FRAME.body_at(&file, at).and_then(split).filter(follows) else {
             torn = true;
             break;
         };
         if end.is_some_and(|end| boundary.next > end) {
             break;
         }
-        if let Err(error) = restoring.take_up(chunk) {
+        let from = at + FRAME.head_bytes + STATE;
+        let end = from + chunk.len();
+        if let Err(error) = restoring.take_up(&file, from..end) {
             return Ok(Found::Misfit(error.to_string()));
         }
         if restoring.rows() != boundary.rows {
             return Ok(Found::Misfit(format!("a frame has not the rows up to {}", boundary.rows)));
         }
-        at += bytes.len() as u64;
+        at = end;
         last = Some(boundary);
     }
     Ok(match last {
         None => Found::Misfit("it holds no whole block".into()),
         Some(Boundary { next, counts, .. }) => {
             let (segment, identity) = (restoring.finish(), identity.clone());
-            Found::Rows(Box::new(Restored { segment, next, counts, identity, byte_count: at, torn }))
+            Found::Rows(Box::new(Restored { segment, next, counts, identity, byte_count: at as u64, torn }))
         }
     })
-}
-
-/// The bytes of the frame at `at`, fewer where the file ends before. Frames are read one at a time: memory is one block
-/// beside the rows.
-fn frame(disk: &dyn Disk, path: &Path, at: u64, byte_count: u64) -> io::Result<Vec<u8>> {
-    let head = disk.read_at(path, at, FRAME.head_bytes)?;
-    match FRAME.byte_count(&head) {
-        Some(length) if length as u64 <= byte_count - at => disk.read_at(path, at, length),
-        _ => Ok(head),
-    }
 }

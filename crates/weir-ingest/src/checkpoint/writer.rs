@@ -154,8 +154,12 @@ impl CheckpointFile {
     fn append(&self, table: &Checkpoints, inner: &mut Inner, written: &Written) -> io::Result<()> {
         let mut bytes = vec![];
         if matches!(inner.state, State::Fresh | State::Kept(_)) {
-            let mut file = table.disk.open_append(&self.path)?;
             let kept = if let State::Kept(byte_count) = inner.state { byte_count } else { 0 };
+            if kept == 0 {
+                // Snapshots may still hold rows where they lie in a file of that name.
+                table.disk.remove_file(&self.path)?;
+            }
+            let mut file = table.disk.open_append(&self.path)?;
             if file.byte_count() != kept {
                 file.truncate(kept)?;
             }

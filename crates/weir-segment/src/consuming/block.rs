@@ -1,8 +1,12 @@
 //! An immutable run of rows in columns: narrow dictionary ids or raw values, ends of multi-value rows, null rows.
 
-use super::tiers::Piece;
+use super::{chunk::Lent, tiers::Piece};
 use roaring::RoaringBitmap;
-use std::{mem::size_of, ops::Range, sync::Arc};
+use std::{
+    mem::size_of,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 use weir_types::{ColumnData, Stored};
 
 /// Dictionary ids in the narrowest form that holds them.
@@ -63,15 +67,6 @@ impl Ids {
         }
     }
 
-    /// The greatest, 0 where there is none.
-    pub(super) fn most(&self) -> u32 {
-        match self {
-            Self::U8(ids) => ids.iter().fold(0, |most, id| most.max(*id)).into(),
-            Self::U16(ids) => ids.iter().fold(0, |most, id| most.max(*id)).into(),
-            Self::U32(ids) => ids.iter().fold(0, |most, id| most.max(*id)),
-        }
-    }
-
     fn merge(parts: &[&Self]) -> Self {
         let total = parts.iter().map(|ids| ids.len()).sum();
         let width = parts.iter().map(|ids| ids.width()).max().unwrap_or(1);
@@ -112,11 +107,60 @@ impl Values {
     }
 }
 
+/// A column's values as a block holds them: in memory, or lent until somebody asks for them.
+#[derive(Debug)]
+pub(super) struct Held {
+    values: OnceLock<Values>,
+    lent: Option<Lent>,
+}
+
+impl From<Values> for Held {
+    fn from(values: Values) -> Self {
+        Self { values: OnceLock::from(values), lent: None }
+    }
+}
+
+impl Held {
+    /// Values that are read when they are first asked for.
+    pub(super) fn lent(lent: Lent) -> Self {
+        Self { values: OnceLock::new(), lent: Some(lent) }
+    }
+
+    /// The values.
+    pub(super) fn get(&self) -> &Values {
+        let lent = || self.lent.as_ref().expect("values are there or lent");
+        self.values.get_or_init(|| lent().read())
+    }
+
+    /// Whether they are ids of the dictionary.
+    pub(super) fn by_id(&self) -> bool {
+        match &self.lent {
+            Some(lent) => lent.by_id(),
+            None => matches!(self.get(), Values::Ids(_)),
+        }
+    }
+
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.lent.as_ref().map_or_else(|| self.get().len(), Lent::len)
+    }
+
+    /// Bytes of memory; of lent ones, those that they take once they were asked for.
+    fn bytes(&self) -> usize {
+        match (&self.lent, self.values.get()) {
+            (Some(lent), _) => lent.byte_count(),
+            (None, Some(Values::Ids(ids))) => ids.allocated(),
+            (None, Some(Values::Raw(data))) => data.allocated(),
+            (None, None) => 0,
+        }
+    }
+}
+
 /// One column of a block.
 #[derive(Debug)]
 pub(super) struct ColumnBlock {
     /// One per row, or as `ends` says.
-    pub(super) values: Values,
+    pub(super) values: Held,
     /// For a multi-value column: `rows + 1` positions in the values, the first 0.
     pub(super) ends: Option<Vec<u32>>,
     /// Null rows, numbered in the segment.
@@ -130,12 +174,8 @@ impl ColumnBlock {
     }
 
     fn bytes(&self) -> usize {
-        let values = match &self.values {
-            Values::Ids(ids) => ids.allocated(),
-            Values::Raw(data) => data.allocated(),
-        };
         let ends = self.ends.as_ref().map_or(0, |ends| ends.capacity() * size_of::<u32>());
-        values + ends + nulls_bytes(&self.nulls) + size_of::<Self>()
+        self.values.bytes() + ends + nulls_bytes(&self.nulls) + size_of::<Self>()
     }
 }
 
@@ -223,7 +263,7 @@ impl Block {
             .map(|column| {
                 let parts: Vec<&ColumnBlock> = blocks.iter().map(|block| &block.columns[column]).collect();
                 ColumnBlock {
-                    values: merge_values(&parts, kinds[column], |ids, out| decode(column, ids, out)),
+                    values: merge_values(&parts, kinds[column], |ids, out| decode(column, ids, out)).into(),
                     ends: merge_ends(&parts),
                     nulls: parts.iter().fold(RoaringBitmap::new(), |all, part| all | &part.nulls),
                 }
@@ -248,7 +288,7 @@ impl Piece for Block {
 fn merge_values(parts: &[&ColumnBlock], kind: Stored, decode: impl Fn(&[u32], &mut ColumnData)) -> Values {
     let all_ids: Option<Vec<&Ids>> = parts
         .iter()
-        .map(|part| match &part.values {
+        .map(|part| match part.values.get() {
             Values::Ids(ids) => Some(ids),
             Values::Raw(_) => None,
         })
@@ -257,13 +297,13 @@ fn merge_values(parts: &[&ColumnBlock], kind: Stored, decode: impl Fn(&[u32], &m
         return Values::Ids(Ids::merge(&ids));
     }
     let mut merged = ColumnData::new(kind);
-    let raw = parts.iter().filter_map(|part| match &part.values {
+    let raw = parts.iter().filter_map(|part| match part.values.get() {
         Values::Raw(data) => Some(data),
         Values::Ids(_) => None,
     });
     reserve(&mut merged, raw);
     for part in parts {
-        match &part.values {
+        match part.values.get() {
             Values::Raw(data) => append_data(&mut merged, data, 0..data.len()),
             Values::Ids(ids) => {
                 let mut wide = Vec::with_capacity(ids.len());

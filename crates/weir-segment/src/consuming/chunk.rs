@@ -1,7 +1,7 @@
 //! Frozen blocks as bytes, and back: a chunk is one block with what the columns' dictionaries gained in it and what a
 //! writer needs to go on behind it. A segment restored from its first chunks takes rows as if it had never been away.
 //!
-//! Both ways are copies of whole slices. The bytes may come from a disk after a crash: whoever keeps them guards them by
+//! Writing is a copy of whole slices; read, rows stay where they are until they are asked for. The bytes may come from a disk after a crash: whoever keeps them guards them by
 //! a checksum, and nothing in them that does not fit can make reading panic. `docs/formats/checkpoint.md` tells the layout.
 
 mod parts;
@@ -10,19 +10,16 @@ mod tests;
 
 use super::{
     ConsumingSegment, ConsumingSnapshot, ConsumingSpec,
-    block::{Block, ColumnBlock, Ids, Values},
+    block::{Block, ColumnBlock, Held, Ids, Values},
 };
-use parts::{Problem, Reader, put, put_data, put_list, put_set};
+pub(super) use parts::Lent;
+use parts::{Form, Problem, Reader, put, put_data, put_list, put_set};
 use std::{ops::Range, sync::Arc};
+use weir_base::Mapped;
 use weir_types::{ColumnData, Stored, Value};
 
 /// The layout of a chunk; bytes of another version are not read.
 pub const CHUNK_VERSION: u32 = 1;
-
-const RAW: u8 = 0;
-const IDS_8: u8 = 1;
-const IDS_16: u8 = 2;
-const IDS_32: u8 = 3;
 
 const BY_ID: u8 = 1;
 const DICTIONARY: u8 = 2;
@@ -53,6 +50,8 @@ pub(super) struct ColumnState {
 /// A column of a chunk as read.
 pub(super) struct ColumnChunk {
     pub(super) block: ColumnBlock,
+    /// The greatest id among its values, where they are ids.
+    pub(super) most_id: Option<u32>,
     /// Values that the dictionary gained in the block.
     pub(super) new_values: ColumnData,
     pub(super) state: ColumnState,
@@ -122,14 +121,9 @@ impl Chunk<'_> {
     }
 
     fn encode_column(&self, column: usize, held: &ColumnBlock, before: u32, state: &ColumnState, out: &mut Vec<u8>) {
-        let form = match &held.values {
-            Values::Raw(_) => RAW,
-            Values::Ids(Ids::U8(_)) => IDS_8,
-            Values::Ids(Ids::U16(_)) => IDS_16,
-            Values::Ids(Ids::U32(_)) => IDS_32,
-        };
+        let values = held.values.get();
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        put(form, out);
+        put(Form::of(values).byte(), out);
         put(
             flag(state.by_id, BY_ID)
                 | flag(state.dictionary.is_some(), DICTIONARY)
@@ -150,7 +144,7 @@ impl Chunk<'_> {
         if let Some(ends) = &held.ends {
             put_list(ends, out);
         }
-        match &held.values {
+        match values {
             Values::Raw(data) => put_data(data, out),
             Values::Ids(Ids::U8(ids)) => put_list(ids, out),
             Values::Ids(Ids::U16(ids)) => put_list(ids, out),
@@ -177,8 +171,8 @@ impl ConsumingSegment {
     }
 
     /// Appends one chunk. An error names the column, where it is one's.
-    fn take_up(&mut self, bytes: &[u8]) -> Result<(), (Option<usize>, Problem)> {
-        let mut reader = Reader(bytes);
+    fn take_up(&mut self, source: &Mapped, at: Range<usize>) -> Result<(), (Option<usize>, Problem)> {
+        let mut reader = Reader(source.get(at.clone()).ok_or((None, "it ends too early"))?);
         let head = |problem: Problem| (None, problem);
         let start = reader.one::<u32>().map_err(head)?;
         let rows = reader.one::<u32>().map_err(head)?;
@@ -192,17 +186,18 @@ impl ConsumingSegment {
             return Err(head("has another number of columns"));
         }
         let mut columns = Vec::with_capacity(self.columns.len());
-        for (at, writer) in self.columns.iter_mut().enumerate() {
-            let taken = column(&mut reader, writer.stored(), writer.single_value(), start..end);
+        for (column, writer) in self.columns.iter_mut().enumerate() {
+            let rest = Rest { source, end: at.end, reader: &mut reader };
+            let taken = rest.column(writer.stored(), writer.single_value(), start..end);
             let taken = taken.and_then(|chunk| writer.take_up(chunk));
-            columns.push(taken.map_err(|problem| (Some(at), problem))?);
+            columns.push(taken.map_err(|problem| (Some(column), problem))?);
         }
         if !reader.0.is_empty() {
             return Err(head("has bytes behind its columns"));
         }
         self.blocks.push_frozen(Block::new(start, rows, columns));
         for (at, writer) in self.columns.iter().enumerate() {
-            let ids = |block: &Block| matches!(block.columns[at].values, Values::Ids(_));
+            let ids = |block: &Block| block.columns[at].values.by_id();
             if !writer.has_dictionary() && self.blocks.pieces().any(ids) {
                 return Err((Some(at), "has rows by id and no dictionary"));
             }
@@ -222,14 +217,15 @@ pub struct RestoringSegment {
 }
 
 impl RestoringSegment {
-    /// Takes the next chunk: all of a segment come in order, none left out.
+    /// Takes the next chunk, which lies at `at` of `source`: all of a segment come in order, none left out. Values of its
+    /// rows stay there until they are asked for, so nobody may change these bytes.
     ///
     /// # Errors
     /// The chunk is damaged or was written of another segment or schema. What was taken is of no use then.
-    pub fn take_up(&mut self, bytes: &[u8]) -> Result<(), ChunkError> {
+    pub fn take_up(&mut self, source: &Mapped, at: Range<usize>) -> Result<(), ChunkError> {
         let spec = &self.segment.spec;
         let (segment, schema, chunk) = (spec.name.clone(), spec.schema.clone(), self.chunks);
-        self.segment.take_up(bytes).map_err(|(column, problem)| {
+        self.segment.take_up(source, at).map_err(|(column, problem)| {
             let named = |at: usize| schema.fields().get(at).map_or(super::STREAM_OFFSET, |field| field.name.as_str());
             let place = column.map_or_else(|| "head".to_owned(), |at| format!("column {}:", named(at)));
             ChunkError { segment, chunk, place, problem }
@@ -252,55 +248,57 @@ impl RestoringSegment {
     }
 }
 
-/// Reads a column of a chunk of these rows.
-fn column(
-    reader: &mut Reader<'_>,
-    stored: Stored,
-    single_value: bool,
-    rows: Range<u32>,
-) -> Result<ColumnChunk, Problem> {
-    let form = reader.one::<u8>()?;
-    let flags = reader.one::<u8>()?;
-    if flags > BY_ID | DICTIONARY | MULTI_VALUE || (flags & MULTI_VALUE == 0) != single_value {
-        return Err("has another arity");
-    }
-    let judged = (reader.one()?, reader.one()?);
-    let ends = reader.data(stored)?;
-    let min_max = match ends.len() {
-        0 => None,
-        2 => Some((ends.get(0), ends.get(1))),
-        _ => return Err("has neither no nor two ends"),
-    };
-    let (dictionary, new_values) = match flags & DICTIONARY {
-        0 => (None, ColumnData::new(stored)),
-        _ => (Some(reader.one()?), reader.data(stored)?),
-    };
-    let nulls = reader.set()?;
-    if nulls.min().is_some_and(|row| row < rows.start) || nulls.max().is_some_and(|row| row >= rows.end) {
-        return Err("has null rows of another chunk");
-    }
-    let count = (rows.end - rows.start) as usize;
-    let ends: Option<Vec<u32>> = if single_value { None } else { Some(reader.list()?) };
-    let values = match form {
-        RAW => Values::Raw(reader.data(stored)?),
-        IDS_8 => Values::Ids(Ids::U8(reader.list()?)),
-        IDS_16 => Values::Ids(Ids::U16(reader.list()?)),
-        IDS_32 => Values::Ids(Ids::U32(reader.list()?)),
-        _ => return Err("has values in an unknown form"),
-    };
-    let fits = match &ends {
-        None => values.len() == count,
-        Some(ends) => {
-            let falls = ends.windows(2).any(|pair| pair[0] > pair[1]);
-            let (first, last) = (ends.first().copied(), ends.last().map(|end| *end as usize));
-            ends.len() == count + 1 && first == Some(0) && last == Some(values.len()) && !falls
+/// What is left to read of a chunk that ends at `end` of its source.
+struct Rest<'a, 'b> {
+    source: &'a Mapped,
+    end: usize,
+    reader: &'b mut Reader<'a>,
+}
+
+impl Rest<'_, '_> {
+    /// Reads a column of these rows.
+    fn column(self, stored: Stored, single_value: bool, rows: Range<u32>) -> Result<ColumnChunk, Problem> {
+        let Self { source, end, reader } = self;
+        let form = Form::of_byte(reader.one::<u8>()?)?;
+        let flags = reader.one::<u8>()?;
+        if flags > BY_ID | DICTIONARY | MULTI_VALUE || (flags & MULTI_VALUE == 0) != single_value {
+            return Err("has another arity");
         }
-    };
-    if !fits {
-        return Err("has another number of values than rows");
+        let judged = (reader.one()?, reader.one()?);
+        let ends = reader.data(stored)?;
+        let min_max = match ends.len() {
+            0 => None,
+            2 => Some((ends.get(0), ends.get(1))),
+            _ => return Err("has neither no nor two ends"),
+        };
+        let (dictionary, new_values) = match flags & DICTIONARY {
+            0 => (None, ColumnData::new(stored)),
+            _ => (Some(reader.one()?), reader.data(stored)?),
+        };
+        let nulls = reader.set()?;
+        if nulls.min().is_some_and(|row| row < rows.start) || nulls.max().is_some_and(|row| row >= rows.end) {
+            return Err("has null rows of another chunk");
+        }
+        let count = (rows.end - rows.start) as usize;
+        let ends: Option<Vec<u32>> = if single_value { None } else { Some(reader.list()?) };
+        let from = end - reader.0.len();
+        let passed = reader.pass_values(form, stored)?;
+        let values = Lent::new(source.clone(), from..end - reader.0.len(), form, stored, &passed);
+        let fits = match &ends {
+            None => values.len() == count,
+            Some(ends) => {
+                let falls = ends.windows(2).any(|pair| pair[0] > pair[1]);
+                let (first, last) = (ends.first().copied(), ends.last().map(|end| *end as usize));
+                ends.len() == count + 1 && first == Some(0) && last == Some(values.len()) && !falls
+            }
+        };
+        if !fits {
+            return Err("has another number of values than rows");
+        }
+        let state = ColumnState { by_id: flags & BY_ID != 0, dictionary, judged, min_max };
+        let block = ColumnBlock { values: Held::lent(values), ends, nulls };
+        Ok(ColumnChunk { block, most_id: passed.most_id, new_values, state })
     }
-    let state = ColumnState { by_id: flags & BY_ID != 0, dictionary, judged, min_max };
-    Ok(ColumnChunk { block: ColumnBlock { values, ends, nulls }, new_values, state })
 }
 
 impl ConsumingSpec {

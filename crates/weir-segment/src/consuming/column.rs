@@ -109,7 +109,7 @@ impl ColumnWriter {
             ends.truncate(1);
             closed
         });
-        ColumnBlock { values, ends, nulls: std::mem::take(&mut self.nulls) }
+        ColumnBlock { values: values.into(), ends, nulls: std::mem::take(&mut self.nulls) }
     }
 
     /// Whether the values since the last look were new so often that raw is the better form. The open rows must have
@@ -168,7 +168,7 @@ impl ColumnWriter {
     /// Takes up a block that follows the closed rows, with the values that are new in it and the state at its end. Ids
     /// are looked up again only after `index`. The error says what does not fit.
     pub(super) fn take_up(&mut self, chunk: ColumnChunk) -> Result<ColumnBlock, &'static str> {
-        let ColumnChunk { block, new_values, state } = chunk;
+        let ColumnChunk { block, most_id, new_values, state } = chunk;
         let len = match (&mut self.dictionary, state.dictionary) {
             (Some(dictionary), Some(len)) => {
                 dictionary.extend(new_values);
@@ -184,9 +184,7 @@ impl ColumnWriter {
                 0
             }
         };
-        if let Values::Ids(ids) = &block.values
-            && ids.most() >= len
-        {
+        if most_id.is_some_and(|most| most >= len) {
             return Err("an id is beyond the dictionary");
         }
         self.value_count += block.values.len() as u64;

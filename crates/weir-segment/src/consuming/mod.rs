@@ -19,7 +19,7 @@ pub use dictionary::SnapshotDictionary;
 pub use snapshot::ConsumingSnapshot;
 
 use crate::segment::SegmentMeta;
-use block::{Block, Values};
+use block::Block;
 use chunk::FrozenState;
 use column::ColumnWriter;
 use snapshot::Layout;
@@ -212,7 +212,7 @@ impl ConsumingSegment {
 
     fn drop_idle_dictionaries(&mut self) {
         for (at, writer) in self.columns.iter_mut().enumerate() {
-            let ids = |block: &Block| matches!(block.columns[at].values, Values::Ids(_));
+            let ids = |block: &Block| block.columns[at].values.by_id();
             if writer.holds_idle_dictionary() && !self.blocks.pieces().any(ids) {
                 writer.drop_dictionary();
             }

@@ -68,7 +68,7 @@ impl Segment for ConsumingSnapshot {
         ids.clear();
         for (block, part) in self.blocks.over(rows) {
             let held = &block.columns[column.0];
-            match &held.values {
+            match held.values.get() {
                 Values::Ids(narrow) if held.ends.is_none() => narrow.append_to(part, ids),
                 _ => {
                     ids.clear();
@@ -89,7 +89,7 @@ impl Segment for ConsumingSnapshot {
                 let first = values.start as u32;
                 out_ends.extend(ends[part.start + 1..=part.end].iter().map(|end| base + (end - first)));
             }
-            match (&held.values, &self.dictionaries[column.0]) {
+            match (held.values.get(), &self.dictionaries[column.0]) {
                 (Values::Raw(data), _) => append_data(&mut out.data, data, values),
                 (Values::Ids(narrow), Some(dictionary)) => {
                     ids.clear();

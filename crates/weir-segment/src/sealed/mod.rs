@@ -9,7 +9,7 @@ use column::{SealedColumn, Storage};
 use std::{collections::HashMap, ops::Range, sync::Arc};
 use weir_base::Mapped;
 use weir_indexes::{Answer, Predicate};
-use weir_types::Column;
+use weir_types::{Column, IndexKind};
 
 /// A built segment, opened.
 pub struct SealedSegment {
@@ -113,5 +113,12 @@ impl Segment for SealedSegment {
 
     fn index_answer(&self, column: ColumnAt, predicate: &Predicate) -> Answer {
         answer::answer(self.at(column), self.meta.rows, predicate)
+    }
+
+    fn has_index(&self, column: ColumnAt, kind: IndexKind) -> bool {
+        match kind {
+            IndexKind::Inverted => self.at(column).inverted.is_some(),
+            IndexKind::Range => self.at(column).range.is_some(),
+        }
     }
 }

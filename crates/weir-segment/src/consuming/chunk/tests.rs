@@ -21,7 +21,11 @@ fn chunks(snapshot: &ConsumingSnapshot) -> Vec<Vec<u8>> {
 
 fn restore<T: AsRef<[u8]>>(spec: &ConsumingSpec, chunks: &[T]) -> Result<ConsumingSegment, ChunkError> {
     let mut restoring = ConsumingSegment::restoring(spec.clone());
-    chunks.iter().try_for_each(|chunk| restoring.take_up(chunk.as_ref()))?;
+    chunks.iter().try_for_each(|chunk| {
+        // Behind other bytes, as in a file.
+        let source = Mapped::new([b"head", chunk.as_ref(), b"tail"].concat());
+        restoring.take_up(&source, 4..4 + chunk.as_ref().len())
+    })?;
     Ok(restoring.finish())
 }
 
