@@ -2,9 +2,10 @@
 
 use crate::event::Event;
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     config::ClientConfig,
+    consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
@@ -55,6 +56,29 @@ pub(crate) fn fresh_topic(broker: &str, topic: &str, partitions: i32) -> Result<
             other => return Err(format!("topic {topic} could not be made: {other:?}").into()),
         }
     }
+}
+
+/// Gives a topic more partitions.
+pub(crate) fn grow(broker: &str, topic: &str, partitions: u32) -> Result<(), Failure> {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", broker).create()?;
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+    let more = NewPartitions::new(topic, partitions as usize);
+    let grown = std::cell::RefCell::new(None);
+    block_on()(Box::pin(async {
+        let results = admin.create_partitions([&more], &options).await?;
+        *grown.borrow_mut() = results.into_iter().next();
+        Ok(())
+    }))?;
+    match grown.into_inner() {
+        Some(Ok(_)) => Ok(()),
+        other => Err(format!("topic {topic} could not be given {partitions} partitions: {other:?}").into()),
+    }
+}
+
+/// The end of a partition's log: its next offset.
+pub(crate) fn end(broker: &str, topic: &str, partition: i32) -> Result<i64, Failure> {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", broker).create()?;
+    Ok(consumer.fetch_watermarks(topic, partition, Duration::from_secs(30))?.1)
 }
 
 type Job<'a> = std::pin::Pin<Box<dyn Future<Output = Result<(), KafkaError>> + 'a>>;

@@ -11,6 +11,7 @@ mod odd;
 mod query;
 mod restart;
 mod scale;
+mod soak;
 
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -50,6 +51,8 @@ enum What {
     Restart(restart::Restart),
     /// One hot partition on one core and on two.
     Scale(scale::Scale),
+    /// Every message accounted for under seeded chaos, on a broker of its own.
+    Soak(soak::Soak),
 }
 
 fn machine() -> String {
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         port: arguments.port,
         cores: None,
         arguments: vec![],
+        patience: std::time::Duration::from_secs(300),
     };
     if launch.data_dir.exists()
         && let Err(error) = std::fs::remove_dir_all(&launch.data_dir)
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         What::Memory(memory) => memory.run(&arguments.kafka, &launch),
         What::Restart(restart) => restart.run(&arguments.kafka, &launch),
         What::Scale(scale) => scale.run(&arguments.kafka, &launch),
+        What::Soak(soak) => soak.run(&launch),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -53,7 +53,7 @@ impl Memory {
             std::thread::sleep(Duration::from_millis(500));
         }
         let sealed = node.query(&format!(
-            "SELECT COUNT(*) FROM system.segments WHERE \"table\" = '{TABLE}' AND sealReason = 'MEMORY'"
+            "SELECT COUNT(*) FROM system.segments WHERE \"table\" = '{TABLE}' AND sealReason = 'memoryLimit'"
         ))?;
         let peak = node.peak_bytes()? >> 20;
         let bound = self.budget_mib + BESIDE_MIB;

@@ -4,20 +4,27 @@ use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
 type Failure = Box<dyn std::error::Error>;
 
-/// A running node.
+/// A running node; it is asked as its client is.
 pub(crate) struct Node {
     child: Child,
+    client: Client,
+    /// From the start of the process to its line `ready`.
+    pub(crate) ready_after: Duration,
+}
+
+/// Asks a node, also one that is started again meanwhile: its ports stay.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
     controller: String,
     broker: String,
     agent: ureq::Agent,
-    /// From the start of the process to its line `ready`.
-    pub(crate) ready_after: Duration,
 }
 
 /// How to start one.
@@ -33,6 +40,8 @@ pub(crate) struct Launch {
     pub(crate) cores: Option<String>,
     /// More for its command line.
     pub(crate) arguments: Vec<String>,
+    /// A node that does not say `ready` within this is given up.
+    pub(crate) patience: Duration,
 }
 
 impl Launch {
@@ -57,26 +66,41 @@ impl Launch {
             .stderr(log(&self.data_dir)?)
             .spawn();
         let mut child = child.map_err(|error| format!("could not start {}: {error}", self.binary.display()))?;
-        let lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-        for line in lines {
-            if line?.trim() == "ready" {
-                let agent = ureq::Agent::config_builder()
-                    .timeout_global(Some(Duration::from_secs(60)))
-                    .http_status_as_error(false)
-                    .build()
-                    .into();
-                return Ok(Node {
-                    child,
-                    controller: format!("http://127.0.0.1:{port}"),
-                    broker: format!("http://127.0.0.1:{}", port + 1),
-                    agent,
-                    ready_after: begun.elapsed(),
-                });
+        let output = child.stdout.take().expect("its output is piped");
+        let mut node = Node { child, client: self.client(), ready_after: Duration::ZERO };
+        let how = match ready(output, self.patience) {
+            Some(true) => {
+                node.ready_after = begun.elapsed();
+                return Ok(node);
             }
-        }
+            Some(false) => format!("ended with {} before it was ready", node.child.wait()?),
+            None => format!("was not ready within {:?}", self.patience),
+        };
         let log = self.data_dir.with_extension("log");
-        Err(format!("the node ended before it was ready; its log is {}", log.display()).into())
+        Err(format!("the node {how}; its log is {}", log.display()).into())
     }
+
+    /// Asks the node that this starts.
+    pub(crate) fn client(&self) -> Client {
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(60)))
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        Client { controller: url(self.port), broker: url(self.port + 1), agent }
+    }
+}
+
+/// Whether the line `ready` comes before the output ends; `None` where neither happens in time.
+fn ready(output: std::process::ChildStdout, patience: Duration) -> Option<bool> {
+    let (say, said) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        let found = BufReader::new(output).lines().map_while(Result::ok).any(|line| line.trim() == "ready");
+        // Nobody waits any more where it took too long.
+        say.send(found).ok();
+    });
+    said.recv_timeout(patience).ok()
 }
 
 fn log(data_dir: &Path) -> Result<std::fs::File, Failure> {
@@ -103,7 +127,15 @@ impl Answer {
     }
 }
 
-impl Node {
+impl std::ops::Deref for Node {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Client {
     /// Asks the broker.
     pub(crate) fn query(&self, sql: &str) -> Result<Answer, Failure> {
         let url = format!("{}/query/sql", self.broker);
@@ -121,12 +153,14 @@ impl Node {
 
     /// Creates schema and table.
     pub(crate) fn create(&self, configs: &Value) -> Result<(), Failure> {
-        let mut answer = self.agent.post(format!("{}/tableConfigs", self.controller)).send_json(configs)?;
-        let status = answer.status().as_u16();
-        if status >= 300 {
-            return Err(format!("table was refused with {status}: {}", answer.body_mut().read_to_string()?).into());
-        }
-        Ok(())
+        let answer = self.agent.post(format!("{}/tableConfigs", self.controller)).send_json(configs)?;
+        accepted("table", answer)
+    }
+
+    /// Changes schema and table.
+    pub(crate) fn change(&self, table: &str, configs: &Value) -> Result<(), Failure> {
+        let answer = self.agent.put(format!("{}/tableConfigs/{table}", self.controller)).send_json(configs)?;
+        accepted("change", answer)
     }
 
     /// Reads a path of the controller as JSON.
@@ -135,10 +169,22 @@ impl Node {
     }
 
     /// Posts to a path of the controller.
-    pub(crate) fn post(&self, path: &str) -> Result<Value, Failure> {
-        Ok(self.agent.post(format!("{}{path}", self.controller)).send_empty()?.body_mut().read_json()?)
+    pub(crate) fn post(&self, path: &str) -> Result<(), Failure> {
+        let answer = self.agent.post(format!("{}{path}", self.controller)).send_empty()?;
+        accepted(path, answer)
     }
+}
 
+/// An answer that is no refusal.
+fn accepted(what: &str, mut answer: ureq::http::Response<ureq::Body>) -> Result<(), Failure> {
+    let status = answer.status().as_u16();
+    if status >= 300 {
+        return Err(format!("{what} was refused with {status}: {}", answer.body_mut().read_to_string()?).into());
+    }
+    Ok(())
+}
+
+impl Node {
     /// Core-seconds of the process so far, all threads.
     pub(crate) fn core_seconds(&self) -> Result<f64, Failure> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
@@ -155,6 +201,11 @@ impl Node {
         let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("0");
         let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0);
         Ok(kib * 1024)
+    }
+
+    /// How the process ended, where it did.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
+        Ok(self.child.try_wait()?)
     }
 
     /// Kills the process at once (signal 9).

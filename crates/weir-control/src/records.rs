@@ -332,6 +332,8 @@ pub struct Artifact {
     pub built_ms: i64,
     /// When it was uploaded, wall time in milliseconds since the epoch.
     pub uploaded_ms: i64,
+    /// Indexes that the table asks for and that it was built without, each with its column and, where it is known, why.
+    pub missing_indexes: Vec<String>,
 }
 
 /// Records of the quarantine that became rows after all, in one catalog transaction. A record that is named here is

@@ -514,17 +514,19 @@ fn the_table_itself() {
 
 #[test]
 fn metadata_columns_are_not_left_empty_in_silence() {
-    let mut schema = schema_json("orders");
-    schema["dimensionFieldSpecs"]
-        .as_array_mut()
-        .unwrap()
-        .push(json!({"name": "__metadata$offset", "dataType": "STRING"}));
-    let schema = parse_schema(&schema).unwrap().schema;
+    let with = |columns: &[&str]| {
+        let mut schema = schema_json("orders");
+        let fields = schema["dimensionFieldSpecs"].as_array_mut().unwrap();
+        fields.extend(columns.iter().map(|name| json!({"name": name, "dataType": "STRING"})));
+        parse_schema(&schema).unwrap().schema
+    };
     let config = with_stream("stream.kafka.metadata.populate", json!("true"));
-    let found = parse_table(&config, Some(&schema), &capabilities()).unwrap_err();
-    assert!(found.0[0].reason.contains("__metadata$offset"), "{found}");
-    let unused = parse(&config).unwrap();
-    assert!(unused.not_yet_effective.iter().any(|path| path.ends_with("metadata.populate")));
+    let unknown = with(&["__metadata$topic", "__metadata$offset"]);
+    let found = parse_table(&config, Some(&unknown), &capabilities()).unwrap_err();
+    assert!(found.0[0].reason.starts_with("nothing fills __metadata$topic: "), "{found}");
+    let known = with(&["__metadata$offset", "__header$trace", "__key"]);
+    let parsed = parse_table(&config, Some(&known), &capabilities()).unwrap();
+    assert!(!parsed.not_yet_effective.iter().any(|path| path.ends_with("metadata.populate")));
 }
 
 #[test]

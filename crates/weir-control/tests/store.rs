@@ -159,10 +159,13 @@ async fn skips_stand_between_segments_and_losses_within_them() {
     assert_eq!(moved.state.start(), NextOffset::new(9));
     let stale = store.record_skip(&table, &open, skip(5, 9)).await.unwrap_err();
     assert!(matches!(stale, StoreError::Conflict { .. }), "{stale}");
-    store.record_loss(&table, &partition(0), skip(2, 3)).await.unwrap();
-    store.record_loss(&table, &partition(0), skip(2, 4)).await.unwrap();
+    store.record_loss(&table, &partition(0), 0, skip(2, 3)).await.unwrap();
+    store.record_loss(&table, &partition(0), 0, skip(2, 4)).await.unwrap();
     assert_eq!(store.skips(&table).await.unwrap(), [(partition(0), skip(5, 9))]);
     assert_eq!(store.losses(&table).await.unwrap(), [(partition(0), skip(2, 4))], "repeating a loss keeps the last");
+    // In a topic made anew the same offsets are others.
+    store.record_loss(&table, &partition(0), 1, skip(2, 3)).await.unwrap();
+    assert_eq!(store.losses(&table).await.unwrap(), [(partition(0), skip(2, 4)), (partition(0), skip(2, 3))]);
     chain(&store.segments(&table).await.unwrap(), &[], &store.moves(&table).await.unwrap()).unwrap();
     assert!(chain(&[committing, moved], &[], &[]).is_err());
 }
@@ -203,7 +206,7 @@ async fn nothing_is_written_below_a_dropped_table() {
         store.fix_end(&open, range(9, 9), seal(0), 1, 1).await.err(),
         store.finish(&committing, artifact(&committing)).await.err(),
         store.record_skip(&table, &open, Skip { range: range(9, 10), ..skip }).await.err(),
-        store.record_loss(&table, &partition(0), skip).await.err(),
+        store.record_loss(&table, &partition(0), 0, skip).await.err(),
         store.start_partition(&table, new(1, 0), 50, 10, &replicas()).await.err(),
         store.put_flush_memory(&table, &partition(0).topic, &FlushMemory::default()).await.err(),
     ] {

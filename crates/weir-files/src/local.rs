@@ -18,13 +18,12 @@ pub struct LocalFiles {
 }
 
 impl LocalFiles {
-    /// The objects below `root`, an absolute path; the folder is made where it is absent.
+    /// The objects below `root`, an absolute path. The disk is not asked yet; the folder is made by the first write.
     pub fn open(root: PathBuf, disk: SharedDisk) -> Result<Arc<Self>, FileError> {
         let files = Self { root, disk };
         if !files.root.is_absolute() {
             return Err(FileError::invalid("open", files.root_uri(), "the folder's path is not absolute"));
         }
-        files.disk.create_dir_all(&files.root).map_err(|error| failed("open", files.root_uri(), &error))?;
         Ok(Arc::new(files))
     }
 
@@ -63,9 +62,10 @@ fn failed(action: &'static str, uri: String, error: &io::Error) -> FileError {
     let (kind, retry) = match error.kind() {
         Io::NotFound => (ErrorKind::NotFound, Retry::Never),
         Io::StorageFull | Io::QuotaExceeded => (ErrorKind::Exhausted, Retry::Later),
-        Io::PermissionDenied | Io::ReadOnlyFilesystem => (ErrorKind::Invalid, Retry::Never),
+        Io::PermissionDenied => (ErrorKind::Invalid, Retry::Never),
         Io::NotADirectory | Io::IsADirectory | Io::AlreadyExists => (ErrorKind::Conflict, Retry::Never),
         Io::InvalidFilename | Io::InvalidInput => (ErrorKind::Invalid, Retry::Never),
+        // Also a file system that the kernel took to reading only: somebody mends it.
         _ => (ErrorKind::Unavailable, Retry::Later),
     };
     FileError { action, uri, reason: error.to_string(), kind, retry }

@@ -1,11 +1,15 @@
 //! The memory of a node's open and frozen rows, kept below a bound.
 //!
-//! From half of it on, the largest open segment is sealed early: its rows become a file, which the system may page out. When
-//! all of it is held, nothing is fetched until segments that are being built have let go. A batch that is under way when
-//! that happens is still taken, so the bound may be passed by as many batches as there are partitions that fetch at once.
+//! Counted is what rows have asked the allocator for. It hands out more, as its sizes go in steps, so that a part of the bound
+//! is left to it. From half of the rest on, the largest open segment is sealed early: its rows become a file, which the system may page out. When all of it is
+//! held, nothing is fetched until segments that are being built have let go. A batch that is under way when that happens is
+//! still taken, so the bound may be passed by as many batches as there are partitions that fetch at once.
 
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc};
+
+/// The part of the bound that the allocator keeps beside what rows hold: its sizes go in steps of a quarter at most.
+const ALLOCATOR_KEEPS: u64 = 8;
 
 /// What all partitions of a node hold.
 #[derive(Debug)]
@@ -55,9 +59,9 @@ fn rule(bytes: u64, held: &Held, number: u64) -> Ruling {
 }
 
 impl Budget {
-    /// A bound of that many bytes.
+    /// A bound of that many bytes, of which rows may hold a part.
     pub(crate) fn new(bytes: u64) -> Arc<Self> {
-        Arc::new(Self { bytes, held: Mutex::default() })
+        Arc::new(Self { bytes: bytes - bytes / ALLOCATOR_KEEPS, held: Mutex::default() })
     }
 
     /// A partition's part, with nothing in it.
@@ -87,7 +91,7 @@ impl Share {
         Frozen { budget: self.budget.clone(), bytes }
     }
 
-    /// The bound, in bytes.
+    /// What rows may hold, in bytes.
     pub(crate) fn bound(&self) -> u64 {
         self.budget.bytes
     }
@@ -111,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_largest_is_sealed_from_half_on_and_nothing_is_fetched_when_all_is_held() {
-        let budget = Budget::new(100);
+        let budget = Budget::new(114);
         let (small, large) = (budget.share(), budget.share());
         let ruling = |seal, fetch| Ruling { seal, fetch };
         let hold = |share: &Share, bytes| {

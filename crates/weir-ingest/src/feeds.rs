@@ -113,12 +113,12 @@ impl Feed {
         at: &StartAt,
         now_ms: i64,
     ) -> Result<Vec<NewPartition>, IngestError> {
-        let resolve = partitions.iter().map(|partition| async move {
-            let start = self.source.resolve(*partition, at, now_ms).await.map_err(|source| self.error(source))?;
+        let starts = self.source.resolve_all(partitions, at, now_ms).await.map_err(|source| self.error(source))?;
+        let new = |(partition, start): (&u32, _)| {
             let partition = StreamPartition { topic: self.spec.topic.clone(), partition: *partition };
-            Ok(NewPartition { partition_group: record.group(&partition), partition, start })
-        });
-        futures::future::try_join_all(resolve).await
+            NewPartition { partition_group: record.group(&partition), partition, start }
+        };
+        Ok(partitions.iter().zip(starts).map(new).collect())
     }
 }
 
@@ -198,7 +198,8 @@ pub(crate) async fn plan(
             continue;
         }
         let at = feed.position;
-        settings_decoder(record, &feed.spec, deps.clock.wall_ms())
+        // Which partition changes nothing of what can be wrong.
+        settings_decoder(record, &feed.spec, 0, deps.clock.wall_ms())
             .map_err(|reason| IngestError::Setting { path: format!("streamConfigMaps[{at}].decoder"), reason })?;
         let asked = async {
             let id = feed.topic_id().await.map_err(|source| feed.error(source))?;

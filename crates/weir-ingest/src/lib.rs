@@ -10,6 +10,7 @@ mod deps;
 mod error;
 mod feeds;
 mod made_topics;
+mod message_columns;
 mod node;
 mod pipeline;
 mod prepare;

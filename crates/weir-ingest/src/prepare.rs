@@ -4,6 +4,7 @@
 //! does not use. Transforms, filters and enrichers will stand between decode and time check, upsert and dedup in the key
 //! stage.
 
+use crate::message_columns::MessageColumns;
 use std::{collections::BTreeSet, sync::Arc};
 use weir_formats::{Decoder, Payload, Reject, stages};
 use weir_streams::Messages;
@@ -45,6 +46,8 @@ pub struct RecordRules {
 pub struct RecordDecoder {
     decoder: Box<dyn Decoder>,
     rules: RecordRules,
+    /// Columns that the message around the value fills, where the schema names any.
+    around: Option<MessageColumns>,
     /// Messages that were rejected before and stay so.
     settled: BTreeSet<NextOffset>,
 }
@@ -59,7 +62,13 @@ impl RecordDecoder {
     /// A decoder with what the table asks of its records.
     #[must_use]
     pub fn new(decoder: Box<dyn Decoder>, rules: RecordRules) -> Self {
-        Self { decoder, rules, settled: BTreeSet::new() }
+        Self { decoder, rules, around: None, settled: BTreeSet::new() }
+    }
+
+    /// Columns that the message around the value fills are filled with these.
+    #[must_use]
+    pub(crate) fn with_message_columns(self, around: Option<MessageColumns>) -> Self {
+        Self { around, ..self }
     }
 
     /// These messages were rejected before: read again, they are rejected without a second look, whatever the settings
@@ -99,6 +108,15 @@ impl RecordDecoder {
         counts.altered += u64::from(decoded.altered);
         let mut rejects = decoded.rejects;
         counts.altered += u64::from(decoded.incomplete);
+        if let Some(around) = &mut self.around {
+            let filled = around.fill(messages, &mut rows);
+            counts.altered += filled.altered;
+            if !filled.rejects.is_empty() {
+                let refused: Vec<u32> = filled.rejects.iter().map(|reject| reject.message).collect();
+                stages::remove_messages(&mut rows, &refused);
+                rejects.extend(filled.rejects);
+            }
+        }
         if let Some(time) = &self.rules.time {
             let checked = stages::check_time(time, &mut rows);
             counts.altered += checked.nulled;

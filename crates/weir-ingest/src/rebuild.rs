@@ -91,7 +91,7 @@ fn keep_rejects(
     let (table, partition) = (&job.table, &job.record.partition);
     let of = (partition.clone(), table.replays.reading(partition, job.record.name.sequence));
     let time_ms = table.deps.clock.wall_ms();
-    let entries = rejects.iter().map(|reject| Entry::new(&of, messages, reject, time_ms));
+    let entries = rejects.iter().map(|reject| Entry::new(&of, &record.schema, messages, reject, time_ms));
     let kept = table.quarantine.add(entries).and_then(|()| table.quarantine.sync());
     kept.map_err(|error| format!("quarantine cannot be written: {error}"))
 }
@@ -138,7 +138,8 @@ async fn lose(
     let at_ms = job.table.deps.clock.wall_ms();
     let skip = Skip { range, reason, at_ms };
     let record = job.table.record.load_full();
-    let recorded = job.table.deps.store.record_loss(&record, &job.record.partition, skip).await;
+    let (partition, sequence) = (&job.record.partition, job.record.name.sequence);
+    let recorded = job.table.deps.store.record_loss(&record, partition, sequence, skip).await;
     recorded.map_err(|error| format!("loss cannot be recorded: {error}"))?;
     tracing::error!(
         segment = %job.record.name,

@@ -22,7 +22,7 @@ use weir_formats::datetime::DateTimeFormat;
 use weir_segment::{BuildSpec, BuiltSegment, Segment, build};
 use weir_streams::{SharedSource, StreamSource};
 use weir_table::{LoadedSegment, PartitionView};
-use weir_types::{NextOffset, SegmentName, StreamPartition, StreamSpec};
+use weir_types::{ColumnName, FieldIndexes, IndexKind, NextOffset, SegmentName, StreamPartition, StreamSpec};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// A deep store that is back is noticed within this.
@@ -164,6 +164,7 @@ struct LocalCopy {
     rows: u32,
     times: Option<(i64, i64)>,
     built_ms: i64,
+    missing_indexes: Vec<String>,
 }
 
 async fn attempt(
@@ -221,6 +222,7 @@ fn local_copy(job: &SealJob, name: &Arc<str>) -> Option<LocalCopy> {
         rows: sealed.meta().rows,
         times: times(&job.table.record.load(), &stats),
         built_ms: job.table.deps.clock.wall_ms(),
+        missing_indexes: missing_indexes(&job.table.record.load().spec.indexes, &*sealed),
     };
     place(job, name, sealed);
     Some(copy)
@@ -258,9 +260,26 @@ async fn build_and_keep(
         times: times(&table.record.load(), &stats),
         built_ms: table.deps.clock.wall_ms(),
         bytes: mapped(job, name).map_err(|error| Failure::Again(error.to_string()))?,
+        missing_indexes: built.index_failures,
     };
     place(job, name, sealed);
     Ok(copy)
+}
+
+/// Indexes that a table asks for and that a file of another attempt lacks; why is not known any more.
+fn missing_indexes(indexes: &BTreeMap<ColumnName, FieldIndexes>, sealed: &dyn Segment) -> Vec<String> {
+    let mut missing = vec![];
+    for (column, wanted) in indexes {
+        let Some(info) = sealed.column(column.as_str()) else { continue };
+        for (kind, wanted, what) in
+            [(IndexKind::Inverted, wanted.inverted, "inverted"), (IndexKind::Range, wanted.range, "range")]
+        {
+            if wanted && !sealed.stats(info.at).sorted && !sealed.has_index(info.at, kind) {
+                missing.push(format!("column {column}: no {what} index"));
+            }
+        }
+    }
+    missing
 }
 
 fn place(job: &SealJob, name: &Arc<str>, segment: Arc<dyn Segment>) {
@@ -308,6 +327,7 @@ async fn commit(job: &SealJob, copy: &LocalCopy, key: String) -> Result<(), Fail
         max_time_ms: copy.times.map(|times| times.1),
         built_ms: copy.built_ms,
         uploaded_ms: deps.clock.wall_ms(),
+        missing_indexes: copy.missing_indexes.clone(),
     };
     let byte_count = artifact.byte_count;
     match deps.store.finish(&job.record, artifact).await {
@@ -367,4 +387,54 @@ pub(crate) fn oldest_needed(segments: &[SegmentRecord], partition: &weir_types::
             SegmentState::Done { .. } => None,
         });
     starts.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_segment::{ConsumingSegment, ConsumingSpec, SealedSegment};
+    use weir_types::{DataType, FieldKind, FieldSpec, RowBatch, Schema, SchemaVersion, Value};
+
+    /// A file of rows with descending `n` and ascending `s`, with these indexes.
+    fn sealed(indexes: &BTreeMap<ColumnName, FieldIndexes>) -> Arc<SealedSegment> {
+        let name = |name: &str| ColumnName::parse(name).unwrap();
+        let field = |column: &str| FieldSpec::new(name(column), DataType::Long, FieldKind::Dimension);
+        let schema = Arc::new(Schema::new("t", SchemaVersion(1), vec![field("n"), field("s")]));
+        let mut rows = RowBatch::new(&schema);
+        for at in 0..10_u32 {
+            rows.columns[0].data.push(&Value::Long(-i64::from(at)));
+            rows.columns[1].data.push(&Value::Long(at.into()));
+            rows.message_of_row.push(at);
+        }
+        let spec = ConsumingSpec {
+            name: "s".into(),
+            schema: schema.clone(),
+            no_dictionary: std::collections::HashSet::new(),
+            keep_offsets: false,
+            created_ms: 0,
+        };
+        let mut open = ConsumingSegment::new(spec);
+        open.append(&rows, &|message| NextOffset::new(message.into()));
+        let spec = BuildSpec {
+            name: "s".into(),
+            schema,
+            sorted_column: None,
+            indexes: indexes.clone(),
+            keep_offsets: false,
+            time_column: None,
+        };
+        let built = build(&*open.freeze().snapshot(), &spec).unwrap();
+        SealedSegment::open(weir_base::Mapped::new(built.bytes)).unwrap()
+    }
+
+    #[test]
+    fn a_file_of_before_says_which_indexes_it_lacks() {
+        let both = FieldIndexes { no_dictionary: false, inverted: true, range: true };
+        let all: BTreeMap<ColumnName, FieldIndexes> =
+            ["n", "s", "gone"].map(|name| (ColumnName::parse(name).unwrap(), both.clone())).into();
+        assert_eq!(missing_indexes(&all, &*sealed(&all)), Vec::<String>::new(), "what is sorted needs none");
+        let lacking = sealed(&BTreeMap::new());
+        assert_eq!(missing_indexes(&all, &*lacking), ["column n: no inverted index", "column n: no range index"]);
+        assert_eq!(missing_indexes(&BTreeMap::new(), &*lacking), Vec::<String>::new());
+    }
 }

@@ -1,9 +1,12 @@
 //! What a partition is doing and why: one value, replaced per batch, read by REST, SQL and the command line.
 
 use parking_lot::Mutex;
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 use weir_base::SharedClock;
 use weir_types::{Accounting, NextOffset, StreamPartition, TableName};
+
+/// A lag that was measured within this is told as it was: pipelines without work measure it twice in this time.
+const MEASURED_LATELY_MS: u64 = 400;
 
 /// What a partition is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,15 +124,22 @@ impl PartitionStatus {
         self.high_watermark.map(|high| high.since(self.next))
     }
 
-    /// Nothing is measured while a partition cannot read: its lag grows with the time.
-    pub(crate) fn grow_lag(&mut self, now_ms: i64) {
-        let stuck = matches!(
-            self.state,
-            PartitionState::Retrying(_) | PartitionState::Halted(_) | PartitionState::Recreated(_)
-        );
-        if stuck {
-            let since = u64::try_from(now_ms.saturating_sub(self.lag_measured_ms)).unwrap_or(0);
-            self.lag_ms = self.lag_ms.saturating_add(since);
+    /// The status as it is now: since the lag was measured it has grown with the time, where a partition cannot read, or is at
+    /// work on what it read. One that says neither that it is at the end of the log nor anything else for longer than
+    /// `limit` is LAGGING: what came meanwhile is not visible.
+    pub(crate) fn grow_lag(&mut self, now_ms: i64, limit: Duration) {
+        let since = u64::try_from(now_ms.saturating_sub(self.lag_measured_ms)).unwrap_or(0);
+        match self.state {
+            PartitionState::Retrying(_) | PartitionState::Halted(_) | PartitionState::Recreated(_) => {
+                self.lag_ms = self.lag_ms.saturating_add(since);
+            }
+            PartitionState::Consuming | PartitionState::Lagging if since > MEASURED_LATELY_MS => {
+                self.lag_ms = self.lag_ms.saturating_add(since);
+                if Duration::from_millis(self.lag_ms) > limit {
+                    self.state = PartitionState::Lagging;
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -220,6 +230,51 @@ impl StatusCell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weir_types::TopicName;
+
+    fn status(state: PartitionState, lag_ms: u64) -> PartitionStatus {
+        let topic = TopicName::parse("t").unwrap();
+        PartitionStatus {
+            table: TableName::parse("t").unwrap(),
+            partition: StreamPartition { topic, partition: 0 },
+            partition_group: 0,
+            state,
+            start: NextOffset::ZERO,
+            next: NextOffset::ZERO,
+            high_watermark: None,
+            low_watermark: None,
+            lag_ms,
+            lag_measured_ms: 1000,
+            rewound: 0,
+            accounting: Accounting::default(),
+            open_segment: None,
+            open_rows: 0,
+            open_bytes: 0,
+            open_rows_limit: 0,
+            open_seal_at_ms: 0,
+            last_consumed_ms: 0,
+            last_error: None,
+            last_error_offset: None,
+        }
+    }
+
+    #[test]
+    fn a_partition_that_says_nothing_for_long_is_behind() {
+        let told = |state: PartitionState, lag_ms, now_ms| {
+            let mut status = status(state, lag_ms);
+            status.grow_lag(now_ms, Duration::from_millis(500));
+            (status.state.word(), status.lag_ms)
+        };
+        let consuming = || PartitionState::Consuming;
+        assert_eq!(told(consuming(), 0, 1300), ("CONSUMING", 0), "measured a moment ago");
+        assert_eq!(told(consuming(), 0, 1450), ("CONSUMING", 450));
+        assert_eq!(told(consuming(), 0, 1501), ("LAGGING", 501));
+        assert_eq!(told(consuming(), 100, 1450), ("LAGGING", 550));
+        assert_eq!(told(PartitionState::Lagging, 700, 1200), ("LAGGING", 700));
+        assert_eq!(told(PartitionState::Retrying("x".into()), 5, 1200), ("RETRYING", 205));
+        assert_eq!(told(PartitionState::Paused("x".into()), 5, 9000), ("PAUSED", 5), "whoever paused it knows");
+        assert_eq!(told(consuming(), 0, 500), ("CONSUMING", 0), "a clock that was set back");
+    }
 
     #[test]
     fn states_that_go_to_and_fro_are_said_once_a_second() {

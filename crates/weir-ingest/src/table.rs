@@ -167,10 +167,10 @@ impl TableRuntime {
     #[must_use]
     pub(crate) fn partitions(&self) -> Vec<PartitionStatus> {
         let mut statuses: Vec<_> = self.handles.lock().values().map(|handle| handle.status.get()).collect();
-        let now_ms = self.context.deps.clock.wall_ms();
+        let (now_ms, limit) = (self.context.deps.clock.wall_ms(), self.context.record.load().spec.lagging_after);
         for status in &mut statuses {
             self.context.replays.correct(status);
-            status.grow_lag(now_ms);
+            status.grow_lag(now_ms, limit);
         }
         statuses
     }

@@ -112,7 +112,11 @@ pub async fn run(subject: &dyn Subject) {
         (StartAt::Offset(found[5].0), found[5].0),
     ] {
         assert_eq!(source.resolve(0, &at, now).await.expect("it resolves"), expected, "{at:?}");
+        let empty = source.resolve(1, &at, now).await.expect("it resolves");
+        let all = source.resolve_all(&[1, 0], &at, now).await.expect("they resolve");
+        assert_eq!(all, [empty, expected], "{at:?}, in the order of the question");
     }
+    assert_eq!(source.resolve_all(&[], &StartAt::Latest, now).await.expect("nothing is asked"), []);
     assert_eq!(source.resolve(1, &StartAt::Latest, now).await.expect("it resolves"), NextOffset::ZERO);
 
     // Beyond the end is out of range, and a partition that is not there is missing.

@@ -178,6 +178,11 @@ pub trait StreamSource: Send + Sync + 'static {
     async fn watermarks(&self, partition: u32) -> Result<Watermarks, StreamError>;
     /// The offset that `at` means for a partition now; a time past the end is the end. `now_ms` is wall time.
     async fn resolve(&self, partition: u32, at: &StartAt, now_ms: i64) -> Result<NextOffset, StreamError>;
+    /// What [`Self::resolve`] says of some partitions (each named once), in their order: with one question where the stream
+    /// can.
+    async fn resolve_all(&self, partitions: &[u32], at: &StartAt, now_ms: i64) -> Result<Vec<NextOffset>, StreamError> {
+        futures::future::try_join_all(partitions.iter().map(|partition| self.resolve(*partition, at, now_ms))).await
+    }
     /// Starts reading a partition. An offset outside the log is found here or by the first `next_batch`.
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError>;
     /// Says that `holder` (a table) may read a partition again from `floor` on: a stream that keeps its own log deletes

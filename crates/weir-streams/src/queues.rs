@@ -1,7 +1,7 @@
 //! The memory that clients of streams may fill with messages that nobody has asked for yet, shared out among readers.
 //!
-//! A client keeps its own queue and its own bound, set when it is made. A reader gets an equal part for each reader that is
-//! there or to be expected; one that was opened when there were fewer keeps what it has.
+//! A client keeps a queue for each of its readers and their bound, set when it is made. A reader gets an equal part, counted
+//! over those that are there or to be expected; a client that was made when there were fewer keeps what it has.
 
 use std::sync::{
     Arc,
@@ -15,14 +15,18 @@ pub struct Queues {
     readers: AtomicUsize,
 }
 
-/// One reader's part.
+/// The part of one client's readers.
 #[derive(Debug)]
 pub(crate) struct QueuePart {
     queues: Arc<Queues>,
-    /// Bytes that may wait in its queue; a fetch that is under way may bring as many again.
+    readers: usize,
+    /// Bytes of values that may wait in the queue of each.
     pub(crate) bytes: u64,
 }
 
+/// What a queue holds at most, in bytes of values that it may hold before nothing more is fetched: those, half as many that
+/// were asked for before and come compressed to an eighth, and for each message a head as large as itself.
+const HELD: u64 = 2 * (1 + 8 / 2);
 /// More than this a reader does not need: some tens of milliseconds of the fastest stream.
 const MOST: u64 = 32 << 20;
 /// With less a reader would wait for each fetch; many readers pass the bound rather than that.
@@ -35,12 +39,11 @@ impl Queues {
         Arc::new(Self { bytes, readers: AtomicUsize::new(0) })
     }
 
-    /// A part for a reader of a topic with `partitions`, most of which will be read.
-    pub(crate) fn part(self: &Arc<Self>, partitions: usize) -> QueuePart {
-        let readers = self.readers.fetch_add(1, Ordering::Relaxed) + 1;
-        // Twice: what is queued and what is being fetched.
-        let bytes = self.bytes / 2 / readers.max(partitions).max(1) as u64;
-        QueuePart { queues: self.clone(), bytes: bytes.clamp(LEAST, MOST) }
+    /// A part for `readers` of a topic with `partitions`, most of which will be read.
+    pub(crate) fn part(self: &Arc<Self>, readers: usize, partitions: usize) -> QueuePart {
+        let all = self.readers.fetch_add(readers, Ordering::Relaxed) + readers;
+        let bytes = self.bytes / HELD / all.max(partitions).max(1) as u64;
+        QueuePart { queues: self.clone(), readers, bytes: bytes.clamp(LEAST, MOST) }
     }
 }
 
@@ -53,7 +56,7 @@ impl Default for Queues {
 
 impl Drop for QueuePart {
     fn drop(&mut self) {
-        self.queues.readers.fetch_sub(1, Ordering::Relaxed);
+        self.queues.readers.fetch_sub(self.readers, Ordering::Relaxed);
     }
 }
 
@@ -63,14 +66,15 @@ mod tests {
 
     #[test]
     fn parts_are_equal_and_come_back() {
-        let queues = Queues::new(64 << 20);
-        let first = queues.part(4);
-        assert_eq!(first.bytes, 8 << 20);
-        let more: Vec<QueuePart> = (0..7).map(|_| queues.part(4)).collect();
-        assert_eq!(more[6].bytes, 4 << 20);
+        let queues = Queues::new(80 << 20);
+        let first = queues.part(1, 4);
+        assert_eq!(first.bytes, 2 << 20);
+        let more: Vec<QueuePart> = (0..7).map(|_| queues.part(1, 4)).collect();
+        assert_eq!(more[6].bytes, 1 << 20);
         drop(more);
-        assert_eq!(queues.part(1).bytes, 16 << 20);
-        assert_eq!(queues.part(1_000_000).bytes, LEAST);
-        assert_eq!(Queues::new(u64::MAX).part(1).bytes, MOST);
+        assert_eq!(queues.part(1, 1).bytes, 4 << 20);
+        assert_eq!(queues.part(7, 1).bytes, 1 << 20, "each of eight");
+        assert_eq!(queues.part(1, 1_000_000).bytes, LEAST);
+        assert_eq!(Queues::new(u64::MAX).part(1, 1).bytes, MOST);
     }
 }

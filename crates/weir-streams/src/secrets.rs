@@ -125,6 +125,11 @@ impl StreamSource for Guarded {
         source.resolve(partition, at, now_ms).await.map_err(|error| hidden(error, &hiding))
     }
 
+    async fn resolve_all(&self, partitions: &[u32], at: &StartAt, now_ms: i64) -> Result<Vec<NextOffset>, StreamError> {
+        let Made { source, hiding, .. } = self.made()?;
+        source.resolve_all(partitions, at, now_ms).await.map_err(|error| hidden(error, &hiding))
+    }
+
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {
         let Made { source, hiding, .. } = self.made()?;
         let reader = source.open(partition, from).await.map_err(|error| hidden(error, &hiding))?;

@@ -65,7 +65,8 @@ impl SegmentCache {
 
     /// Keeps a built segment and opens it.
     pub fn keep(&self, segment: &str, content: &[u8]) -> Result<Arc<SealedSegment>, CacheError> {
-        let path = self.path(segment);
+        let (path, damaged) = (self.path(segment), |reason| CacheError::Damaged { segment: segment.to_owned(), reason });
+        SealedSegment::verify(content).map_err(|error| damaged(error.to_string()))?;
         self.disk.write_whole(&path, content).map_err(|error| disk_error(segment, error))?;
         self.open(segment, &path).map_err(|reason| CacheError::Disk { segment: segment.to_owned(), reason })
     }
@@ -77,7 +78,7 @@ impl SegmentCache {
         if !matches!(self.disk.byte_count(&path), Ok(Some(_))) {
             return None;
         }
-        match self.open(segment, &path) {
+        match self.verify(&path).and_then(|()| self.open(segment, &path)) {
             Ok(sealed) if crc.is_none_or(|crc| sealed.meta().crc == Some(crc)) => Some(sealed),
             Ok(sealed) => {
                 tracing::warn!(segment, found = ?sealed.meta().crc, wanted = ?crc, "local segment is another one");
@@ -122,9 +123,17 @@ impl SegmentCache {
         self.disk.byte_count(&self.path(segment)).ok().flatten()
     }
 
+    /// Reads the whole file through a mapping of its own, which goes: its pages are the system's, not this process's, until
+    /// a query reads them.
+    fn verify(&self, path: &Path) -> Result<(), String> {
+        let mapped = self.disk.map(path).map_err(|error| error.to_string())?;
+        SealedSegment::verify(&mapped).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Opens a file that was verified.
     fn open(&self, segment: &str, path: &Path) -> Result<Arc<SealedSegment>, String> {
         let mapped = self.disk.map(path).map_err(|error| error.to_string())?;
-        let sealed = SealedSegment::open(mapped).map_err(|error: SegmentError| error.to_string())?;
+        let sealed = SealedSegment::open_verified(mapped).map_err(|error: SegmentError| error.to_string())?;
         if &*sealed.meta().name != segment {
             return Err(format!("it holds segment {}", sealed.meta().name));
         }

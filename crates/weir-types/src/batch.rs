@@ -104,6 +104,18 @@ impl BytesColumn {
     pub fn byte_count(&self) -> usize {
         self.data.len()
     }
+
+    /// Bytes of memory that it keeps, room for more values included.
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        self.offsets.capacity() * size_of::<u32>() + self.data.capacity()
+    }
+
+    /// Gives back the room for more values.
+    pub fn shrink_to_fit(&mut self) {
+        self.offsets.shrink_to_fit();
+        self.data.shrink_to_fit();
+    }
 }
 
 /// The values of a column, in stored form. `Str` holds UTF-8 only: whoever pushes there has checked it.
@@ -166,6 +178,29 @@ impl ColumnData {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Bytes of memory that it keeps, room for more values included.
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        match self {
+            Self::Int(v) => v.capacity() * size_of::<i32>(),
+            Self::Long(v) => v.capacity() * size_of::<i64>(),
+            Self::Float(v) => v.capacity() * size_of::<f32>(),
+            Self::Double(v) => v.capacity() * size_of::<f64>(),
+            Self::Str(v) | Self::Bytes(v) => v.allocated(),
+        }
+    }
+
+    /// Gives back the room for more values.
+    pub fn shrink_to_fit(&mut self) {
+        match self {
+            Self::Int(v) => v.shrink_to_fit(),
+            Self::Long(v) => v.shrink_to_fit(),
+            Self::Float(v) => v.shrink_to_fit(),
+            Self::Double(v) => v.shrink_to_fit(),
+            Self::Str(v) | Self::Bytes(v) => v.shrink_to_fit(),
+        }
     }
 
     /// Keeps the first `len` values.

@@ -6,6 +6,7 @@
 pub mod accounting;
 pub mod batch;
 pub mod error;
+pub mod message_field;
 pub mod names;
 pub mod offset;
 pub mod schema;
@@ -16,6 +17,7 @@ pub mod value;
 pub use accounting::{Accounting, FilterReason};
 pub use batch::{BytesColumn, Column, ColumnData, RowBatch};
 pub use error::{Classify, ErrorKind, Retry};
+pub use message_field::MessageField;
 pub use names::{ColumnName, NameError, SegmentName, StreamPartition, TableKind, TableName, TopicName};
 pub use offset::{NextOffset, OffsetRange, RangeError, Skip, SkipReason};
 pub use schema::{DataType, ExceedStrategy, FieldKind, FieldSpec, Schema, SchemaVersion, Stored};

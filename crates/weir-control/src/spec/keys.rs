@@ -216,7 +216,7 @@ pub(super) const STREAM_KEYS: &[(&str, Treatment)] = &[
     ("stream.T.idle.timeout.millis", Ignored("a quiet partition keeps its consumer")),
     ("stream.T.consumer.factory.class.name", Ignored("streamType names the connector")),
     ("stream.T.consumer.type", Ignored("partitions are always read one by one")),
-    ("stream.T.metadata.populate", Listed),
+    ("stream.T.metadata.populate", Read),
     ("stream.T.error.policy", Read),
     ("stream.T.quarantine.max.age", Read),
     ("stream.T.quarantine.max.size", Read),

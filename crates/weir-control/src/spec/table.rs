@@ -11,7 +11,9 @@ use crate::spec::{
 };
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use weir_types::{ColumnName, FieldKind, Schema, TableKind, TableName, TableSpec};
+use weir_types::{
+    ColumnName, FieldKind, MessageField, Schema, TableKind, TableName, TableSpec, message_field::METADATA,
+};
 
 /// What this node can read, told by who assembles it.
 #[derive(Clone, Copy)]
@@ -242,14 +244,15 @@ fn replication(root: &At<'_>, findings: &mut Findings) -> u32 {
     wanted.unwrap_or(1)
 }
 
-/// Columns that would be filled from a message's headers and metadata stay empty: better said than seen.
+/// Columns that are asked for and that no stream fills would stay empty: better said than seen.
 fn metadata_columns(schema: &Schema, path: &str, findings: &mut Findings) {
-    let filled = |name: &str| name.starts_with("__header$") || name.starts_with("__metadata$") || name == "__key";
+    let unknown = |name: &str| name.starts_with(METADATA) && MessageField::of(name).is_none();
     let columns: Vec<&str> =
-        schema.fields().iter().map(|field| field.name.as_str()).filter(|name| filled(name)).collect();
+        schema.fields().iter().map(|field| field.name.as_str()).filter(|name| unknown(name)).collect();
     if !columns.is_empty() {
         let reason = format!(
-            "columns are not filled from message headers and metadata yet: set false and remove {} from the schema",
+            "nothing fills {}: of a message there are __metadata$offset, __metadata$partition, __metadata$recordTimestamp, \
+             __metadata$recordSerializedValueSize, __key and __header$<name>; remove it from the schema",
             columns.join(", ")
         );
         let value = Json::Bool(true);

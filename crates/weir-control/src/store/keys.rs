@@ -7,7 +7,7 @@
 //! segments/{uid}/{topic}/{partition}/{sequence}         segments of a table
 //! moves/{uid}/{topic}/{partition}/{sequence}/{number}   how the next offset was moved in front of a segment
 //! topicids/{uid}/{topic}/{partition}                    whose log it is that is read
-//! losses/{uid}/{topic}/{partition}/{start}              offsets of a fixed range that could not be read again
+//! losses/{uid}/{topic}/{partition}/{sequence}/{moves}/{start}   offsets that were visible and could not be read again
 //! replays/{uid}/{number}                                what was replayed from the quarantine, and its segments
 //! removed/{uid}/{topic}/{partition}                     what is left of segments that were too old
 //! doomed/{uid}/{until}/{segment}                        objects in the deep store that go when their time has come
@@ -89,8 +89,10 @@ pub(super) fn losses(uid: u64) -> String {
     format!("losses/{uid:016x}/")
 }
 
-pub(super) fn loss(uid: u64, partition: &StreamPartition, start: NextOffset) -> String {
-    format!("{}{}/{:010}/{:020}", losses(uid), partition.topic, partition.partition, start.number())
+/// `moves` is how often the segment's start was moved before: in a topic made anew the same offsets are others.
+pub(super) fn loss(uid: u64, partition: &StreamPartition, sequence: u32, moves: u32, start: NextOffset) -> String {
+    let (topic, number) = (&partition.topic, partition.partition);
+    format!("{}{topic}/{number:010}/{sequence:010}/{moves:010}/{:020}", losses(uid), start.number())
 }
 
 pub(super) fn replays(uid: u64) -> String {

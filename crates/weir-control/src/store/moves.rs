@@ -75,7 +75,8 @@ impl Store {
         self.move_start(table, consuming, &to, &[]).await
     }
 
-    async fn moves_before(
+    /// How often the start of a segment was moved.
+    pub(super) async fn moves_before(
         &self,
         table: &TableRecord,
         partition: &StreamPartition,

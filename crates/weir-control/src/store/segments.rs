@@ -172,16 +172,19 @@ impl Store {
         self.replace(committing, SegmentRecord { state, ..committing.clone() }, vec![], vec![], &[]).await
     }
 
-    /// Remembers that offsets inside a fixed range could not be read again; repeating it is fine.
+    /// Remembers that offsets of the segment with this sequence number were visible and could not be read again: inside of
+    /// its fixed range, or of what it held while it was open. Repeating it is fine.
     pub async fn record_loss(
         &self,
         table: &TableRecord,
         partition: &StreamPartition,
+        sequence: u32,
         loss: Skip,
     ) -> Result<(), StoreError> {
+        let moves = self.moves_before(table, partition, sequence).await?;
         for _ in 0..TRIES {
             let guard = self.guard(&table.spec.name, table.uid).await?;
-            let key = keys::loss(table.uid, partition, loss.range.start());
+            let key = keys::loss(table.uid, partition, sequence, moves, loss.range.start());
             let ops = vec![Op::Put(key, stored::encode_skip(partition, &loss))];
             if self.txn(vec![guard.check()], ops).await?.is_ok() {
                 return Ok(());
@@ -190,7 +193,7 @@ impl Store {
         Err(StoreError::conflict(format!("table {} is being changed all the time", table.spec.name)))
     }
 
-    /// Offsets of fixed ranges that could not be read again, by topic, partition and offset.
+    /// Offsets that were visible and could not be read again, by topic, partition, segment and offset.
     pub async fn losses(&self, table: &TableRecord) -> Result<Vec<(StreamPartition, Skip)>, StoreError> {
         let found = self.catalog.list(&keys::losses(table.uid)).await?;
         found.iter().map(|(key, entry)| stored::decode_skip(key, &entry.value)).collect()

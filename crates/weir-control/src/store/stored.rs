@@ -126,6 +126,8 @@ struct StoredArtifact {
     max_time_ms: Option<i64>,
     built_ms: i64,
     uploaded_ms: i64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    missing_indexes: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -398,14 +400,25 @@ fn seal_of(stored: StoredSeal) -> Result<Seal, Reason> {
 }
 
 fn stored_artifact(artifact: &Artifact) -> StoredArtifact {
-    let Artifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms } =
+    let Artifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms, missing_indexes } =
         artifact.clone();
-    StoredArtifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms }
+    StoredArtifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms, missing_indexes }
 }
 
 fn artifact_of(stored: StoredArtifact) -> Artifact {
-    let StoredArtifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms } = stored;
-    Artifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms }
+    let StoredArtifact {
+        uri,
+        key,
+        crc,
+        byte_count,
+        rows,
+        min_time_ms,
+        max_time_ms,
+        built_ms,
+        uploaded_ms,
+        missing_indexes,
+    } = stored;
+    Artifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms, missing_indexes }
 }
 
 pub(super) fn encode_replay(record: &ReplayRecord) -> Vec<u8> {

@@ -73,5 +73,6 @@ pub(crate) fn artifact_of(name: &str) -> Artifact {
         max_time_ms: None,
         built_ms: 100,
         uploaded_ms: 101,
+        missing_indexes: vec![],
     }
 }

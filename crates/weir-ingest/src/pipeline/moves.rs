@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use weir_base::metrics::Counter;
 use weir_control::{AuditAction, AuditEntry, Move, MoveTo, Seal, SealReason, SegmentRecord, StoreError};
 use weir_table::Target;
-use weir_types::{NextOffset, SkipReason};
+use weir_types::{NextOffset, OffsetRange, Skip, SkipReason};
 
 /// Where a partition is to go on.
 #[derive(Debug, Clone)]
@@ -95,6 +95,9 @@ impl PartitionPipeline {
     pub(super) async fn go_to(&mut self, to: MoveTo, audit: &[AuditEntry]) -> Result<(), Interrupted> {
         let from = self.open.next();
         let over = to.to < from || to.reason == SkipReason::Recreated;
+        if to.reason == SkipReason::Recreated {
+            self.lose_owed(SkipReason::Recreated).await?;
+        }
         if over {
             // Before the record: the open segment is empty, so that nothing is owed beyond its start either way.
             let lowered = self.mark.restart(to.to);
@@ -133,6 +136,20 @@ impl PartitionPipeline {
         Ok(())
     }
 
+    /// What was visible, is not yet again and will not be: its log is gone. On the record, so that no count falls in silence.
+    async fn lose_owed(&mut self, reason: SkipReason) -> Result<(), Interrupted> {
+        let next = self.open.next();
+        let Some(range) = self.owed().and_then(|owed| OffsetRange::try_new(next, owed).ok()) else { return Ok(()) };
+        let (record, at_ms) = (self.table.record.load_full(), self.table.deps.clock.wall_ms());
+        let (sequence, loss) = (self.open.record.name.sequence, Skip { range, reason, at_ms });
+        let recorded = self.table.deps.store.record_loss(&record, &self.partition, sequence, loss).await;
+        recorded.map_err(|error| Interrupted::Local(format!("loss cannot be recorded: {error}")))?;
+        let (table, topic, partition) = (&*self.labels.table, self.partition.topic.as_str(), self.partition.partition);
+        let (from, to, reason) = (range.start(), range.end(), reason.as_str());
+        tracing::error!(table, topic, partition, %from, %to, reason, "visible rows are lost: they were open when the process died, and their log is gone");
+        Ok(())
+    }
+
     fn say_moved(&self, table: &weir_types::TableName, step: &Move) {
         let (table, reason) = (table.as_str(), step.reason.as_str());
         let (topic, partition) = (self.partition.topic.as_str(), self.partition.partition);
@@ -167,7 +184,7 @@ impl PartitionPipeline {
                     self.partition.topic
                 );
                 if let Some(why) = self.ending.clone() {
-                    return self.end(why).await;
+                    return self.end(why, SkipReason::Recreated).await;
                 }
                 self.complain(&reason, Some(self.open.next()));
                 self.halt_recreated(reason);
@@ -211,20 +228,24 @@ impl PartitionPipeline {
     /// The table reads this partition no more: ends now, or as soon as what was visible is visible again.
     pub(super) async fn obey_end(&mut self, why: String) -> Result<(), Interrupted> {
         let stuck = self.halted;
+        let anew = matches!(self.status.get().state, PartitionState::Recreated(_));
+        let lost = if anew { SkipReason::Recreated } else { SkipReason::Reset };
         (self.paused, self.halted) = (None, false);
         self.ending = Some(why.clone());
-        if stuck { self.end(why).await } else { self.end_when_due().await }
+        if stuck { self.end(why, lost).await } else { self.end_when_due().await }
     }
 
     /// The table reads this partition no more: ends as soon as all that was visible is visible.
     pub(super) async fn end_when_due(&mut self) -> Result<(), Interrupted> {
         let Some(why) = self.ending.clone() else { return Ok(()) };
         let snapshot = self.view.snapshot();
-        if snapshot.target.reached(snapshot.next) { self.end(why).await } else { Ok(()) }
+        if snapshot.target.reached(snapshot.next) { self.end(why, SkipReason::Reset).await } else { Ok(()) }
     }
 
-    /// Fixes the end of the open segment, which has no successor. Does not return without an error: the pipeline's end.
-    pub(super) async fn end(&mut self, why: String) -> Result<(), Interrupted> {
+    /// Fixes the end of the open segment, which has no successor; what was visible beyond it is lost for that reason. Does
+    /// not return without an error: the pipeline's end.
+    pub(super) async fn end(&mut self, why: String, lost: SkipReason) -> Result<(), Interrupted> {
+        self.lose_owed(lost).await?;
         let deps = self.table.deps.clone();
         let synced = self.table.quarantine.sync();
         synced.map_err(|error| Interrupted::Local(format!("quarantine cannot be synced: {error}")))?;

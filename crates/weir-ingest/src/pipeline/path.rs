@@ -2,6 +2,7 @@
 
 use crate::{
     deps::TableContext,
+    message_columns::MessageColumns,
     prepare::{RecordDecoder, RecordPath, RecordRules},
 };
 use std::sync::Arc;
@@ -30,14 +31,16 @@ pub(crate) fn record_decoder(
     start: NextOffset,
 ) -> Result<RecordDecoder, String> {
     let settled = table.settled(&segment.partition, segment.name.sequence, start);
-    Ok(settings_decoder(record, stream, segment.created_ms)?.with_settled(settled))
+    let decoder = settings_decoder(record, stream, segment.partition.partition, segment.created_ms)?;
+    Ok(decoder.with_settled(settled))
 }
 
-/// What a table's settings alone say of that part. A null time is stored as `now_ms`, where the column's default is no valid
+/// What a table's settings alone say of that part, for records of a partition of that number. A null time is stored as `now_ms`, where the column's default is no valid
 /// time.
 pub(crate) fn settings_decoder(
     record: &TableRecord,
     stream: &StreamSpec,
+    partition: u32,
     now_ms: i64,
 ) -> Result<RecordDecoder, String> {
     let spec = DecodeSpec { schema: record.schema.clone(), continue_on_error: record.spec.continue_on_error };
@@ -48,5 +51,6 @@ pub(crate) fn settings_decoder(
     let time = time.map(|column| TimeCheck::new(&record.schema, column, checks, lenient, now_ms));
     let time = time.transpose().map_err(|error| error.to_string())?;
     let rules = RecordRules { schema: Arc::clone(&record.schema), time };
-    Ok(RecordDecoder::new(decoder, rules))
+    let around = MessageColumns::of(&record.schema, partition, lenient);
+    Ok(RecordDecoder::new(decoder, rules).with_message_columns(around))
 }

@@ -253,6 +253,8 @@ impl PartitionPipeline {
         if ahead.is_empty() && (!more || batch.messages.is_empty()) {
             return self.take(batch, None).await;
         }
+        // What waits to be decoded is not visible yet.
+        self.caught_up = false;
         let (record, segment) = (&self.settings, &self.open.record);
         let make = || record_decoder(&self.table, record, &self.stream, segment, self.open.range().start());
         match ahead.put(batch, segment.name.sequence, make).map_err(Interrupted::Local)? {
@@ -306,7 +308,7 @@ impl PartitionPipeline {
     }
 
     /// What was visible before the process died and is not yet again, where that is known.
-    fn owed(&self) -> Option<NextOffset> {
+    pub(super) fn owed(&self) -> Option<NextOffset> {
         let snapshot = self.view.snapshot();
         match snapshot.target {
             Target::At(target) if snapshot.next < target => Some(target),
@@ -396,6 +398,7 @@ impl PartitionPipeline {
         let now = self.table.deps.clock.wall_ms();
         if self.caught_up {
             self.view.set_fresh_as_of_ms(now);
+            self.status.change(|status| (status.lag_ms, status.lag_measured_ms) = (0, now));
         }
         self.flush_if_due(now).await
     }
@@ -480,11 +483,12 @@ impl PartitionPipeline {
         if prepared.rejects.is_empty() {
             return Ok(());
         }
-        let policy = self.table.record.load().spec.error_policy;
-        if matches!(policy, ErrorPolicy::Quarantine | ErrorPolicy::HaltAbove { .. }) {
+        let record = self.table.record.load();
+        if matches!(record.spec.error_policy, ErrorPolicy::Quarantine | ErrorPolicy::HaltAbove { .. }) {
             let reading = self.table.replays.reading(&self.partition, self.open.record.name.sequence);
             let of = (self.partition.clone(), reading);
-            let entries = prepared.rejects.iter().map(|reject| Entry::new(&of, &*batch.messages, reject, time_ms));
+            let entry = |reject| Entry::new(&of, &record.schema, &*batch.messages, reject, time_ms);
+            let entries = prepared.rejects.iter().map(entry);
             let added = self.table.quarantine.add(entries);
             added.map_err(|error| Interrupted::Local(format!("quarantine cannot be written: {error}")))?;
         }

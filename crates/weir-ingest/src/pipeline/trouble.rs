@@ -47,7 +47,7 @@ impl PartitionPipeline {
             StreamError::OutOfRange { .. } | StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. }
         );
         let why = self.ending.clone().filter(|_| gone)?;
-        Some(match self.end(why).await {
+        Some(match self.end(why, SkipReason::Retention).await {
             Ok(()) => Ok(()),
             Err(interrupted) => self.give_way(interrupted).await,
         })

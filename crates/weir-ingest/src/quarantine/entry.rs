@@ -10,6 +10,7 @@
 //! 5  u64 how many of the oldest entries were evicted here
 //! 6  topic, u32 partition, u32 reading, u64 offset: up to here, entries that are not in the file were evicted or deleted
 //! 7  u64 deleted entries that are no longer in the file; at the start of a rewritten file
+//! 8  entry with headers: as 3, then u32 count, and of each its name and value
 //! ```
 //!
 //! A second entry of the same identity takes the place of the first: it was tried again and failed for another reason.
@@ -17,10 +18,11 @@
 //! A partition's readings count how often it was started over: its next offset was moved back, or its topic was made anew.
 //! The same offset of another reading is another entry.
 
+use std::sync::Arc;
 use weir_base::frames::{Cursor, put_long};
 use weir_formats::{Reject, Stage};
 use weir_streams::Messages;
-use weir_types::{NextOffset, StreamPartition, TopicName};
+use weir_types::{MessageField, NextOffset, Schema, StreamPartition, TopicName};
 
 /// The stage of an entry that could not be tried again.
 pub(crate) const REPLAY: &str = "REPLAY";
@@ -50,6 +52,7 @@ const REMOVED: u8 = 4;
 const EVICT: u8 = 5;
 const GONE: u8 = 6;
 const DELETED: u8 = 7;
+const ENTRY_WITH_HEADERS: u8 = 8;
 
 /// No stream time.
 const NO_TIME: i64 = i64::MIN;
@@ -81,14 +84,23 @@ pub struct Entry {
     pub key: Option<Vec<u8>>,
     /// The stream's time of it, milliseconds since the epoch.
     pub stream_time_ms: Option<i64>,
+    /// Names and values of those of its headers that the table had columns for.
+    pub headers: Vec<(Arc<str>, Vec<u8>)>,
 }
 
 impl Entry {
     /// What of a batch's messages was rejected, in which reading and when.
     #[must_use]
-    pub(crate) fn new((partition, reading): &Reading, messages: &dyn Messages, reject: &Reject, time_ms: i64) -> Self {
+    pub(crate) fn new(
+        (partition, reading): &Reading,
+        schema: &Schema,
+        messages: &dyn Messages,
+        reject: &Reject,
+        time_ms: i64,
+    ) -> Self {
         let at = reject.message as usize;
         let value = messages.value(at).unwrap_or_default();
+        let header = |name: Arc<str>| messages.header(at, &name).map(|value| (name.clone(), value.to_vec()));
         Self {
             partition: partition.clone(),
             reading: *reading,
@@ -101,6 +113,7 @@ impl Entry {
             value_bytes: value.len() as u64,
             key: messages.key(at).map(<[u8]>::to_vec),
             stream_time_ms: messages.timestamp_ms(at),
+            headers: MessageField::headers(schema).filter_map(header).collect(),
         }
     }
 
@@ -165,7 +178,7 @@ impl Body {
     pub(super) fn decode(body: &[u8]) -> Option<Self> {
         let mut cursor = Cursor::new(body);
         Some(match cursor.u8()? {
-            kind @ (ENTRY_1 | ENTRY) => Self::Entry(entry(&mut cursor, kind)?),
+            kind @ (ENTRY_1 | ENTRY | ENTRY_WITH_HEADERS) => Self::Entry(entry(&mut cursor, kind)?),
             EVICTED => Self::EvictedBefore(cursor.u64()?),
             DELETED => Self::DeletedBefore(cursor.u64()?),
             EVICT => Self::Evict(cursor.u64()?),
@@ -206,7 +219,7 @@ fn put_reading(out: &mut Vec<u8>, (partition, reading): &Reading) {
 
 fn encode_entry(entry: &Entry) -> Vec<u8> {
     let mut out = Vec::with_capacity(entry.payload.len() + entry.reason.len() + 128);
-    out.push(ENTRY);
+    out.push(if entry.headers.is_empty() { ENTRY } else { ENTRY_WITH_HEADERS });
     put_partition(&mut out, &entry.partition);
     out.extend_from_slice(&entry.offset.number().to_le_bytes());
     out.extend_from_slice(&entry.time_ms.to_le_bytes());
@@ -218,6 +231,13 @@ fn encode_entry(entry: &Entry) -> Vec<u8> {
     out.extend_from_slice(&entry.stream_time_ms.unwrap_or(NO_TIME).to_le_bytes());
     out.push(u8::from(entry.key.is_some()));
     put_long(&mut out, entry.key.as_deref().unwrap_or_default());
+    if !entry.headers.is_empty() {
+        out.extend_from_slice(&length(entry.headers.len()).to_le_bytes());
+        for (name, value) in &entry.headers {
+            put_long(&mut out, name.as_bytes());
+            put_long(&mut out, value);
+        }
+    }
     out
 }
 
@@ -239,13 +259,19 @@ fn entry(cursor: &mut Cursor<'_>, kind: u8) -> Option<Entry> {
     let (time_ms, stage, column, reason) = (cursor.i64()?, text(cursor)?, text(cursor)?, text(cursor)?);
     let payload = cursor.long()?.to_vec();
     let (mut reading, mut value_bytes, mut key, mut stream_time_ms) = (0, payload.len() as u64, None, None);
-    if kind == ENTRY {
+    let mut headers = vec![];
+    if kind != ENTRY_1 {
         reading = cursor.u32()?;
         value_bytes = cursor.u64()?;
         stream_time_ms = Some(cursor.i64()?).filter(|time| *time != NO_TIME);
         let has_key = cursor.u8()? != 0;
         let found = cursor.long()?;
         key = has_key.then(|| found.to_vec());
+        if kind == ENTRY_WITH_HEADERS {
+            let count = cursor.u32()?;
+            headers =
+                (0..count).map(|_| Some((text(cursor)?.into(), cursor.long()?.to_vec()))).collect::<Option<_>>()?;
+        }
     } else if payload.len() == FIRST_RELEASE_CUT {
         value_bytes += 1;
     }
@@ -261,6 +287,7 @@ fn entry(cursor: &mut Cursor<'_>, kind: u8) -> Option<Entry> {
         value_bytes,
         key,
         stream_time_ms,
+        headers,
     })
 }
 
@@ -285,14 +312,17 @@ mod tests {
             value_bytes: 2,
             key: None,
             stream_time_ms: None,
+            headers: vec![],
         }
     }
 
     #[test]
     fn bodies_read_what_they_write_and_nothing_shorter() {
         let full = Entry { reading: 2, key: Some(vec![]), stream_time_ms: Some(-5), value_bytes: 9, ..entry() };
+        let headers = vec![("h".into(), b"\xff".to_vec()), ("".into(), vec![])];
         for body in [
             Body::Entry(entry()),
+            Body::Entry(Entry { headers, ..full.clone() }),
             Body::Entry(full),
             Body::EvictedBefore(4),
             Body::DeletedBefore(5),

@@ -194,6 +194,7 @@ mod tests {
             value_bytes: 0,
             key: None,
             stream_time_ms: None,
+            headers: vec![],
         })
     }
 

@@ -25,6 +25,7 @@ fn entry(offset: u64, payload: &[u8]) -> Entry {
         value_bytes: payload.len() as u64,
         key: Some(b"k".to_vec()),
         stream_time_ms: Some(5),
+        headers: vec![],
     }
 }
 

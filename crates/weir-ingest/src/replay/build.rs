@@ -93,7 +93,7 @@ impl Maker {
             return Ok(None);
         };
         let name = segment_name(&self.record, self.record.group(partition), self.now_ms, self.number, position);
-        let decoder = settings_decoder(&self.record, stream, self.now_ms)?;
+        let decoder = settings_decoder(&self.record, stream, partition.partition, self.now_ms)?;
         let mut path = RecordPath::new(decoder, self.seats.keys(&self.record, partition));
         let spec = consuming_spec(&name, self.now_ms, &self.record.spec, &self.record.schema);
         let mut segment = ConsumingSegment::new(spec);
@@ -150,7 +150,7 @@ fn segment_name(record: &TableRecord, group: u32, now_ms: i64, number: u64, part
     format!("replay__{}__{group}__{stamp}__{number}-{part}", record.spec.name).into()
 }
 
-/// Entries as a stream gives messages. Headers are not kept.
+/// Entries as a stream gives messages. Of headers, those that a column was filled from are kept.
 struct Kept<'a>(&'a [Entry]);
 
 impl Messages for Kept<'_> {
@@ -174,7 +174,7 @@ impl Messages for Kept<'_> {
         Some(&self.0[at].payload)
     }
 
-    fn header(&self, _: usize, _: &str) -> Option<&[u8]> {
-        None
+    fn header(&self, at: usize, name: &str) -> Option<&[u8]> {
+        self.0[at].headers.iter().find(|(kept, _)| **kept == *name).map(|(_, value)| value.as_slice())
     }
 }

@@ -240,6 +240,7 @@ async fn upload(
                 max_time_ms: made.times.map(|times| times.1),
                 built_ms: deps.clock.wall_ms(),
                 uploaded_ms: deps.clock.wall_ms(),
+                missing_indexes: made.built.index_failures.clone(),
             };
             contents.push((made.name.clone(), bytes));
             segment = Some(ReplaySegment { name: made.name, artifact, removed_ms: None });

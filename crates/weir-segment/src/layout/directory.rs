@@ -112,8 +112,21 @@ impl FileWriter {
     }
 }
 
-/// Reads and verifies header, checksum and directory.
-pub(crate) fn read(bytes: &[u8]) -> Result<Contents, SegmentError> {
+/// Verifies that the bytes are those that the header's checksum was made of, and says it.
+pub(crate) fn verify(bytes: &[u8]) -> Result<u32, SegmentError> {
+    let (_, crc) = head(bytes)?;
+    let found = crc32c::crc32c(&bytes[CHECKED_FROM..]);
+    if found != crc {
+        return Err(SegmentError::corrupt(
+            "checksum",
+            format!("the header says {crc:08x}, the bytes have {found:08x}"),
+        ));
+    }
+    Ok(crc)
+}
+
+/// The header up to its checksum, which is given, and what follows it.
+fn head(bytes: &[u8]) -> Result<(Cursor<'_>, u32), SegmentError> {
     let header = bytes.get(..HEADER_BYTES).ok_or_else(|| {
         SegmentError::corrupt("header", format!("a file of {} bytes has no header of {HEADER_BYTES}", bytes.len()))
     })?;
@@ -130,13 +143,12 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Contents, SegmentError> {
     if length != bytes.len() as u64 {
         return Err(SegmentError::corrupt("header", format!("it tells of {length} bytes, there are {}", bytes.len())));
     }
-    let found = crc32c::crc32c(&bytes[CHECKED_FROM..]);
-    if found != crc {
-        return Err(SegmentError::corrupt(
-            "checksum",
-            format!("the header says {crc:08x}, the bytes have {found:08x}"),
-        ));
-    }
+    Ok((header, crc))
+}
+
+/// Reads header and directory of bytes that were verified.
+pub(crate) fn read(bytes: &[u8]) -> Result<Contents, SegmentError> {
+    let (mut header, crc) = head(bytes)?;
     let (rows, schema_version, created_ms) = (header.u32()?, header.u32()?, header.u64()?.cast_signed());
     let columns = header.u32()?;
     header.u32()?;

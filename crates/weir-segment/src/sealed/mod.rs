@@ -31,6 +31,24 @@ impl SealedSegment {
     /// # Errors
     /// `Corrupt` with the place, `Version` for a file of a later release.
     pub fn open(mapped: Mapped) -> Result<Arc<Self>, SegmentError> {
+        Self::verify(&mapped)?;
+        Self::open_verified(mapped)
+    }
+
+    /// Verifies the checksum of a file's bytes, and says it.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn verify(bytes: &[u8]) -> Result<u32, SegmentError> {
+        directory::verify(bytes)
+    }
+
+    /// Opens a file whose bytes were verified before, or were built just now: of its pages only those are read that say
+    /// where the parts lie.
+    ///
+    /// # Errors
+    /// As `open`, but for the checksum, which is believed.
+    pub fn open_verified(mapped: Mapped) -> Result<Arc<Self>, SegmentError> {
         let contents = directory::read(&mapped)?;
         let mut columns = Vec::with_capacity(contents.columns.len());
         let mut by_name = HashMap::new();

@@ -13,7 +13,7 @@ use std::{
 use weir_base::Mapped;
 use weir_indexes::{Answer, Predicate, conformance};
 use weir_segment::{BuildSpec, BuiltSegment, STREAM_OFFSET, SealedSegment, Segment, SegmentError, build};
-use weir_types::{Column, ColumnName, DataType, FieldIndexes, Schema, Value};
+use weir_types::{Column, ColumnName, DataType, FieldIndexes, IndexKind, Schema, Value};
 
 fn spec(schema: &Arc<Schema>) -> BuildSpec {
     BuildSpec {
@@ -259,6 +259,9 @@ fn raw_numbers_have_range_indexes_and_no_inverted_ones() {
     let sealed = open(&built);
     check_indexes(&sealed, &schema, &mut Dice(9));
     let long = sealed.column("long_sv").unwrap();
+    let has = |column: &str, kind| sealed.has_index(sealed.column(column).unwrap().at, kind);
+    assert!(has("long_sv", IndexKind::Range) && !has("long_sv", IndexKind::Inverted));
+    assert!(!has("string_sv", IndexKind::Range) && !has("string_sv", IndexKind::Inverted));
     let low = Predicate::Range {
         lower: std::ops::Bound::Included(Value::Long(1_700_000_100_000)),
         upper: std::ops::Bound::Excluded(Value::Long(1_700_000_300_000)),

@@ -65,15 +65,15 @@ impl Node {
         let data_dir = DataDir::open(&settings.absolute_data_dir(), &*disk)?;
         let deep_store_uri = settings.deep_store_uri();
         let deep_store = weir_files::open(&deep_store_uri, &settings.deep_store_settings, disk.clone())?;
+        let catalog = data_dir.path().join("catalog.redb");
+        let started_before = disk.byte_count(&catalog).is_ok_and(|bytes| bytes.is_some());
         match probe(&*deep_store).await {
-            // Queries are answered all the same, and what is open is uploaded once there is room.
-            Err(error) if error.kind() == ErrorKind::Exhausted => {
-                tracing::error!(%error, "the deep store has no room: segments are uploaded once it has");
+            Err(error) if starts_without(&error, started_before) => {
+                tracing::error!(%error, "the deep store takes nothing now: segments are uploaded once it does");
             }
             probed => probed?,
         }
         let owns_deep_store = owns(&*deep_store, data_dir.id()).await;
-        let catalog = data_dir.path().join("catalog.redb");
         catalog_is_there(&*disk, data_dir.path(), &catalog)?;
         let catalog = RedbCatalog::open(disk.clone(), catalog)?;
         let store = Arc::new(Store::new(Arc::new(catalog)));
@@ -136,6 +136,18 @@ impl Node {
             deep_store_uri,
             _data_dir: data_dir,
         }))
+    }
+}
+
+/// Whether a node starts although its deep store failed with `error`. One that started `before` had a store that could be
+/// used: while that is away queries are answered and streams are read all the same, and uploads catch up. At a first
+/// start the setting is wrong more likely than not.
+fn starts_without(error: &FileError, before: bool) -> bool {
+    match error.kind() {
+        ErrorKind::Exhausted => true,
+        // The store does not do what is needed of it, or refuses us.
+        ErrorKind::Invalid => false,
+        _ => before,
     }
 }
 

@@ -48,6 +48,7 @@ mod tests {
             value_bytes: 2,
             key: None,
             stream_time_ms: None,
+            headers: vec![],
         };
         assert_eq!(
             object(FIELDS, &("orders".to_owned(), entry)),

@@ -51,6 +51,10 @@ pub const FIELDS: &[Field<ListedSegment>] = &[
         SegmentState::Committing { seal, .. } | SegmentState::Done { seal, .. } => Cell::Long(seal.at_ms),
     }),
     text("location", |s| artifact(s).map_or(Cell::Null, |artifact| Cell::Text(artifact.uri.clone()))),
+    text("missingIndexes", |s| {
+        let missing = artifact(s).map(|artifact| artifact.missing_indexes.join("; "));
+        missing.filter(|missing| !missing.is_empty()).map_or(Cell::Null, Cell::Text)
+    }),
     text("lastError", |s| s.trouble.clone().map_or(Cell::Null, Cell::Text)),
 ];
 
@@ -73,7 +77,7 @@ mod tests {
             json!({"table": "orders", "topic": "orders", "partition": 0, "segment": "orders__0__0__19700101T0000Z",
                 "state": "DONE", "startOffset": 0, "endOffset": 5, "rows": 4, "bytes": 1234, "schemaVersion": 1,
                 "replicas": "Server_a_8098", "sealReason": done["sealReason"], "createdMs": done["createdMs"], "sealedMs": done["sealedMs"],
-                "location": "file:///deep/orders-1/x", "lastError": null})
+                "location": "file:///deep/orders-1/x", "missingIndexes": null, "lastError": null})
         );
         assert!(done["sealReason"].is_string() && done["createdMs"].is_i64() && done["sealedMs"].is_i64());
         assert_eq!(open["sealedMs"], json!(null));

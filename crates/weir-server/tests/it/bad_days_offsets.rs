@@ -3,7 +3,7 @@
 
 use crate::{
     streams::{Log, ids},
-    support::{TestNode, eventually},
+    support::{Api, TestNode, eventually},
 };
 use hyper::Method;
 use serde_json::{Value as Json, json};
@@ -17,7 +17,7 @@ fn counted(ids: impl IntoIterator<Item = i64>) -> Json {
     json!([[ids.len(), distinct.len(), ids.iter().sum::<i64>() as f64]])
 }
 
-impl TestNode {
+impl Api {
     pub(crate) async fn partition(&self, topic: &str, partition: u32) -> Json {
         let all = self.json("/tables/t/partitions").await;
         let of = |shown: &&Json| shown["topic"] == topic && shown["partition"] == partition;
@@ -51,7 +51,7 @@ impl TestNode {
 }
 
 /// On memory, and on Kafka where it is at hand.
-async fn everywhere(scenario: impl AsyncFn(&TestNode, Log)) {
+pub(crate) async fn everywhere(scenario: impl AsyncFn(&TestNode, Log)) {
     let node = TestNode::start().await;
     let log = Log::memory(&node);
     scenario(&node, log).await;

@@ -2,18 +2,22 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod bad_days_offsets;
+mod bad_days_records;
+mod bad_days_restart;
+mod bad_days_sealing;
+mod bad_days_secrets;
 mod command_line;
 mod configs;
 mod control;
 mod discovery;
 mod first_record;
 mod observability;
+mod process;
 mod quarantine;
 mod queries;
 mod rejects;
 mod restart;
 mod routes;
-mod secrets;
 mod streams;
 mod support;
 mod topics;

@@ -43,6 +43,19 @@ async fn a_deep_store_that_cannot_be_written_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_starts_again_while_its_deep_store_is_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, store) = (dir.path().join("data"), dir.path().join("store"));
+    let settings = || NodeSettings { deep_store: Some(format!("file://{}", store.display())), ..settings(&data) };
+    Server::start(settings()).await.unwrap().stop().await;
+    std::fs::rename(&store, dir.path().join("aside")).unwrap();
+    std::fs::write(&store, "").unwrap();
+    Server::start(settings()).await.expect("what it holds can be asked for").stop().await;
+    let other = refused(NodeSettings { data_dir: dir.path().join("new"), ..settings() }).await;
+    assert!(other.contains("--deep-store"), "a node that never had it is told: {other}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_a_newer_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("VERSION"), "weir data format 99\n").unwrap();

@@ -4,7 +4,10 @@ use crate::support::TestNode;
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use weir_streams::{LocalLogs, MemoryStreams, ProduceRecord, kafka::testing::TestBroker};
+use weir_streams::{
+    LocalLogs, MemoryStreams, ProduceRecord,
+    kafka::testing::{TestBroker, TestMessage},
+};
 use weir_types::{NextOffset, TopicName};
 
 pub(crate) enum Log {
@@ -95,24 +98,36 @@ impl Log {
 
     /// Appends rows with these ids.
     pub(crate) async fn append(&self, name: &str, partition: u32, ids: impl IntoIterator<Item = i64>) {
-        let values: Vec<String> = ids.into_iter().map(|id| json!({ "id": id }).to_string()).collect();
+        let messages: Vec<TestMessage> =
+            ids.into_iter().map(|id| TestMessage::of(json!({ "id": id }).to_string())).collect();
+        self.append_messages(name, partition, &messages).await;
+    }
+
+    /// Appends messages.
+    pub(crate) async fn append_messages(&self, name: &str, partition: u32, messages: &[TestMessage]) {
+        let bytes = |bytes: &Option<Vec<u8>>| bytes.clone().map(Bytes::from);
+        let headers = |message: &TestMessage| {
+            message.headers.iter().map(|(name, value)| (name.clone(), Bytes::from(value.clone()))).collect()
+        };
         match self {
             Self::Memory(memory) => {
-                for value in values {
-                    memory.append(&topic(name), partition, None, Some(Bytes::from(value)), vec![], 1_767_225_600_000);
+                for message in messages {
+                    let (key, value) = (bytes(&message.key), bytes(&message.value));
+                    let at = message.timestamp_ms.unwrap_or(1_767_225_600_000);
+                    memory.append(&topic(name), partition, key, value, headers(message), at);
                 }
             }
             Self::Local(local) => {
-                let record = |value: String| ProduceRecord {
+                let record = |message: &TestMessage| ProduceRecord {
                     partition: Some(partition),
-                    key: None,
-                    value: Some(value.into()),
-                    headers: vec![],
-                    timestamp_ms: None,
+                    key: bytes(&message.key),
+                    value: bytes(&message.value),
+                    headers: headers(message),
+                    timestamp_ms: message.timestamp_ms,
                 };
-                local.produce(&topic(name), values.into_iter().map(record).collect(), None).await.unwrap();
+                local.produce(&topic(name), messages.iter().map(record).collect(), None).await.unwrap();
             }
-            Self::Kafka(broker) => broker.append(name, partition, &values).await,
+            Self::Kafka(broker) => broker.append_messages(name, partition, messages).await,
         }
     }
 

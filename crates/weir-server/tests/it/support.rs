@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::{Value as Json, json};
-use std::{future::Future, path::Path, time::Duration};
+use std::{future::Future, ops::Deref, path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use weir_server::{
@@ -14,11 +14,25 @@ use weir_server::{
 /// Far above what anything here takes, so that a slow machine does not fail.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-pub(crate) struct TestNode {
-    pub(crate) server: Server,
+/// A node as its clients see it.
+pub(crate) struct Api {
     pub(crate) controller: Client,
     pub(crate) broker: Client,
+}
+
+/// A node in this process.
+pub(crate) struct TestNode {
+    pub(crate) server: Server,
+    api: Api,
     dir: Option<TempDir>,
+}
+
+impl Deref for TestNode {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
 }
 
 pub(crate) fn settings(dir: &Path) -> NodeSettings {
@@ -42,7 +56,15 @@ impl TestNode {
     pub(crate) async fn start_with(settings: NodeSettings) -> Self {
         let server = Server::start(settings).await.unwrap_or_else(|error| panic!("{error}"));
         let client = |address| Client::new(&format!("http://{address}"));
-        Self { controller: client(server.controller), broker: client(server.broker), server, dir: None }
+        let api = Api { controller: client(server.controller), broker: client(server.broker) };
+        Self { server, api, dir: None }
+    }
+
+    /// In a new folder, with settings of that folder changed.
+    pub(crate) async fn start_changed(change: impl FnOnce(NodeSettings) -> NodeSettings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Self::start_with(change(settings(dir.path()))).await;
+        Self { dir: Some(dir), ..node }
     }
 
     /// Stops it and starts another on the same folder.
@@ -52,7 +74,9 @@ impl TestNode {
         server.stop().await;
         Self { dir, ..Self::start_with(settings(&folder)).await }
     }
+}
 
+impl Api {
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.controller.get(path).await.unwrap()
     }

@@ -19,6 +19,11 @@ use std::{
 /// How long the cause of a failure is waited for: errors of a connection come within a second or two.
 const CAUSE_WAIT: Duration = Duration::from_millis(1500);
 
+/// Many readers look at one client: it is polled no more often than this.
+const POLL_EVERY: Duration = Duration::from_millis(10);
+/// Events that one poll takes at most, so that no reader is held up by a client that has much to tell.
+const EVENTS: usize = 64;
+
 #[derive(Debug, Default)]
 struct Trouble {
     /// The first error that says more than that all brokers are down.
@@ -63,19 +68,23 @@ impl ConsumerContext for Context {}
 
 /// A consumer that keeps the causes of its failures. Closing one waits for its threads, a tenth of a second: that is
 /// done aside, where a runtime is at hand.
-pub(super) struct Client(Option<BaseConsumer<Context>>);
+pub(super) struct Client {
+    consumer: Option<BaseConsumer<Context>>,
+    /// When it was last polled.
+    polled: Mutex<Option<Instant>>,
+}
 
 impl Deref for Client {
     type Target = BaseConsumer<Context>;
 
     fn deref(&self) -> &Self::Target {
-        self.0.as_ref().expect("it is taken only when dropped")
+        self.consumer.as_ref().expect("it is taken only when dropped")
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        if let (Some(consumer), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(consumer), Ok(runtime)) = (self.consumer.take(), tokio::runtime::Handle::try_current()) {
             // Nobody waits for it.
             drop(runtime.spawn_blocking(move || drop(consumer)));
         }
@@ -84,19 +93,31 @@ impl Drop for Client {
 
 pub(super) fn connect(config: &ClientConfig, topic: &str) -> Result<Client, StreamError> {
     let made = config.create_with_context(Context::default());
-    made.map(|consumer| Client(Some(consumer))).map_err(|error| StreamError::Setting {
-        topic: topic.to_owned(),
-        key: "stream.kafka".into(),
-        reason: error.to_string(),
+    made.map(|consumer| Client { consumer: Some(consumer), polled: Mutex::new(None) }).map_err(|error| {
+        StreamError::Setting { topic: topic.to_owned(), key: "stream.kafka".into(), reason: error.to_string() }
     })
+}
+
+/// Runs the client's callbacks, unless somebody did so just now.
+fn poll(client: &Client) {
+    let Some(mut polled) = client.polled.try_lock() else { return };
+    if polled.is_some_and(|at| at.elapsed() < POLL_EVERY) {
+        return;
+    }
+    *polled = Some(Instant::now());
+    for _ in 0..EVENTS {
+        // Nothing is fetched through this queue: partitions have their own.
+        match client.poll(Duration::ZERO) {
+            Some(Err(error)) => tracing::debug!(%error, "kafka client"),
+            Some(Ok(_)) => {}
+            None => return,
+        }
+    }
 }
 
 /// What is wrong with the connection, where something is; polls, so that callbacks run.
 pub(super) fn trouble(client: &Client, topic: &str) -> Option<StreamError> {
-    // Nothing is fetched through this queue: partitions have their own.
-    if let Some(Err(error)) = client.poll(Duration::ZERO) {
-        tracing::debug!(%error, "kafka client");
-    }
+    poll(client);
     let trouble = client.context().trouble.lock();
     match &trouble.cause {
         Some((code, reason)) if fatal(*code) => Some(said(topic, *code, reason)),

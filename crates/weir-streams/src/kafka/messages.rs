@@ -1,6 +1,6 @@
 //! Messages where librdkafka keeps them: nothing is copied, all are given back when the batch is dropped.
 
-use super::client::Client;
+use super::shared::Shared;
 use crate::contract::Messages;
 use rdkafka::bindings::{
     rd_kafka_header_get_last, rd_kafka_message_destroy, rd_kafka_message_headers, rd_kafka_message_t,
@@ -67,11 +67,11 @@ pub(super) struct KafkaMessages {
     /// Headers are parsed inside the message on first use, which must not happen twice at once.
     headers: parking_lot::Mutex<()>,
     /// Whose messages they are; it is closed after all of them were given back.
-    _client: Arc<Client>,
+    _client: Arc<Shared>,
 }
 
 impl KafkaMessages {
-    pub(super) fn new(messages: Vec<OwnedMessage>, client: Arc<Client>) -> Self {
+    pub(super) fn new(messages: Vec<OwnedMessage>, client: Arc<Shared>) -> Self {
         Self { messages, headers: parking_lot::Mutex::new(()), _client: client }
     }
 }

@@ -1,14 +1,16 @@
 //! Apache Kafka, through librdkafka.
 //!
-//! Partitions are assigned with explicit offsets; no group is joined and nothing is committed to it. Every reader has a
-//! client of its own, so that a lost connection is known to the partition it concerns. Payloads are decoded where the
-//! client keeps them.
+//! Partitions are started at explicit offsets; no group is joined and nothing is committed. The readers of a topic share a
+//! few clients, in which each has a queue of its own. Payloads are decoded where the client keeps them.
 
 mod client;
+mod clients;
 mod identity;
 mod messages;
+mod offsets;
 mod reader;
 mod settings;
+mod shared;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -18,10 +20,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use client::Client;
+use clients::Clients;
+use offsets::Question;
 use parking_lot::Mutex;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList, consumer::Consumer};
-use reader::{KafkaReader, blocking};
+use rdkafka::{ClientConfig, consumer::Consumer};
+use reader::KafkaReader;
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 use weir_types::{NextOffset, StartAt, StreamSpec, TopicName};
 
 /// How long a broker may take to answer a question.
@@ -35,11 +40,12 @@ pub fn source(spec: &StreamSpec, queues: Arc<Queues>) -> Result<SharedSource, St
     let read_committed = config.get("isolation.level") == Some("read_committed");
     Ok(Arc::new(KafkaSource {
         topic: spec.topic.to_string(),
+        clients: Clients::new(spec.topic.to_string(), config.clone(), queues),
         config,
         fetch_timeout: spec.fetch_timeout,
         read_committed,
-        queues,
         asking: Mutex::new(None),
+        seen: tokio::sync::Mutex::new(None),
     }))
 }
 
@@ -48,9 +54,29 @@ struct KafkaSource {
     config: ClientConfig,
     fetch_timeout: Duration,
     read_committed: bool,
-    queues: Arc<Queues>,
+    /// What readers read through.
+    clients: Clients,
     /// The client that questions are asked through; made anew after a failure.
     asking: Mutex<Option<Arc<Client>>>,
+    /// The partitions as they were last seen, and when.
+    seen: tokio::sync::Mutex<Option<(Instant, Arc<[u32]>)>>,
+}
+
+/// Readers that are opened at once are served by one question: what it said serves for so long.
+const SEEN_SERVES: Duration = Duration::from_secs(1);
+
+/// Runs a call that waits for the broker on a thread that may wait.
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, StreamError> + Send + 'static,
+) -> Result<T, StreamError> {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(result) => result,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panicked) => std::panic::resume_unwind(panicked),
+            // The process is ending: what it would have brought is for nobody.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 impl KafkaSource {
@@ -93,22 +119,36 @@ impl KafkaSource {
         answer
     }
 
-    async fn since(&self, partition: u32, from_ms: i64) -> Result<NextOffset, StreamError> {
-        let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let found = self
-            .ask(move |client, topic| {
-                let mut list = TopicPartitionList::new();
-                let failed = |error| client::failed(client, topic, &error);
-                list.add_partition_offset(topic, number, Offset::Offset(from_ms.max(0))).map_err(failed)?;
-                let found = client.offsets_for_times(list, ASK).map_err(failed)?;
-                Ok(found.find_partition(topic, number).map(|element| element.offset()))
-            })
-            .await?;
-        match found {
-            Some(Offset::Offset(offset)) => Ok(NextOffset::new(u64::try_from(offset).unwrap_or(0))),
-            // No message is that young: the end.
-            _ => Ok(self.watermarks(partition).await?.high),
+    /// How many partitions there are, `partition` among them.
+    async fn with(&self, partition: u32) -> Result<usize, StreamError> {
+        let mut seen = self.seen.lock().await;
+        if let Some((at, partitions)) = &*seen
+            && at.elapsed() < SEEN_SERVES
+            && partitions.contains(&partition)
+        {
+            return Ok(partitions.len());
         }
+        let partitions: Arc<[u32]> = self.partitions().await?.into();
+        *seen = Some((Instant::now(), partitions.clone()));
+        if !partitions.contains(&partition) {
+            return Err(StreamError::PartitionMissing { topic: self.topic.clone(), partition });
+        }
+        Ok(partitions.len())
+    }
+
+    /// Offsets of some partitions, in their order; the end where no message is as young as asked for.
+    async fn offsets(&self, partitions: &[u32], question: Question) -> Result<Vec<NextOffset>, StreamError> {
+        let ask = async |partitions: Vec<u32>, question| {
+            self.ask(move |client, topic| offsets::offsets(client, topic, &partitions, question, ASK)).await
+        };
+        let mut found = ask(partitions.to_vec(), question).await?;
+        let missing: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
+        if !missing.is_empty() {
+            let ends = ask(missing.iter().map(|at| partitions[*at]).collect(), Question::End).await?;
+            missing.into_iter().zip(ends).for_each(|(at, end)| found[at] = end);
+        }
+        let none = |at: usize| StreamError::PartitionMissing { topic: self.topic.clone(), partition: partitions[at] };
+        found.into_iter().enumerate().map(|(at, offset)| offset.ok_or_else(|| none(at))).collect()
     }
 }
 
@@ -132,29 +172,29 @@ impl StreamSource for KafkaSource {
     }
 
     async fn resolve(&self, partition: u32, at: &StartAt, now_ms: i64) -> Result<NextOffset, StreamError> {
-        match at {
-            StartAt::Earliest => Ok(self.watermarks(partition).await?.low),
-            StartAt::Latest => Ok(self.watermarks(partition).await?.high),
+        let found = self.resolve_all(&[partition], at, now_ms).await?;
+        found.first().copied().ok_or_else(|| StreamError::PartitionMissing { topic: self.topic.clone(), partition })
+    }
+
+    async fn resolve_all(&self, partitions: &[u32], at: &StartAt, now_ms: i64) -> Result<Vec<NextOffset>, StreamError> {
+        let question = match at {
+            StartAt::Earliest => Question::Oldest,
+            StartAt::Latest => Question::End,
             StartAt::Ago(ago) => {
                 let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-                self.since(partition, now_ms.saturating_sub(ago)).await
+                Question::Since(now_ms.saturating_sub(ago))
             }
-            StartAt::TimestampMs(from_ms) => self.since(partition, *from_ms).await,
-            StartAt::Offset(offset) => Ok(*offset),
-        }
+            StartAt::TimestampMs(from_ms) => Question::Since(*from_ms),
+            StartAt::Offset(offset) => return Ok(vec![*offset; partitions.len()]),
+        };
+        self.offsets(partitions, question).await
     }
 
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {
-        // A reader's client says nothing of a partition that is not there, and nothing for long of a missing topic.
-        let partitions = self.partitions().await?;
-        if !partitions.contains(&partition) {
-            return Err(StreamError::PartitionMissing { topic: self.topic.clone(), partition });
-        }
-        let part = self.queues.part(partitions.len());
-        let client = client::connect(&settings::with_queue(&self.config, part.bytes), &self.topic)?;
+        // A client says nothing of a partition that is not there, and nothing for long of a missing topic.
+        let partitions = self.with(partition).await?;
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let (topic, timeout, committed) = (self.topic.clone(), self.fetch_timeout, self.read_committed);
-        let reader = KafkaReader::open(client, &topic, number, from, timeout, committed, part)?;
-        Ok(Box::new(reader))
+        let seat = self.clients.seat(number, partitions, from).await?;
+        Ok(Box::new(KafkaReader::new(seat, &self.topic, from, self.fetch_timeout, self.read_committed)))
     }
 }

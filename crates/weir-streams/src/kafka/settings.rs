@@ -6,8 +6,7 @@ use weir_types::StreamSpec;
 
 /// What every consumer is told, before the table's own settings.
 const DEFAULTS: [(&str, &str); 16] = [
-    // Partitions are assigned and offsets stand in the catalog: the group is a name and nothing is committed to it.
-    ("group.id", "weir"),
+    // No group: partitions are started one by one and offsets stand in the catalog.
     ("client.id", "weir"),
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
@@ -18,19 +17,26 @@ const DEFAULTS: [(&str, &str); 16] = [
     ("isolation.level", "read_uncommitted"),
     // A fetch is answered with the first byte, and asked for again at once: freshness. The wait bounds an idle fetch.
     ("fetch.min.bytes", "1"),
-    ("fetch.wait.max.ms", "100"),
+    (FETCH_WAIT_MS.0, FETCH_WAIT_MS.1),
     ("fetch.queue.backoff.ms", "5"),
     ("fetch.error.backoff.ms", "100"),
-    ("queued.min.messages", "100000"),
+    (QUEUED_MESSAGES.0, QUEUED_MESSAGES.1),
     (QUEUED_KBYTES.0, QUEUED_KBYTES.1),
     (FETCH_BYTES.0, FETCH_BYTES.1),
+    (RESPONSE_BYTES.0, RESPONSE_BYTES.1),
     ("reconnect.backoff.max.ms", "1000"),
 ];
 
-/// A reader's part of memory: 32 MiB are a tenth of a second of decoding at full speed.
+/// Values in one partition's queue: 32 MiB are a tenth of a second of decoding at full speed.
 const QUEUED_KBYTES: (&str, &str) = ("queued.max.messages.kbytes", "32768");
-/// A message that is larger comes all the same, alone.
+/// Messages in it, each with a head of some 300 bytes that the bytes above leave out.
+const QUEUED_MESSAGES: (&str, &str) = ("queued.min.messages", "100000");
+/// What one answer brings of one partition. A message that is larger comes all the same, alone.
 const FETCH_BYTES: (&str, &str) = ("fetch.message.max.bytes", "4194304");
+/// What one answer brings in all.
+const RESPONSE_BYTES: (&str, &str) = ("fetch.max.bytes", "52428800");
+/// How long the broker may wait with an answer that would be empty.
+const FETCH_WAIT_MS: (&str, &str) = ("fetch.wait.max.ms", "100");
 
 /// Settings that are ours to decide, whatever a table says.
 const OURS: [&str; 8] = [
@@ -107,12 +113,26 @@ const RENAMED: [(&str, &str); 8] = [
     ("ssl.truststore.certificates", "ssl.ca.pem"),
 ];
 
-/// The configuration with a queue of at most `bytes`, and fetches of no more, where the table does not say so itself.
-pub(super) fn with_queue(config: &ClientConfig, bytes: u64) -> ClientConfig {
+/// The configuration of a client with so many `seats`, each with a queue of at most `bytes` of values, where the table does
+/// not say so itself.
+pub(super) fn with_queue(config: &ClientConfig, bytes: u64, seats: usize) -> ClientConfig {
     let mut config = config.clone();
-    for ((key, most), wanted) in [(QUEUED_KBYTES, bytes >> 10), (FETCH_BYTES, bytes)] {
+    let seats = seats as u64;
+    // What an answer brings may be compressed, and comes on top of a queue that is almost full.
+    let fetch = (bytes / 2).max(1);
+    for ((key, most), wanted) in [
+        (QUEUED_KBYTES, (bytes >> 10).max(1)),
+        // As much for heads as for values.
+        (QUEUED_MESSAGES, (bytes / 256).max(100)),
+        (FETCH_BYTES, fetch),
+        // Messages that are not compressed keep the whole answer that they came in.
+        (RESPONSE_BYTES, fetch.saturating_mul(seats).max(1 << 20)),
+        // A partition whose queue was full when the others were asked for joins the next question: that must not wait for
+        // the others to have something.
+        (FETCH_WAIT_MS, (100 / seats.max(1)).max(10)),
+    ] {
         if config.get(key) == Some(most) && most.parse().is_ok_and(|most: u64| wanted < most) {
-            config.set(key, wanted.max(1).to_string());
+            config.set(key, wanted.to_string());
         }
     }
     config

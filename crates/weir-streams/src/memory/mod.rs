@@ -81,6 +81,7 @@ struct State {
     topics: BTreeMap<TopicName, Topic>,
     made: u64,
     tells_ids: bool,
+    reader_shift: u64,
 }
 
 /// All topics of a process.
@@ -119,6 +120,12 @@ impl MemoryStreams {
     /// Topics tell their identities from now on, as those of a stream that knows them.
     pub fn tell_ids(&self) {
         self.state.lock().tells_ids = true;
+    }
+
+    /// Readers begin so many offsets behind the one that they are asked for and say nothing of it: a mistake for tests to
+    /// find.
+    pub fn set_reader_shift(&self, offsets: u64) {
+        self.state.lock().reader_shift = offsets;
     }
 
     /// Makes a topic anew: its offsets start again.
@@ -247,7 +254,9 @@ impl StreamSource for MemorySource {
 
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {
         self.watermarks(partition).await?;
+        let behind = self.streams.state.lock().reader_shift;
         Ok(Box::new(MemoryReader {
+            behind: usize::try_from(behind).unwrap_or(usize::MAX),
             streams: self.streams.clone(),
             topic: self.topic.clone(),
             partition,
@@ -266,6 +275,8 @@ struct MemoryReader {
     fetch_timeout: Duration,
     /// Nothing was said yet: the end is told at once where it is here, so that a quiet partition is known to be one.
     fresh: bool,
+    /// So many messages are left out of the first batch.
+    behind: usize,
 }
 
 impl MemoryReader {
@@ -283,7 +294,7 @@ impl MemoryReader {
             let from = usize::try_from(self.next.since(marks.low)).unwrap_or(usize::MAX);
             let mut bytes = 0;
             let mut taken = vec![];
-            for message in held.messages.iter().skip(from).take(limit.max_messages) {
+            for message in held.messages.iter().skip(from.saturating_add(self.behind)).take(limit.max_messages) {
                 bytes += message.value.as_ref().map_or(0, Bytes::len);
                 if bytes > limit.max_bytes && !taken.is_empty() {
                     break;
@@ -315,6 +326,7 @@ impl PartitionReader for MemoryReader {
             if !batch.messages.is_empty() || self.fresh {
                 self.fresh = false;
                 self.next = batch.range.end();
+                self.behind = if batch.messages.is_empty() { self.behind } else { 0 };
                 return Ok(batch);
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {

@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use weir_streams::{FetchLimit, PartitionReader, SharedSource, conformance::Sent, kafka};
+use weir_streams::{FetchLimit, PartitionReader, SharedSource, conformance::Sent, kafka, queues::Queues};
 use weir_types::{NextOffset, StartAt, StreamSpec, TopicName};
 
 pub(crate) const LIMIT: FetchLimit = FetchLimit { max_messages: 100, max_bytes: 1 << 20 };
@@ -163,14 +163,15 @@ impl Broker {
         kafka::source(&spec(topic, all), std::sync::Arc::default()).expect("its settings are right")
     }
 
+    /// The same, with a bound on what its clients queue.
+    pub(crate) fn source_within(&self, topic: &str, queues: std::sync::Arc<Queues>) -> SharedSource {
+        let settings = BTreeMap::from([("bootstrap.servers".to_owned(), self.address.clone())]);
+        kafka::source(&spec(topic, settings), queues).expect("its settings are right")
+    }
+
     /// A producer.
     pub(crate) fn producer(&self, settings: &[(&str, &str)]) -> FutureProducer {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.address).set("message.max.bytes", "10000000").set("linger.ms", "0");
-        for (key, value) in settings {
-            config.set(*key, *value);
-        }
-        config.create().expect("a producer")
+        producer(&self.address, settings)
     }
 
     /// A producer of transactions.
@@ -184,17 +185,31 @@ impl Broker {
 
     /// Appends messages in order.
     pub(crate) async fn append(&self, topic: &str, partition: u32, messages: Vec<Sent>) {
-        let producer = self.producer(&[("enable.idempotence", "true")]);
-        let partition = i32::try_from(partition).expect("few");
-        let mut sends = vec![];
-        for sent in &messages {
-            let mut record: FutureRecord<'_, [u8], [u8]> =
-                FutureRecord::to(topic).partition(partition).timestamp(sent.timestamp_ms);
-            (record.key, record.payload) = (sent.key.as_deref(), sent.value.as_deref());
-            sends.push(producer.send_result(record).map_err(|(error, _)| error).expect("the queue has room"));
-        }
-        for send in sends {
-            send.await.expect("it is answered").map_err(|(error, _)| error).expect("it is sent");
-        }
+        append_to(&self.address, topic, partition, messages).await;
+    }
+}
+
+fn producer(address: &str, settings: &[(&str, &str)]) -> FutureProducer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address).set("message.max.bytes", "10000000").set("linger.ms", "0");
+    for (key, value) in settings {
+        config.set(*key, *value);
+    }
+    config.create().expect("a producer")
+}
+
+/// Appends messages in order.
+pub(crate) async fn append_to(address: &str, topic: &str, partition: u32, messages: Vec<Sent>) {
+    let producer = producer(address, &[("enable.idempotence", "true")]);
+    let partition = i32::try_from(partition).expect("few");
+    let mut sends = vec![];
+    for sent in &messages {
+        let mut record: FutureRecord<'_, [u8], [u8]> =
+            FutureRecord::to(topic).partition(partition).timestamp(sent.timestamp_ms);
+        (record.key, record.payload) = (sent.key.as_deref(), sent.value.as_deref());
+        sends.push(producer.send_result(record).map_err(|(error, _)| error).expect("the queue has room"));
+    }
+    for send in sends {
+        send.await.expect("it is answered").map_err(|(error, _)| error).expect("it is sent");
     }
 }

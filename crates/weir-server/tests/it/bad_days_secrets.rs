@@ -1,17 +1,17 @@
 //! Secrets of tables and of the deep store: looked up on the node, never shown, kept when they come back hidden.
 
-use crate::support::{TestNode, eventually, order, orders};
+use crate::{
+    bad_days_records::table,
+    process::{OwnBroker, Process},
+    streams::Log,
+    support::{Api, TestNode, eventually, order, orders},
+};
 use hyper::Method;
 use serde_json::{Value as Json, json};
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-};
+use std::{path::Path, process::Command, sync::Arc};
 use weir_base::RealDisk;
 use weir_control::{Capabilities, DecoderKnown, NewPartition, NewTable, RedbCatalog, Store};
-use weir_server::client::Client;
+use weir_streams::kafka::testing::{TestBroker, TestMessage};
 use weir_types::{NextOffset, StreamPartition, TopicName};
 
 /// What must be seen nowhere: literal secrets, and what references stand for.
@@ -62,43 +62,21 @@ async fn table_of_before(data: &Path, document: &Json) {
 }
 
 /// The binary with a variable set and its log in a file.
-struct Process {
-    child: Child,
-    controller: Client,
-    broker: Client,
+fn start(data: &Path, log: &Path, secret: Option<&str>) -> Process {
+    let mut command = Process::command(data);
+    command.env("WEIR_LOG", "debug").env_remove("WEIR_TEST_SECRET");
+    command.envs(secret.map(|secret| ("WEIR_TEST_SECRET", secret)));
+    command.stderr(std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap());
+    Process::spawn(command)
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-impl Process {
-    fn start(data: &Path, log: &Path, secret: Option<&str>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-        command.args(["start", "--controller-port", "0", "--broker-port", "0", "--data-dir"]).arg(data);
-        command.env("WEIR_LOG", "debug").env_remove("WEIR_DEEP_STORE").env_remove("WEIR_TEST_SECRET");
-        command.envs(secret.map(|secret| ("WEIR_TEST_SECRET", secret)));
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let lines: Vec<String> = lines.take_while(|line| line != "ready").collect();
-        let client = |name: &str| {
-            let line = lines.iter().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{lines:?}"));
-            Client::new(line.split_whitespace().nth(1).unwrap())
-        };
-        Self { controller: client("controller"), broker: client("broker"), child }
+impl Api {
+    async fn paid(&self) -> Json {
+        self.json("/tables/paid/partitions").await[0].clone()
     }
 
-    async fn partition(&self) -> Json {
-        self.controller.get("/tables/paid/partitions").await.unwrap().json()[0].clone()
-    }
-
-    /// The answers of all GET routes, with the names of what is there in their paths, each under its path.
-    async fn everything(&self) -> Vec<(String, String)> {
+    /// The answers of all GET routes, with these names of what is there in their paths, each under its path.
+    async fn everything(&self, names: &[&str]) -> Vec<(String, String)> {
         let mut found = vec![];
         for client in [&self.controller, &self.broker] {
             let document = client.get("/openapi.json").await.unwrap().json();
@@ -106,9 +84,9 @@ impl Process {
                 if operations["get"].is_null() {
                     continue;
                 }
-                for name in ["paid", "orders", "paid_REALTIME"] {
+                for name in names {
                     let filled: Vec<&str> =
-                        path.split('/').map(|part| if part.starts_with('{') { name } else { part }).collect();
+                        path.split('/').map(|part| if part.starts_with('{') { *name } else { part }).collect();
                     let filled = filled.join("/");
                     found.push((filled.clone(), client.get(&filled).await.unwrap().text()));
                 }
@@ -152,9 +130,9 @@ async fn n18_secrets_never_appear() {
     table_of_before(&data, &paid(&file)).await;
 
     // Without the variable the table is there and says what it lacks.
-    let node = Process::start(&data, &log, None);
+    let node = start(&data, &log, None);
     let lacking = eventually("the reason", async || {
-        let partition = node.partition().await;
+        let partition = node.paid().await;
         let told = partition["reason"].as_str().is_some_and(|reason| reason.contains("env:WEIR_TEST_SECRET"));
         if partition["state"] == "RETRYING" && told { Ok(partition) } else { Err(partition.to_string()) }
     })
@@ -173,16 +151,16 @@ async fn n18_secrets_never_appear() {
     drop(node);
 
     // With it, the broker is what is missing.
-    let node = Process::start(&data, &log, Some("hunter-env"));
+    let node = start(&data, &log, Some("hunter-env"));
     eventually("the broker's silence", async || {
-        let partition = node.partition().await;
+        let partition = node.paid().await;
         let told = partition["reason"].as_str().is_some_and(|reason| reason.contains("127.0.0.1:1"));
         if partition["state"] == "RETRYING" && told { Ok(()) } else { Err(partition.to_string()) }
     })
     .await;
-    let lag = node.partition().await["lagMs"].as_u64().unwrap();
+    let lag = node.paid().await["lagMs"].as_u64().unwrap();
     eventually("more lag while nothing can be read", async || {
-        let partition = node.partition().await;
+        let partition = node.paid().await;
         if partition["lagMs"].as_u64() > Some(lag) { Ok(()) } else { Err(partition.to_string()) }
     })
     .await;
@@ -214,7 +192,7 @@ async fn n18_secrets_never_appear() {
     assert_eq!(changed.status, 200, "{}", changed.text());
     assert_clean("the change", &changed.text());
 
-    let everything = node.everything().await;
+    let everything = node.everything(&["paid", "orders", "paid_REALTIME"]).await;
     assert!(everything.len() > 100, "{} answers", everything.len());
     let metrics = everything.iter().find(|(path, _)| path == "/metrics").unwrap();
     assert!(metrics.1.contains("weir_errors_total{table=\"paid\""), "{}", metrics.1);
@@ -234,6 +212,71 @@ async fn n18_secrets_never_appear() {
     let catalog = String::from_utf8_lossy(&std::fs::read(data.join("catalog.redb")).unwrap()).into_owned();
     assert!(catalog.contains("hunter-jaas"));
     assert!(!catalog.contains("hunter-env") && !catalog.contains("hunter-file"));
+}
+
+/// A table over a broker that asks for a password, with settings of the login.
+fn guarded(name: &str, topic: &str, broker: &OwnBroker, login: &[(&str, &str)]) -> Json {
+    let log = Log::Kafka(TestBroker::at(&broker.guarded_address()));
+    let mut settings = vec![("/security.protocol", "SASL_PLAINTEXT"), ("/sasl.mechanism", "PLAIN")];
+    settings.extend(login);
+    let mut document = table(&json!([{"name": "id", "dataType": "LONG"}]), &log.map(topic, &settings));
+    document["tableName"] = json!(name);
+    document["schema"]["schemaName"] = json!(name);
+    document["realtime"]["tableName"] = json!(name);
+    document
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n18_secrets_of_a_broker_that_asks_for_them_never_appear() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        return eprintln!("skipped: a broker that asks for passwords needs openssl");
+    }
+    let Some(broker) = OwnBroker::start_secure("me:hunter-env") else { return };
+    let open = Log::Kafka(TestBroker::at(&broker.address()));
+    let topic = open.topic("n18", 1).await;
+    open.append_messages(&topic, 0, &[TestMessage::of("{\"id\": 1}"), TestMessage::of("no row")]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, log) = (dir.path().join("data"), dir.path().join("log"));
+    let node = start(&data, &log, Some("hunter-env"));
+    let by_reference = [("/sasl.username", "me"), ("/sasl.password", "env:WEIR_TEST_SECRET")];
+    let jaas =
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"me\" password=\"hunter-env\";";
+    for (name, login) in [("referring", &by_reference[..]), ("literal", &[("/sasl.jaas.config", jaas)])] {
+        let made = node.post("/tableConfigs", &guarded(name, &topic, &broker, login)).await;
+        assert_eq!(made.status, 200, "{}", made.text());
+        assert_clean(name, &made.text());
+        node.wait_for_rows(&format!("SELECT COUNT(*) FROM {name}"), &json!([[1]])).await;
+    }
+    // A password that is wrong, and none at all: refused by the broker, and told without it.
+    let wrong = [("/sasl.username", "me"), ("/sasl.password", "hunter-literal")];
+    let refused = node.post("/tableConfigs", &guarded("wrong", &topic, &broker, &wrong)).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(refused.error().contains("broker.list") && refused.error().contains(&topic), "{}", refused.error());
+    assert_clean("the refusal", &refused.text());
+    assert_eq!(node.get("/tables/wrong/partitions").await.status, 404, "nothing is left");
+
+    node.wait_for_rows("SELECT COUNT(*) FROM system.quarantine", &json!([[2]])).await;
+    let everything = node.everything(&["referring", "literal", "literal_REALTIME"]).await;
+    assert!(everything.len() > 100, "{} answers", everything.len());
+    for (place, text) in &everything {
+        assert_clean(place, text);
+    }
+    drop(node);
+    // The broker takes another password than before: what is said of it tells neither.
+    let node = start(&data, &log, Some("hunter-file"));
+    let refused = eventually("the refusal", async || {
+        let shown = node.json("/tables/referring/partitions").await[0].clone();
+        if shown["state"] == "RETRYING" { Ok(shown) } else { Err(shown.to_string()) }
+    })
+    .await;
+    assert!(refused["reason"].as_str().unwrap().contains("refuses access"), "{refused}");
+    for (place, text) in &node.everything(&["referring", "literal"]).await {
+        assert_clean(place, text);
+    }
+    drop(node);
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.contains("partition state changed"), "{said}");
+    assert_clean("the log", &said);
 }
 
 #[tokio::test(flavor = "multi_thread")]
