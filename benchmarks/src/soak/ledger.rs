@@ -3,6 +3,7 @@
 use crate::odd::Fate;
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
@@ -24,6 +25,10 @@ pub(super) struct Acked {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     sent_good: AtomicU64,
+    /// Messages given to the client, by partition.
+    sent: Mutex<BTreeMap<usize, u64>>,
+    /// The last thing that the client complained of.
+    complaint: Mutex<Option<String>>,
     partitions: Mutex<Vec<Vec<Acked>>>,
     broken: Mutex<Option<String>>,
 }
@@ -47,7 +52,8 @@ impl Fate {
 
 impl Ledger {
     /// To be said before a message is given to the client: it may be seen from then on.
-    pub(super) fn sends(&self, fate: Fate) {
+    pub(super) fn sends(&self, partition: usize, fate: Fate) {
+        *self.sent.lock().entry(partition).or_default() += 1;
         self.sent_good.fetch_add(u64::from(fate.is_good()), Ordering::SeqCst);
     }
 
@@ -69,6 +75,24 @@ impl Ledger {
         }
         let before = list.last().map_or(0, |last| last.good_so_far);
         list.push(Acked { at: Instant::now(), good_so_far: before + u64::from(fate.is_good()), number, fate });
+    }
+
+    /// The client could not do as it was asked, and tries again.
+    pub(super) fn complains(&self, what: String) {
+        *self.complaint.lock() = Some(what);
+    }
+
+    /// What is not acknowledged, in words.
+    pub(super) fn open_letters(&self) -> String {
+        let lists = self.partitions.lock();
+        let acked = |partition: usize| lists.get(partition).map_or(0, |list| list.len() as u64);
+        let sent = self.sent.lock();
+        let open: Vec<String> = sent
+            .iter()
+            .filter(|(partition, sent)| acked(**partition) < **sent)
+            .map(|(partition, sent)| format!("{} of {sent} to partition {partition}", sent - acked(*partition)))
+            .collect();
+        format!("{} are not acknowledged; the client's last complaint: {:?}", open.join(", "), self.complaint.lock())
     }
 
     /// The log is not what the run takes it for: nothing that follows would prove anything.
@@ -128,7 +152,7 @@ mod tests {
     fn sums_are_of_what_was_acknowledged_by_then() {
         let ledger = Ledger::default();
         for fate in [Fate::Row, Fate::Rejected("DECODE"), Fate::Altered, Fate::Row] {
-            ledger.sends(fate);
+            ledger.sends(1, fate);
         }
         ledger.acknowledged(1, 0, 5, Fate::Row);
         ledger.acknowledged(1, 1, 6, Fate::Rejected("DECODE"));
@@ -141,6 +165,7 @@ mod tests {
         assert_eq!(ledger.good_by(now, [0, 7]), 0, "others do not count");
         let totals = Totals { good: 2, rejected: 1, tombstones: 0, altered: 1, sum_of_numbers: 11 };
         assert_eq!((ledger.totals(), ledger.broken()), (totals, None));
+        assert!(ledger.open_letters().starts_with("1 of 4 to partition 1 are"), "{}", ledger.open_letters());
         ledger.acknowledged(1, 4, 7, Fate::Row);
         assert!(ledger.broken().unwrap().contains("offset 4"));
     }

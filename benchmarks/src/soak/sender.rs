@@ -73,8 +73,10 @@ struct Letter {
 struct Acks(Arc<Ledger>);
 
 impl ClientContext for Acks {
-    // The broker goes away and comes back all the time: not worth a line.
-    fn error(&self, _: KafkaError, _: &str) {}
+    // The broker goes away and comes back all the time: worth a line only where it does not end.
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.complains(format!("{error}: {reason}"));
+    }
 }
 
 impl ProducerContext for Acks {
@@ -116,7 +118,10 @@ impl Sender {
             std::thread::spawn(move || {
                 let mut sending = Sending { producer, plan, ledger, stop, value: vec![] };
                 let sent = sending.run(&steady, SmallRng::seed_from_u64(seed));
-                let sent = sent.and_then(|()| Ok(sending.producer.flush(FLUSH)?));
+                let sent = sent.and_then(|()| {
+                    let flushed = sending.producer.flush(FLUSH);
+                    flushed.map_err(|error| format!("{error}: {}", sending.ledger.open_letters()).into())
+                });
                 *failed.lock() = sent.err().map(|error| error.to_string());
             })
         };
@@ -224,7 +229,7 @@ impl Sending {
 
     /// Gives a message to the client, waiting while its queue is full or a new partition is not known to it yet.
     fn give(&self, partition: i32, number: u64, fate: Fate, value: Option<&Vec<u8>>) -> Result<(), Failure> {
-        self.ledger.sends(fate);
+        self.ledger.sends(partition as usize, fate);
         let key = number.to_string();
         let mut record: BaseRecord<'_, [u8], [u8], Box<Letter>> =
             BaseRecord::with_opaque_to(&self.plan.topic, Box::new(Letter { number, fate })).partition(partition);

@@ -1,9 +1,10 @@
 //! The memory of a node's open and frozen rows, kept below a bound.
 //!
-//! Counted is what rows have asked the allocator for. It hands out more, as its sizes go in steps, so that a part of the bound
-//! is left to it. From half of the rest on, the largest open segment is sealed early: its rows become a file, which the system may page out. When all of it is
-//! held, nothing is fetched until segments that are being built have let go. A batch that is under way when that happens is
-//! still taken, so the bound may be passed by as many batches as there are partitions that fetch at once.
+//! Counted is what rows have asked the allocator for. It hands out more, as its sizes go in steps, so a part of the bound is
+//! left to it. From half of the rest on, the largest open segment is sealed early: its rows become a file, which the system
+//! may page out. When all of it is held, nothing is fetched until segments that are being built have let go. A batch that is
+//! under way when that happens is still taken, so the bound may be passed by as many batches as there are partitions that
+//! fetch at once.
 
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc};

@@ -5,6 +5,7 @@ use crate::{
     checkpoint::Checkpoints,
     prepare::{KeyStage, NoKeys},
     quarantine::Quarantine,
+    recount::Recounts,
     replay::Replays,
     sealer::Sealer,
 };
@@ -184,6 +185,8 @@ pub(crate) struct TableContext {
     pub(crate) quarantine: Arc<Quarantine>,
     /// What of them became rows after all.
     pub(crate) replays: Replays,
+    /// Counts of ranges that were read again.
+    pub(crate) recounts: Recounts,
     /// Open segments on the local disk.
     pub(crate) checkpoints: Arc<Checkpoints>,
     /// Visible offsets.

@@ -16,6 +16,7 @@ mod pipeline;
 mod prepare;
 mod quarantine;
 mod rebuild;
+mod recount;
 mod replay;
 mod resume;
 mod retention;

@@ -19,8 +19,8 @@ use weir_types::{Accounting, ErrorPolicy, NextOffset, OffsetRange, Skip, SkipRea
 /// Reading again has no reader waiting for freshness: larger steps than the pipeline's, still a bounded share of memory.
 const FETCH: FetchLimit = FetchLimit { max_messages: 16_384, max_bytes: 16 << 20 };
 
-/// The rows of the job's range.
-pub(crate) async fn read_again(job: &SealJob) -> Result<Arc<dyn Segment>, String> {
+/// The rows of the job's range, and their counts: as they are with the settings of today.
+pub(crate) async fn read_again(job: &SealJob) -> Result<(Arc<dyn Segment>, Accounting), String> {
     let SegmentState::Committing { range, seal } = &job.record.state else {
         return Err(format!("segment {} is not committing", job.record.name));
     };
@@ -67,14 +67,14 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<Arc<dyn Segment>, String
         }
     }
     if counts != seal.accounting {
-        tracing::error!(
+        tracing::warn!(
             segment = &*name,
             before = ?seal.accounting,
             now = ?counts,
             "a range read again does not give the counts it gave before"
         );
     }
-    Ok(segment.freeze().snapshot())
+    Ok((segment.freeze().snapshot(), counts))
 }
 
 /// Records that were rows before and are none with the settings of today go to quarantine; for good, since the range is

@@ -22,7 +22,9 @@ use weir_formats::datetime::DateTimeFormat;
 use weir_segment::{BuildSpec, BuiltSegment, Segment, build};
 use weir_streams::{SharedSource, StreamSource};
 use weir_table::{LoadedSegment, PartitionView};
-use weir_types::{ColumnName, FieldIndexes, IndexKind, NextOffset, SegmentName, StreamPartition, StreamSpec};
+use weir_types::{
+    Accounting, ColumnName, FieldIndexes, IndexKind, NextOffset, SegmentName, StreamPartition, StreamSpec,
+};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// A deep store that is back is noticed within this.
@@ -110,7 +112,7 @@ async fn see_through(mut job: SealJob, permits: BuildPermits, under_way: &UnderW
     let mut frozen = job.frozen.take().map(|rows| Rows { rows, _held: job.held.take(), _turn: None });
     let mut sealed = None;
     loop {
-        match attempt(&job, &name, &mut frozen, &mut sealed, &permits).await {
+        match attempt(&mut job, &name, &mut frozen, &mut sealed, &permits).await {
             Ok(()) => return,
             Err(Failure::Settled(why)) => {
                 tracing::info!(segment = &*name, why, "segment needs no commit any more");
@@ -168,20 +170,22 @@ struct LocalCopy {
 }
 
 async fn attempt(
-    job: &SealJob,
+    job: &mut SealJob,
     name: &Arc<str>,
     frozen: &mut Option<Rows>,
     sealed: &mut Option<LocalCopy>,
     permits: &BuildPermits,
 ) -> Result<(), Failure> {
-    let table = &job.table;
+    let table = job.table.clone();
     if sealed.is_none() {
         let copy = match local_copy(job, name) {
             Some(copy) if frozen.is_none() => copy,
             _ => {
                 if frozen.is_none() {
                     let turn = table.permits.again.clone().acquire_owned().await.ok();
-                    let rows = rebuild::read_again(job).await.map_err(again("could not read the range again"))?;
+                    let (rows, counts) =
+                        rebuild::read_again(job).await.map_err(again("could not read the range again"))?;
+                    recount(job, counts);
                     // Answers need the rows, not the file: building may have to wait its turn.
                     place(job, name, rows.clone());
                     *frozen = Some(Rows { rows, _held: None, _turn: turn });
@@ -202,6 +206,14 @@ async fn attempt(
         Failure::Again(error.to_string())
     })?;
     commit(job, copy, key).await
+}
+
+/// What a range that was read again holds is what its record says once it is committed.
+fn recount(job: &mut SealJob, counts: Accounting) {
+    if let SegmentState::Committing { seal, .. } = &mut job.record.state {
+        seal.accounting = counts;
+        job.table.recounts.found(&job.record, counts);
+    }
 }
 
 /// A file that an earlier attempt of this or an earlier process left: whole, and of this range by its name and rows.

@@ -7,6 +7,7 @@ use crate::{
     feeds::{Feed, Feeds, feeds},
     pipeline::{PartitionPipeline, PipelineEnd, PipelineHandle, PipelineParts},
     quarantine::{Quarantine, QuarantineBounds},
+    recount::Recounts,
     replay::Replays,
     retention::Removing,
     sealer::{SealJob, Sealer, oldest_needed, sequence_of},
@@ -81,6 +82,7 @@ impl TableRuntime {
             completion: deps.seats.completion(&deps.options.instance),
             quarantine,
             replays: Replays::default(),
+            recounts: Recounts::default(),
             record: ArcSwap::from_pointee(record),
             holds: Holds::default(),
             deps,
@@ -169,6 +171,7 @@ impl TableRuntime {
         let mut statuses: Vec<_> = self.handles.lock().values().map(|handle| handle.status.get()).collect();
         let (now_ms, limit) = (self.context.deps.clock.wall_ms(), self.context.record.load().spec.lagging_after);
         for status in &mut statuses {
+            self.context.recounts.correct(&status.partition, &mut status.accounting);
             self.context.replays.correct(status);
             status.grow_lag(now_ms, limit);
         }
@@ -219,6 +222,7 @@ impl TableRuntime {
         let ours = known.segments.iter().filter(|segment| segment.partition == *partition);
         let records: Vec<&SegmentRecord> = ours.collect();
         let moves: Vec<&Move> = known.moves.iter().filter(|step| step.partition == *partition).collect();
+        self.context.recounts.started(partition, &records);
         let past = past(&records, known.removed.get(partition), &moves);
         let open = records.iter().find(|record| matches!(record.state, SegmentState::Consuming { .. }));
         let ended = resumes_at(records.last().copied(), partition, &known.moves);

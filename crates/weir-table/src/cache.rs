@@ -65,7 +65,8 @@ impl SegmentCache {
 
     /// Keeps a built segment and opens it.
     pub fn keep(&self, segment: &str, content: &[u8]) -> Result<Arc<SealedSegment>, CacheError> {
-        let (path, damaged) = (self.path(segment), |reason| CacheError::Damaged { segment: segment.to_owned(), reason });
+        let (path, damaged) =
+            (self.path(segment), |reason| CacheError::Damaged { segment: segment.to_owned(), reason });
         SealedSegment::verify(content).map_err(|error| damaged(error.to_string()))?;
         self.disk.write_whole(&path, content).map_err(|error| disk_error(segment, error))?;
         self.open(segment, &path).map_err(|reason| CacheError::Disk { segment: segment.to_owned(), reason })

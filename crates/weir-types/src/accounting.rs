@@ -61,6 +61,23 @@ impl Accounting {
         self.bytes += bytes;
     }
 
+    /// Takes another range's counts away, which were added before.
+    pub fn take_away(&mut self, other: &Self) {
+        let Self { fetched, stored, filtered, tombstones, rejected, replayed, gaps, skipped, rows, altered, bytes } =
+            other;
+        self.fetched -= fetched;
+        self.stored -= stored;
+        self.filtered -= filtered;
+        self.tombstones -= tombstones;
+        self.rejected -= rejected;
+        self.replayed -= replayed;
+        self.gaps -= gaps;
+        self.skipped -= skipped;
+        self.rows -= rows;
+        self.altered -= altered;
+        self.bytes -= bytes;
+    }
+
     /// Whether each fetched message is accounted for.
     #[must_use]
     pub fn balances(&self) -> bool {

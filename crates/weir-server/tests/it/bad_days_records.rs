@@ -265,3 +265,55 @@ async fn n10_a_transactional_topic_that_ends_in_control_records() {
     node.assert_reconciled().await;
     node.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_from_around_a_message_are_filled_also_by_a_replay() {
+    everywhere(async |node, log| {
+        let topic = log.topic("around", 2).await;
+        let columns = json!([
+            {"name": "id", "dataType": "LONG"},
+            {"name": "__key", "dataType": "STRING"},
+            {"name": "__header$trace", "dataType": "LONG"},
+            {"name": "__metadata$partition", "dataType": "INT"},
+            {"name": "__metadata$offset", "dataType": "STRING"},
+            {"name": "__metadata$recordTimestamp", "dataType": "TIMESTAMP"},
+        ]);
+        let lenient = |lenient: bool| {
+            let mut document = table(&columns, &log.map(&topic, &[("metadata.populate", "true")]));
+            document["realtime"]["ingestionConfig"]["continueOnError"] = json!(lenient);
+            document
+        };
+        node.make(&lenient(false)).await;
+        let message = |value: &str, key: Option<&str>, trace: Option<&str>| TestMessage {
+            key: key.map(Into::into),
+            headers: trace.into_iter().map(|trace| ("trace".to_owned(), trace.into())).collect(),
+            timestamp_ms: Some(1_767_225_600_000),
+            ..TestMessage::of(value)
+        };
+        let sent = [
+            message("{\"id\": 1}", Some("k1"), Some("11")),
+            message("{\"id\": 2}", None, None),
+            message("{\"id\": \"three\"}", Some("k3"), Some("33")),
+            message("{\"id\": 4}", Some("k4"), Some("forty-four")),
+        ];
+        log.append_messages(&topic, 1, &sent).await;
+        let sql = "SELECT id, __key, \"__header$trace\", \"__metadata$partition\", \"__metadata$offset\", \
+                   \"__metadata$recordTimestamp\" FROM t ORDER BY \"__metadata$offset\"";
+        let time = "2026-01-01 00:00:00.0";
+        let (none, first) = (i64::MIN, json!([1, "k1", 11, 1, "0", time]));
+        let second = json!([2, "null", none, 1, "1", time]);
+        node.wait_for_rows(sql, &json!([first, second])).await;
+        let refused = "SELECT \"offset\", stage, \"column\" FROM system.quarantine ORDER BY \"offset\"";
+        node.wait_for_rows(refused, &json!([[2, "DATA_TYPE", "id"], [3, "DATA_TYPE", "__header$trace"]])).await;
+        // Null where it does not fit; all else as it was sent.
+        let changed = node.send(Method::PUT, "/tableConfigs/t", &lenient(true)).await;
+        assert_eq!(changed.status, 200, "{}", changed.text());
+        assert_eq!(node.tell("quarantine/replay", &json!({})).await["replayed"], 2);
+        let (third, fourth) = (json!([none, "k3", 33, 1, "2", time]), json!([4, "k4", none, 1, "3", time]));
+        node.wait_for_rows(sql, &json!([first, second, third, fourth])).await;
+        node.commit("t").await;
+        node.wait_for_rows(sql, &json!([first, second, third, fourth])).await;
+        node.assert_reconciled().await;
+    })
+    .await;
+}

@@ -13,7 +13,7 @@ use std::{
 };
 use weir_base::{Chance, Disk, metrics::Counter};
 use weir_control::{Move, PauseInfo, SegmentRecord, SegmentState, chain};
-use weir_ingest::{ConsumeFrom, PartitionState, ResumeRequest, Scope};
+use weir_ingest::{ConsumeFrom, PartitionState, PartitionStatus, ResumeRequest, Scope};
 use weir_types::{NextOffset, OffsetRange, SkipReason, StartAt, StreamPartition, TopicName};
 
 /// Ids of one incarnation of a partition's log.
@@ -346,4 +346,50 @@ fn a_range_that_is_to_be_read_again_is_not_read_from_a_topic_made_anew() {
         alive.node.resume(&table_name(), &request, "sim").await.unwrap();
         until("the new topic is read", async || ids(alive) == (INCARNATION..INCARNATION + 50).collect()).await;
     });
+}
+
+#[test]
+fn rows_that_were_open_in_front_of_a_topic_made_anew_are_lost_on_the_record() {
+    let world = World::new(6, Bug::None);
+    world.streams.tell_ids();
+    let produce = |incarnation: i64, count: i64| {
+        for offset in 0..count {
+            let value = Bytes::from(format!(r#"{{"id": {}}}"#, incarnation * INCARNATION + offset));
+            world.streams.append(&topic(), 0, None, Some(value), vec![], world.wall_ms);
+        }
+    };
+    let rows = |alive: &Alive| {
+        let snapshot = alive.tables.get("events").unwrap().snapshot();
+        snapshot.segments.iter().map(|view| longs(&*view.segment, "id").len()).sum::<usize>()
+    };
+    live(&world, async |alive| {
+        alive.node.create_table(table(100_000), "sim").await.unwrap();
+        produce(0, 30);
+        until("all is read", async || rows(alive) == 30).await;
+    });
+    let mut lost = vec![];
+    for (incarnation, visible) in [(1, 30), (2, 50)] {
+        // The rows were never sealed, and neither a checkpoint nor the log has them.
+        for file in table_files(&world, "open", "") {
+            world.disk.remove_file(&file).unwrap();
+        }
+        world.streams.recreate(&topic());
+        produce(incarnation, 50);
+        lost.push((0, visible, SkipReason::Recreated));
+        live(&world, async |alive| {
+            let made_anew = |status: &PartitionStatus| matches!(status.state, PartitionState::Recreated(_));
+            until("the topic is known to be another", async || alive.node.all_partitions().iter().all(made_anew)).await;
+            assert!(!alive.tables.get("events").unwrap().snapshot().lacks.is_empty(), "answers say what they lack");
+            let everywhere = Some(ConsumeFrom::At(StartAt::Earliest));
+            let request = ResumeRequest { everywhere, ..ResumeRequest::default() };
+            alive.node.resume(&table_name(), &request, "sim").await.unwrap();
+            until("the new topic is read", async || rows(alive) == 50).await;
+            let found = alive.catalog.losses(&record(alive).await.unwrap()).await.unwrap();
+            let found: Vec<_> = found
+                .iter()
+                .map(|(_, loss)| (loss.range.start().number(), loss.range.end().number(), loss.reason))
+                .collect();
+            assert_eq!(found, lost);
+        });
+    }
 }

@@ -1,6 +1,7 @@
 //! A catalog and a deep store that take their time: the node yields around each call, so that a crash can fall between what
 //! was done and its answer. The catalog can lose answers too.
 
+use crate::bugs::Bug;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::{
@@ -79,11 +80,12 @@ pub(crate) struct SlowCatalog {
     inner: RedbCatalog,
     faults: Arc<CatalogFaults>,
     stop: Arc<Stop>,
+    bug: Bug,
 }
 
 impl SlowCatalog {
-    pub(crate) fn new(inner: RedbCatalog, faults: Arc<CatalogFaults>, stop: Arc<Stop>) -> Self {
-        Self { inner, faults, stop }
+    pub(crate) fn new(inner: RedbCatalog, faults: Arc<CatalogFaults>, stop: Arc<Stop>, bug: Bug) -> Self {
+        Self { inner, faults, stop, bug }
     }
 }
 
@@ -101,6 +103,7 @@ impl Catalog for SlowCatalog {
         dawdle(&self.faults.chance).await;
         let of_replay = ops.iter().any(|op| matches!(op, Op::Put(key, _) if key.starts_with("replays/")));
         self.stop.pass(Step::BeforeCommit, of_replay).await;
+        let ops = self.bug.written(&checks, ops);
         let outcome = self.inner.txn(checks, ops).await?;
         self.stop.pass(Step::AfterCommit, of_replay).await;
         dawdle(&self.faults.chance).await;

@@ -1,16 +1,15 @@
 //! What outlives a node: its disk, the deep store, the streams; and the node that stands on them until it crashes.
 
-use crate::run::Bug;
+use crate::bugs::Bug;
+use crate::shape::Shape;
 use crate::slow::{CatalogFaults, SlowCatalog, SlowFiles, Stop};
-use async_trait::async_trait;
-use bytes::Bytes;
 use std::{path::Path, sync::Arc, time::Duration};
 use weir_base::{
-    Chance, Disk, MemDisk, SharedDisk, SimClock,
+    Chance, MemDisk, SharedDisk, SimClock,
     metrics::{Counter, Metrics},
 };
-use weir_control::{NewTable, RedbCatalog, Store, TableRecord, spec};
-use weir_files::{Faulty, FileError, FileSystem, ObjectInfo, Put, SharedFileSystem};
+use weir_control::{NewTable, RedbCatalog, Store, TableRecord};
+use weir_files::{Faulty, SharedFileSystem};
 use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions, Seats};
 use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, Streams};
 use weir_table::Tables;
@@ -61,13 +60,10 @@ impl World {
     pub(crate) fn new(seed: u64, bug: Bug) -> Self {
         let disk = MemDisk::new(None);
         let deep: SharedFileSystem = weir_files::memory();
-        let honest: SharedFileSystem = match bug {
-            Bug::UploadsAreLost => Arc::new(Losing(deep.clone())),
-            _ => deep.clone(),
-        };
-        let store = Faulty::new(honest, Chance::seeded(seed ^ 0x5EED));
+        let store = Faulty::new(bug.files(deep.clone()), Chance::seeded(seed ^ 0x5EED));
         let streams = MemoryStreams::new();
         streams.create(&TopicName::parse(TOPIC).unwrap(), PARTITIONS);
+        streams.set_reader_shift(bug.reader_shift());
         let catalog = CatalogFaults::new(Chance::seeded(seed ^ 0xCA7A));
         Self {
             disk,
@@ -87,14 +83,11 @@ impl World {
     /// Starts a node on what is there.
     pub(crate) async fn start(&self) -> Result<Alive, String> {
         let clock = SimClock::shared(self.wall_ms);
-        let disk: SharedDisk = match self.bug {
-            Bug::LocalFilesAreNotSynced => Arc::new(Unsynced(self.disk.clone())),
-            _ => self.disk.clone(),
-        };
+        let disk: SharedDisk = self.bug.disk(self.disk.clone());
         let catalog = RedbCatalog::open_inline(self.disk.clone(), Path::new("/data/catalog.redb"));
         let catalog = catalog.map_err(|error| error.to_string())?;
-        let catalog =
-            Arc::new(Store::new(Arc::new(SlowCatalog::new(catalog, self.catalog.clone(), self.stop.clone()))));
+        let catalog = SlowCatalog::new(catalog, self.catalog.clone(), self.stop.clone(), self.bug);
+        let catalog = Arc::new(Store::new(Arc::new(catalog)));
         let local = LocalLogs::open(Path::new("/data/log"), disk.clone(), clock.clone(), LocalLogOptions::default());
         let local = local.map_err(|error| error.to_string())?;
         let tables = Arc::new(Tables::default());
@@ -131,38 +124,14 @@ impl World {
     }
 }
 
-/// The table of all runs: small segments, so that there are many seals.
+/// The table of most runs: small segments, so that there are many seals.
 pub(crate) fn table(segment_rows: u64) -> NewTable {
-    table_as(segment_rows, false)
+    Shape::new(segment_rows).table()
 }
 
 /// A `lenient` one stores null for what cannot be typed.
 pub(crate) fn table_as(segment_rows: u64, lenient: bool) -> NewTable {
-    let schema = serde_json::json!({
-        "schemaName": "events",
-        "dimensionFieldSpecs": [{"name": "id", "dataType": "LONG"}, {"name": "name", "dataType": "STRING"}],
-        "metricFieldSpecs": [{"name": "amount", "dataType": "LONG"}],
-    });
-    let config = serde_json::json!({
-        "tableName": "events",
-        "tableType": "REALTIME",
-        "segmentsConfig": {"replication": "1"},
-        "tenants": {},
-        "tableIndexConfig": {"invertedIndexColumns": ["name"], "sortedColumn": ["name"]},
-        "ingestionConfig": {"continueOnError": lenient, "streamIngestionConfig": {"streamConfigMaps": [{
-            "streamType": "memory",
-            "stream.memory.topic.name": TOPIC,
-            "stream.memory.decoder.class.name": "org.apache.pinot.plugin.inputformat.json.JSONMessageDecoder",
-            "stream.memory.consumer.prop.auto.offset.reset": "smallest",
-            "realtime.segment.flush.threshold.segment.rows": segment_rows.to_string(),
-            "realtime.segment.flush.threshold.time": "6h",
-        }]}},
-        "metadata": {},
-    });
-    let capabilities = spec::Capabilities { stream_types: &["memory"], decoder: |_| spec::DecoderKnown::Yes("json") };
-    let schema = spec::parse_schema(&schema).expect("the schema is right");
-    let parsed = spec::parse_table(&config, Some(&schema.schema), &capabilities).expect("the table is right");
-    NewTable::from_parsed(parsed, schema)
+    Shape { lenient, ..Shape::new(segment_rows) }.table()
 }
 
 pub(crate) fn table_name() -> TableName {
@@ -171,111 +140,4 @@ pub(crate) fn table_name() -> TableName {
 
 pub(crate) async fn record(alive: &Alive) -> Option<TableRecord> {
     alive.catalog.table(&table_name()).await.ok().flatten()
-}
-
-/// A deep store that acknowledges and keeps nothing.
-struct Losing(SharedFileSystem);
-
-#[async_trait]
-impl FileSystem for Losing {
-    fn uri(&self, key: &str) -> String {
-        self.0.uri(key)
-    }
-
-    async fn put_if_absent(&self, _: &str, _: Bytes) -> Result<Put, FileError> {
-        Ok(Put::Created)
-    }
-
-    async fn get(&self, key: &str) -> Result<Bytes, FileError> {
-        self.0.get(key).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, FileError> {
-        self.0.list(prefix).await
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), FileError> {
-        self.0.delete(key).await
-    }
-}
-
-/// A disk whose append files are never synced: quarantine entries of sealed ranges die with the machine.
-struct Unsynced(Arc<MemDisk>);
-
-struct UnsyncedFile(Box<dyn weir_base::AppendFile>);
-
-impl weir_base::AppendFile for UnsyncedFile {
-    fn append(&mut self, content: &[u8]) -> std::io::Result<()> {
-        self.0.append(content)
-    }
-
-    fn sync(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn byte_count(&self) -> u64 {
-        self.0.byte_count()
-    }
-
-    fn truncate(&mut self, byte_count: u64) -> std::io::Result<()> {
-        self.0.truncate(byte_count)
-    }
-}
-
-impl Disk for Unsynced {
-    fn open_append(&self, path: &Path) -> std::io::Result<Box<dyn weir_base::AppendFile>> {
-        Ok(Box::new(UnsyncedFile(self.0.open_append(path)?)))
-    }
-
-    fn open_random(&self, path: &Path) -> std::io::Result<Box<dyn weir_base::RandomFile>> {
-        self.0.open_random(path)
-    }
-
-    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
-        self.0.read(path)
-    }
-
-    fn read_at(&self, path: &Path, offset: u64, length: usize) -> std::io::Result<Vec<u8>> {
-        self.0.read_at(path, offset, length)
-    }
-
-    fn map(&self, path: &Path) -> std::io::Result<weir_base::Mapped> {
-        self.0.map(path)
-    }
-
-    fn write_whole(&self, path: &Path, content: &[u8]) -> std::io::Result<()> {
-        self.0.write_whole(path, content)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
-        self.0.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> std::io::Result<()> {
-        self.0.remove_dir_all(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> std::io::Result<()> {
-        self.0.create_dir_all(path)
-    }
-
-    fn list(&self, path: &Path) -> std::io::Result<Vec<weir_base::DirEntry>> {
-        self.0.list(path)
-    }
-
-    fn byte_count(&self, path: &Path) -> std::io::Result<Option<u64>> {
-        self.0.byte_count(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
-        self.0.sync_dir(path)
-    }
-
-    fn free_bytes(&self, path: &Path) -> std::io::Result<u64> {
-        self.0.free_bytes(path)
-    }
 }
