@@ -65,8 +65,9 @@ pub struct QueryOptions {
 const LONG_ROWS: u64 = 1 << 19;
 /// A filter mostly leaves out most segments or reads one column: such a scan weighs this much less.
 const FILTERED_WEIGHS: u64 = 8;
-/// Long plans yield the processor to short ones and to consumption: a tenth of the share, where there is too little for all.
-const LONG_NICENESS: i32 = 10;
+/// Long plans yield the processor to short ones and to consumption: a third of the share, where there is too
+/// little for all. Much less would be slower for all: what such a thread holds when it is put aside, others wait for.
+const LONG_NICENESS: i32 = 5;
 
 /// Stack of each thread. The tree of an expression is as deep as its chain of operators is long, and planning descends
 /// into it; `dialect::bounds` says how long chains may be, and this holds the longest with room to spare. It is address

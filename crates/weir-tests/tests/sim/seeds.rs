@@ -71,6 +71,7 @@ pub(crate) fn search(first: u64, runs: u64, run: impl Scenario) -> (Option<(u64,
 
 /// Runs `WEIR_SIM_RUNS` seeds (so many where it does not say) from `WEIR_SIM_SEED` on: all must hold, and in a full set of
 /// runs everything of `all` has to happen.
+#[expect(clippy::print_stdout, reason = "what was met how often is the result of the runs")]
 pub(crate) fn survive(scenario: &str, runs: u64, all: &[&'static str], run: impl Scenario) {
     let (first, runs) = (number("WEIR_SIM_SEED", 1), number("WEIR_SIM_RUNS", runs));
     let begun = std::time::Instant::now();
