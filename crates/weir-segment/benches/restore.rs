@@ -81,7 +81,7 @@ fn main() {
         held.append(&batch(&schema, seed * 7919 + 3), &|message| NextOffset::new(message.into()));
     }
     let snapshot = held.freeze().snapshot();
-    let mut chunks: Vec<Vec<u8>> = vec![];
+    let mut chunks: Vec<Mapped> = vec![];
     let mut out = std::io::stdout().lock();
     let mut say = |text: String| writeln!(out, "{text}").expect("standard output is open");
     let speed = |bytes: usize, took: Duration| bytes as f64 / took.as_secs_f64() / 1e9;
