@@ -3,7 +3,6 @@
 use super::{
     broker::Script,
     disk::{Full, Loss, Objects, Place},
-    ledger::Ledger,
     sender::{Plan, Sender},
     tables::{self, AGAIN, MAIN, Shape},
     watch::{Findings, Life, States},
@@ -15,7 +14,7 @@ use crate::{
 use rand::{Rng, rngs::SmallRng, seq::SliceRandom};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -119,8 +118,8 @@ pub(super) struct Chaos {
     pub(super) chance: SmallRng,
     pub(super) main: Sender,
     pub(super) again: Option<Sender>,
-    /// What earlier topics of that name held.
-    pub(super) earlier: Vec<Arc<Ledger>>,
+    /// How many messages earlier topics of that name held, all of them good.
+    pub(super) earlier: Vec<u64>,
     pub(super) shape: Shape,
     pub(super) added: Vec<Added>,
     pub(super) data: Place,
@@ -458,7 +457,8 @@ impl Chaos {
         }
         let Some(mut old) = self.again.take() else { return Ok(Outcome::NotNow) };
         old.finish()?;
-        let due = self.good_of_again() + old.ledger.sent_good();
+        let held = self.held_of_again()?;
+        let due = self.earlier.iter().sum::<u64>() + held;
         let lost = self.lost_of_again()?;
         let visible = self.wait_for("complete count before a topic is made anew", |chaos| {
             let count = chaos.node()?.query(&format!("SELECT COUNT(*) FROM {AGAIN}"))?;
@@ -479,7 +479,7 @@ impl Chaos {
             incarnation: old.plan.incarnation + 1,
             next: old.plan.next.load(Ordering::SeqCst).into(),
         };
-        self.earlier.push(old.ledger.clone());
+        self.earlier.push(held);
         if !visible {
             return Err("the table whose topic is made anew is not whole".into());
         }
@@ -517,9 +517,10 @@ impl Chaos {
         Ok(Outcome::Done)
     }
 
-    /// Rows that earlier topics of the name gave.
-    pub(super) fn good_of_again(&self) -> u64 {
-        self.earlier.iter().map(|ledger| ledger.sent_good()).sum()
+    /// Messages that the topic which is made anew holds now.
+    fn held_of_again(&self) -> Result<u64, Failure> {
+        let end = |partition| kafka::end(&self.broker.address(), &self.again_topic(), partition);
+        (0..AGAIN_PARTITIONS as i32).map(|partition| Ok(u64::try_from(end(partition)?)?)).sum()
     }
 
     /// Offsets of them that are lost on the record: rows that were open when the node was killed with the topic gone.
@@ -531,7 +532,7 @@ impl Chaos {
         Ok(self.node()?.query(&sql)?.number(0).max(0.0) as u64)
     }
 
-    fn again_topic(&self) -> String {
+    pub(super) fn again_topic(&self) -> String {
         again_topic(&self.main.plan.topic)
     }
 

@@ -12,6 +12,7 @@ mod chaos;
 mod check;
 mod disk;
 mod ledger;
+mod log;
 mod sender;
 mod tables;
 mod watch;
@@ -53,8 +54,9 @@ pub(crate) struct Soak {
     kafka_port: u16,
 }
 
-/// Time for the checks at the end.
+/// Seconds for the checks at the end, and at most this share of the run.
 const CHECKS: u64 = 40;
+const CHECKS_SHARE: u64 = 4;
 /// A run of this length or more must have met every fault.
 const WHOLE: u64 = 600;
 /// Room on the node's disk at the start and per second of the run, in bytes: what the events need, twice over.
@@ -101,7 +103,8 @@ impl Soak {
         let (mut chaos, watch) = self.begin(launch, &broker.0, data, objects, findings.clone())?;
         // The checks are made within the time too; a short run is chaos by half at least.
         let at_least = Instant::now() + Duration::from_secs(self.seconds / 2);
-        let until = at_least.max(begun + Duration::from_secs(self.seconds.saturating_sub(CHECKS)));
+        let checks = CHECKS.min(self.seconds / CHECKS_SHARE);
+        let until = at_least.max(begun + Duration::from_secs(self.seconds - checks));
         let mut checked = Checked::default();
         let done =
             chaos.run(until, || INTERRUPTED.load(Ordering::SeqCst)).and_then(|()| check::all(&mut chaos, &mut checked));
@@ -110,6 +113,10 @@ impl Soak {
             findings.add(format!("the run ended early: {error}"));
         }
         check::log(&log, &findings);
+        if tally.ahead > checked.doubled {
+            let (ahead, doubled) = (tally.ahead, checked.doubled);
+            findings.add(format!("a count was ahead of what was sent by {ahead}; {doubled} messages are there twice"));
+        }
         self.tell(&chaos, &tally, &checked);
         println!("the node's log is {}", log.display());
         match findings.count() {
@@ -166,14 +173,17 @@ impl Soak {
         for (fault, why) in &not {
             println!("      not to be had here: {}: {why}", fault.words());
         }
-        let totals = chaos.main.ledger.totals();
+        let totals = &checked.totals;
         println!(
-            "  {} good messages, {} rejected, {} tombstones in {} partitions; {} topics of the other table",
+            "  {} good messages, {} rejected, {} tombstones in {} partitions, {} twice; {} topics of the other table, {} of \
+             their messages lost on the record",
             totals.good,
             totals.rejected,
             totals.tombstones,
-            chaos.main.ledger.partition_count(),
-            chaos.earlier.len() + 1
+            chaos.main.plan.partitions.load(Ordering::SeqCst),
+            checked.doubled,
+            chaos.earlier.len() + 1,
+            checked.lost
         );
         println!(
             "  {} counts, {} of them held against what was acknowledged a second before, {} unanswered while the node was \

@@ -84,10 +84,8 @@ impl ProducerContext for Acks {
 
     fn delivery(&self, result: &DeliveryResult<'_>, letter: Box<Letter>) {
         match result {
-            Ok(message) => match (usize::try_from(message.partition()), u64::try_from(message.offset())) {
-                (Ok(partition), Ok(offset)) => self.0.acknowledged(partition, offset, letter.number, letter.fate),
-                place => self.0.fail(format!("a message was acknowledged at {place:?}")),
-            },
+            // The offset is not always told: what was sent twice and is there once is acknowledged without.
+            Ok(message) => self.0.acknowledged(message.partition() as usize, letter.number, letter.fate),
             Err((error, _)) => self.0.fail(format!("event {} was not delivered: {error}", letter.number)),
         }
     }
@@ -102,6 +100,8 @@ impl Sender {
             .set("bootstrap.servers", broker)
             // Each message is there once and in order, however often the broker goes away.
             .set("enable.idempotence", "true")
+            // A broker that was started again knows of each sender what came last: no more may be on the way.
+            .set("max.in.flight", "1")
             .set("message.timeout.ms", "0")
             .set("linger.ms", "5")
             .set("compression.type", "lz4")
@@ -150,6 +150,31 @@ impl Drop for Sender {
     fn drop(&mut self) {
         // Whoever wanted to know has asked before.
         drop(self.finish());
+    }
+}
+
+/// A message's key, from which its event and its fate are read.
+pub(super) mod label {
+    use super::super::log::Logged;
+    use crate::odd::Fate;
+
+    const FATES: [(&str, Fate); 5] = [
+        ("row", Fate::Row),
+        ("altered", Fate::Altered),
+        ("tombstone", Fate::Tombstone),
+        ("decode", Fate::Rejected("DECODE")),
+        ("type", Fate::Rejected("DATA_TYPE")),
+    ];
+
+    pub(in super::super) fn write(number: u64, fate: Fate) -> String {
+        let word = FATES.iter().find(|(_, of)| *of == fate).map_or("", |(word, _)| word);
+        format!("{number} {word}")
+    }
+
+    pub(in super::super) fn read(key: &str) -> Option<Logged> {
+        let (number, word) = key.split_once(' ')?;
+        let (_, fate) = FATES.iter().find(|(of, _)| *of == word)?;
+        Some(Logged { number: number.parse().ok()?, fate: *fate })
     }
 }
 
@@ -230,7 +255,7 @@ impl Sending {
     /// Gives a message to the client, waiting while its queue is full or a new partition is not known to it yet.
     fn give(&self, partition: i32, number: u64, fate: Fate, value: Option<&Vec<u8>>) -> Result<(), Failure> {
         self.ledger.sends(partition as usize, fate);
-        let key = number.to_string();
+        let key = label::write(number, fate);
         let mut record: BaseRecord<'_, [u8], [u8], Box<Letter>> =
             BaseRecord::with_opaque_to(&self.plan.topic, Box::new(Letter { number, fate })).partition(partition);
         record.key = Some(key.as_bytes());
@@ -249,5 +274,19 @@ impl Sending {
                 Err((error, _)) => return Err(format!("event {number} cannot be sent: {error}").into()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::log::Logged, *};
+    use crate::odd::ALL;
+
+    #[test]
+    fn keys_tell_what_has_to_become_of_a_message() {
+        for fate in ALL.into_iter().map(Odd::fate) {
+            assert_eq!(label::read(&label::write(7, fate)), Some(Logged { number: 7, fate }));
+        }
+        assert_eq!(label::read("7"), None);
     }
 }
