@@ -125,7 +125,10 @@ pub(crate) fn see(alive: &Alive, seen: &mut Seen) -> Result<Vec<bool>, String> {
     // A row that is odd and not fixed yet may go with the settings, and is in quarantine then.
     for (id, place) in seen.places.all().filter(|(id, place)| !place.odd && is_set(&seen.held, *id)) {
         if !is_set(&visible, id) && place.offset >= seen.low(place.partition) {
-            return Err(format!("row {id} at {}/{} was visible and is not, without a word", place.partition, place.offset));
+            return Err(format!(
+                "row {id} at {}/{} was visible and is not, without a word",
+                place.partition, place.offset
+            ));
         }
     }
     seen.held.clone_from(&visible);
@@ -238,7 +241,8 @@ fn check_values(segment: &dyn Segment, seen: &Seen, places: &Places, tally: &mut
             if before && value == column.default() {
                 tally.hit("row read before its column came");
             } else if value != column.value(*id) {
-                let (name, at, from) = (segment.meta().name.clone(), place.offset, seen.valued.get(&(column, place.partition)));
+                let (name, at, from) =
+                    (segment.meta().name.clone(), place.offset, seen.valued.get(&(column, place.partition)));
                 return Err(format!(
                     "row {id} at {}/{at} has {column:?} {value} in {name}, with values from {from:?} on",
                     place.partition

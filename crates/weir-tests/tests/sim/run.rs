@@ -1,10 +1,5 @@
 //! One run: a script of production, faults, requests and crashes drawn from the seed, with the checks after each step.
 
-pub(crate) use crate::{
-    answers::{Seen, caught_up, check, longs},
-    bugs::Bug,
-    faults::table_files,
-};
 use crate::{
     admin::Admin,
     answers::{count, gone, missing, see, snapshot},
@@ -12,6 +7,11 @@ use crate::{
     shape::Shape,
     tally::Tally,
     world::{Alive, World, record, table_name},
+};
+pub(crate) use crate::{
+    answers::{Seen, caught_up, check, longs},
+    bugs::Bug,
+    faults::table_files,
 };
 use std::time::Duration;
 use weir_base::Chance;
@@ -111,7 +111,8 @@ impl Run<'_> {
             let visible = see(alive, &mut self.seen)?;
             let record = record(alive).await.ok_or("the record is gone")?;
             let segments = alive.catalog.segments(&record).await.map_err(|error| error.to_string())?;
-            let count = |wanted: fn(&SegmentState) -> bool| segments.iter().filter(|segment| wanted(&segment.state)).count();
+            let count =
+                |wanted: fn(&SegmentState) -> bool| segments.iter().filter(|segment| wanted(&segment.state)).count();
             let done = count(|state| matches!(state, SegmentState::Done { .. }));
             let committing = count(|state| matches!(state, SegmentState::Committing { .. }));
             let (lacks, read) = (snapshot(alive)?.lacks, caught_up(alive, &self.seen));

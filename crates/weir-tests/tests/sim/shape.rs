@@ -68,7 +68,8 @@ impl Added {
         match &values.ends {
             None => (0..rows as usize).map(text).collect(),
             Some(ends) => {
-                let of_row = |pair: &[u32]| (pair[0] as usize..pair[1] as usize).map(text).collect::<Vec<_>>().join(",");
+                let of_row =
+                    |pair: &[u32]| (pair[0] as usize..pair[1] as usize).map(text).collect::<Vec<_>>().join(",");
                 ends.windows(2).map(of_row).collect()
             }
         }
@@ -131,7 +132,8 @@ impl Shape {
     }
 
     pub(crate) fn table(&self) -> NewTable {
-        let mut dimensions = vec![json!({"name": "id", "dataType": "LONG"}), json!({"name": "name", "dataType": "STRING"})];
+        let mut dimensions =
+            vec![json!({"name": "id", "dataType": "LONG"}), json!({"name": "name", "dataType": "STRING"})];
         dimensions.extend(self.added.iter().map(|column| column.spec()));
         let schema = json!({
             "schemaName": "events",
