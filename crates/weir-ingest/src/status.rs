@@ -118,6 +118,40 @@ pub struct PartitionStatus {
 }
 
 impl PartitionStatus {
+    /// A partition whose next offset is `next`, of which nothing was heard or counted yet.
+    #[must_use]
+    pub fn new(
+        table: TableName,
+        partition: StreamPartition,
+        partition_group: u32,
+        state: PartitionState,
+        next: NextOffset,
+        now_ms: i64,
+    ) -> Self {
+        Self {
+            table,
+            partition,
+            partition_group,
+            state,
+            start: NextOffset::ZERO,
+            next,
+            high_watermark: None,
+            low_watermark: None,
+            lag_ms: 0,
+            lag_measured_ms: now_ms,
+            rewound: 0,
+            accounting: Accounting::default(),
+            open_segment: None,
+            open_rows: 0,
+            open_bytes: 0,
+            open_rows_limit: 0,
+            open_seal_at_ms: 0,
+            last_consumed_ms: 0,
+            last_error: None,
+            last_error_offset: None,
+        }
+    }
+
     /// Offsets between the newest visible message and the end of the log.
     #[must_use]
     pub fn lag_offsets(&self) -> Option<u64> {
@@ -233,29 +267,9 @@ mod tests {
     use weir_types::TopicName;
 
     fn status(state: PartitionState, lag_ms: u64) -> PartitionStatus {
-        let topic = TopicName::parse("t").unwrap();
-        PartitionStatus {
-            table: TableName::parse("t").unwrap(),
-            partition: StreamPartition { topic, partition: 0 },
-            partition_group: 0,
-            state,
-            start: NextOffset::ZERO,
-            next: NextOffset::ZERO,
-            high_watermark: None,
-            low_watermark: None,
-            lag_ms,
-            lag_measured_ms: 1000,
-            rewound: 0,
-            accounting: Accounting::default(),
-            open_segment: None,
-            open_rows: 0,
-            open_bytes: 0,
-            open_rows_limit: 0,
-            open_seal_at_ms: 0,
-            last_consumed_ms: 0,
-            last_error: None,
-            last_error_offset: None,
-        }
+        let partition = StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 0 };
+        let table = TableName::parse("t").unwrap();
+        PartitionStatus { lag_ms, ..PartitionStatus::new(table, partition, 0, state, NextOffset::ZERO, 1000) }
     }
 
     #[test]

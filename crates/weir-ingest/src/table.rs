@@ -282,10 +282,15 @@ impl TableRuntime {
         };
         let pipeline = PartitionPipeline::new(parts)
             .map_err(|reason| IngestError::Setting { path: "tableIndexConfig.streamConfigs".into(), reason })?;
-        let runtime = Arc::downgrade(self);
+        let (runtime, clock) = (Arc::downgrade(self), self.context.deps.clock.clone());
         let partition = partition.clone();
         self.keep(spawn_named(format!("consume {partition}"), async move {
-            let PipelineEnd::Reload(why) = pipeline.run().await else { return };
+            let (why, wait) = match pipeline.run().await {
+                PipelineEnd::Reload(why) => (why, Duration::ZERO),
+                PipelineEnd::Doubt(why) => (why, START_AGAIN),
+                PipelineEnd::Stopped | PipelineEnd::Finished { .. } => return,
+            };
+            clock.sleep(wait).await;
             let Some(runtime) = runtime.upgrade() else { return };
             let (table, topic) = (runtime.context.on_node.name().as_str(), partition.topic.as_str());
             tracing::info!(
@@ -402,26 +407,11 @@ fn first_status(
     next: NextOffset,
     past: &PartitionPast,
 ) -> PartitionStatus {
+    let (table, now_ms) = (context.on_node.name().clone(), context.deps.clock.wall_ms());
     PartitionStatus {
-        table: context.on_node.name().clone(),
-        partition: partition.clone(),
-        partition_group,
-        state: PartitionState::Starting,
         start: past.start,
-        next,
-        high_watermark: None,
-        low_watermark: None,
-        lag_ms: 0,
-        lag_measured_ms: context.deps.clock.wall_ms(),
         rewound: past.rewound,
         accounting: past.fixed,
-        open_segment: None,
-        open_rows: 0,
-        open_bytes: 0,
-        open_rows_limit: 0,
-        open_seal_at_ms: 0,
-        last_consumed_ms: 0,
-        last_error: None,
-        last_error_offset: None,
+        ..PartitionStatus::new(table, partition.clone(), partition_group, PartitionState::Starting, next, now_ms)
     }
 }

@@ -3,9 +3,8 @@
 use std::{ffi::c_char, process::ExitCode};
 
 /// Rows, batches and answers are allocated and freed from many threads at once, in pieces of all sizes of which some stay for
-/// hours: with a hundred partitions on a small budget the process is half as large with this allocator as with others that
-/// were measured, and spends an eighth less time. Where the platform lets it the clients of streams, which are written in C,
-/// allocate with it too.
+/// hours: what matters is that freed memory serves the next segment, and that little is kept beside it. Where the platform
+/// lets it the clients of streams, which are written in C, allocate with it too. `./dev bench memory` tells what it comes to.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -192,14 +192,14 @@ fn read(
             break;
         }
         let from = at + FRAME.head_bytes + STATE;
-        let end = from + chunk.len();
-        if let Err(error) = restoring.take_up(&file, from..end) {
+        let to = from + chunk.len();
+        if let Err(error) = restoring.take_up(&file, from..to) {
             return Ok(Found::Misfit(error.to_string()));
         }
         if restoring.rows() != boundary.rows {
             return Ok(Found::Misfit(format!("a frame has not the rows up to {}", boundary.rows)));
         }
-        at = end;
+        at = to;
         last = Some(boundary);
     }
     Ok(match last {

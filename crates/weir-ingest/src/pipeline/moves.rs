@@ -106,8 +106,14 @@ impl PartitionPipeline {
         let record = self.table.record.load_full();
         let moved = match self.table.deps.store.move_start(&record, &self.open.record, &to, audit).await {
             Ok(moved) => moved,
+            Err(StoreError::Conflict { what }) => return Err(Interrupted::End(PipelineEnd::Reload(what))),
             // It may be on the record all the same: the records say from where to go on.
-            Err(error) => return Err(Interrupted::End(PipelineEnd::Reload(format!("move not recorded: {error}")))),
+            Err(error) => {
+                let why = format!("the move to {} cannot be recorded: {error}", to.to);
+                self.complain(&why, Some(from));
+                self.status.enter(PartitionState::Retrying(why.clone()));
+                return Err(Interrupted::End(PipelineEnd::Doubt(why)));
+            }
         };
         self.open.move_start(moved, to.to);
         let (partition, before) = (self.partition.clone(), self.open.record.name.sequence);

@@ -35,8 +35,8 @@ pub(crate) fn record_decoder(
     Ok(decoder.with_settled(settled))
 }
 
-/// What a table's settings alone say of that part, for records of a partition of that number. A null time is stored as `now_ms`, where the column's default is no valid
-/// time.
+/// What a table's settings alone say of that part, for records of a partition of that number. A null time is stored as
+/// `now_ms`, where the column's default is no valid time.
 pub(crate) fn settings_decoder(
     record: &TableRecord,
     stream: &StreamSpec,

@@ -46,6 +46,8 @@ pub(crate) enum PipelineEnd {
     Stopped,
     /// The catalog says otherwise than the pipeline believed: it has to be started again from the records.
     Reload(String),
+    /// What the catalog says is not known, for it does not answer: the same, after a while.
+    Doubt(String),
     /// The table reads the partition no more: its end is on the record.
     Finished {
         /// Its last segment, to be committed.
@@ -221,15 +223,21 @@ impl PartitionPipeline {
                 self.wait_for_memory();
             }
             let tick = clock.sleep(if fits { tick } else { tick.min(MEMORY_TICK) });
+            let reads = !self.waits_for_settings();
             tokio::select! {
                 biased;
                 command = self.commands.recv() => self.obey(command).await?,
-                first = ahead.next(self.open.record.name.sequence), if !ahead.is_empty() => self.take_first(first).await?,
-                batch = reader.next_batch(FETCH), if fits && ahead.has_room() && !self.open.is_at_agreed_end() =>
+                first = ahead.next(self.open.record.name.sequence), if reads && !ahead.is_empty() => self.take_first(first).await?,
+                batch = reader.next_batch(FETCH), if reads && fits && ahead.has_room() && !self.open.is_at_agreed_end() =>
                     self.take_in(batch, &mut ahead).await?,
                 () = tick => self.tick().await?,
             }
         }
+    }
+
+    /// Settings changed and the open range is not fixed yet: what comes next is for the new ones.
+    fn waits_for_settings(&self) -> bool {
+        self.reshaping && !self.open.is_short_of_agreed_end()
     }
 
     /// Takes a batch at once, or, where more wait behind it, has it decoded beside others.

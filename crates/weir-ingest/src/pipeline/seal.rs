@@ -8,6 +8,7 @@ use crate::{
         run::{Interrupted, PartitionPipeline, PipelineEnd},
     },
     sealer::SealJob,
+    status::PartitionState,
 };
 use weir_base::metrics::Counter;
 use weir_control::{Report, Seal, SealReason, StoreError, Verdict};
@@ -17,7 +18,8 @@ const SEAL_AGAIN_MS: i64 = 1000;
 
 impl PartitionPipeline {
     /// Seals where rows or age say so, or where the replicas agreed. Where the end cannot be fixed now (the catalog's disk
-    /// is full, say), consumption goes on in the open segment and the seal is tried again later.
+    /// is full, say), consumption goes on in the open segment and the seal is tried again later; but not after a change of
+    /// settings, whose columns the messages that come next have values for.
     pub(super) async fn flush_if_due(&mut self, now_ms: i64) -> Result<(), Interrupted> {
         let reason = match decide(self.open.facts(self.share.ruling().seal), now_ms) {
             // The successor was made with the settings of before: the records say how to go on.
@@ -34,6 +36,10 @@ impl PartitionPipeline {
             Err(Interrupted::Local(reason)) => {
                 tracing::error!(segment = &*self.open.name, reason, "seal is put off");
                 self.complain(&reason, None);
+                if self.reshaping {
+                    let why = format!("settings changed, and the open segment cannot be ended yet: {reason}");
+                    self.status.enter(PartitionState::Retrying(why));
+                }
                 self.seal_again_at_ms = now_ms + SEAL_AGAIN_MS;
                 Ok(())
             }

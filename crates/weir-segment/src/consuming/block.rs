@@ -109,49 +109,44 @@ impl Values {
 
 /// A column's values as a block holds them: in memory, or lent until somebody asks for them.
 #[derive(Debug)]
-pub(super) struct Held {
-    values: OnceLock<Values>,
-    lent: Option<Lent>,
-}
-
-impl From<Values> for Held {
-    fn from(values: Values) -> Self {
-        Self { values: OnceLock::from(values), lent: None }
-    }
+pub(super) enum Held {
+    /// They are there.
+    Own(Values),
+    /// They are read when they are first asked for.
+    Lent(Lent, OnceLock<Values>),
 }
 
 impl Held {
-    /// Values that are read when they are first asked for.
-    pub(super) fn lent(lent: Lent) -> Self {
-        Self { values: OnceLock::new(), lent: Some(lent) }
-    }
-
     /// The values.
     pub(super) fn get(&self) -> &Values {
-        let lent = || self.lent.as_ref().expect("values are there or lent");
-        self.values.get_or_init(|| lent().read())
+        match self {
+            Self::Own(values) => values,
+            Self::Lent(lent, read) => read.get_or_init(|| lent.read()),
+        }
     }
 
     /// Whether they are ids of the dictionary.
     pub(super) fn by_id(&self) -> bool {
-        match &self.lent {
-            Some(lent) => lent.by_id(),
-            None => matches!(self.get(), Values::Ids(_)),
+        match self {
+            Self::Own(values) => matches!(values, Values::Ids(_)),
+            Self::Lent(lent, _) => lent.by_id(),
         }
     }
 
     /// How many.
     pub(super) fn len(&self) -> usize {
-        self.lent.as_ref().map_or_else(|| self.get().len(), Lent::len)
+        match self {
+            Self::Own(values) => values.len(),
+            Self::Lent(lent, _) => lent.len(),
+        }
     }
 
     /// Bytes of memory; of lent ones, those that they take once they were asked for.
     fn bytes(&self) -> usize {
-        match (&self.lent, self.values.get()) {
-            (Some(lent), _) => lent.byte_count(),
-            (None, Some(Values::Ids(ids))) => ids.allocated(),
-            (None, Some(Values::Raw(data))) => data.allocated(),
-            (None, None) => 0,
+        match self {
+            Self::Own(Values::Ids(ids)) => ids.allocated(),
+            Self::Own(Values::Raw(data)) => data.allocated(),
+            Self::Lent(lent, _) => lent.byte_count(),
         }
     }
 }
@@ -263,7 +258,7 @@ impl Block {
             .map(|column| {
                 let parts: Vec<&ColumnBlock> = blocks.iter().map(|block| &block.columns[column]).collect();
                 ColumnBlock {
-                    values: merge_values(&parts, kinds[column], |ids, out| decode(column, ids, out)).into(),
+                    values: Held::Own(merge_values(&parts, kinds[column], |ids, out| decode(column, ids, out))),
                     ends: merge_ends(&parts),
                     nulls: parts.iter().fold(RoaringBitmap::new(), |all, part| all | &part.nulls),
                 }

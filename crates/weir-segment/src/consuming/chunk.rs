@@ -14,7 +14,10 @@ use super::{
 };
 pub(super) use parts::Lent;
 use parts::{Form, Problem, Reader, put, put_data, put_list, put_set};
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 use weir_base::Mapped;
 use weir_types::{ColumnData, Stored, Value};
 
@@ -296,7 +299,7 @@ impl Rest<'_, '_> {
             return Err("has another number of values than rows");
         }
         let state = ColumnState { by_id: flags & BY_ID != 0, dictionary, judged, min_max };
-        let block = ColumnBlock { values: Held::lent(values), ends, nulls };
+        let block = ColumnBlock { values: Held::Lent(values, OnceLock::new()), ends, nulls };
         Ok(ColumnChunk { block, most_id: passed.most_id, new_values, state })
     }
 }

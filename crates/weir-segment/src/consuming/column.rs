@@ -1,7 +1,7 @@
 //! One column as the writer sees it: the open rows, its dictionary, its running statistics, ids or raw.
 
 use super::{
-    block::{ColumnBlock, Ids, Values, append_data, data_bytes, nulls_bytes},
+    block::{ColumnBlock, Held, Ids, Values, append_data, data_bytes, nulls_bytes},
     chunk::{ColumnChunk, ColumnState},
     dictionary::{DictionaryWriter, SnapshotDictionary},
 };
@@ -109,7 +109,7 @@ impl ColumnWriter {
             ends.truncate(1);
             closed
         });
-        ColumnBlock { values: values.into(), ends, nulls: std::mem::take(&mut self.nulls) }
+        ColumnBlock { values: Held::Own(values), ends, nulls: std::mem::take(&mut self.nulls) }
     }
 
     /// Whether the values since the last look were new so often that raw is the better form. The open rows must have

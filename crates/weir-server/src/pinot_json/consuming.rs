@@ -144,30 +144,17 @@ pub fn force_commit_status(job: &ForceCommitJob, left: &[String]) -> Json {
 pub(crate) mod tests {
     use super::*;
     use weir_control::PauseInfo;
-    use weir_types::{Accounting, NextOffset, StreamPartition, TableName, TopicName};
+    use weir_types::{NextOffset, StreamPartition, TableName, TopicName};
 
     pub(crate) fn status(state: PartitionState, high: Option<u64>) -> PartitionStatus {
+        let partition = StreamPartition { topic: TopicName::parse("orders").unwrap(), partition: 3 };
+        let table = TableName::parse("orders").unwrap();
         PartitionStatus {
-            table: TableName::parse("orders").unwrap(),
-            partition: StreamPartition { topic: TopicName::parse("orders").unwrap(), partition: 3 },
-            partition_group: 10_003,
-            state,
-            start: NextOffset::ZERO,
-            next: NextOffset::new(123),
             high_watermark: high.map(NextOffset::new),
-            low_watermark: None,
             lag_ms: 12,
-            lag_measured_ms: 55,
-            rewound: 0,
-            accounting: Accounting::default(),
             open_segment: Some("orders__10003__0__x".into()),
-            open_rows: 0,
-            open_bytes: 0,
-            open_rows_limit: 0,
-            open_seal_at_ms: 0,
             last_consumed_ms: 55,
-            last_error: None,
-            last_error_offset: None,
+            ..PartitionStatus::new(table, partition, 10_003, state, NextOffset::new(123), 55)
         }
     }
 

@@ -94,19 +94,19 @@ impl Admin {
         let number = chance.below(u64::from(PARTITIONS) + 1) as u32;
         let part = (number < PARTITIONS).then_some(number);
         let scope = Scope { topic: part.map(|_| topic()), partition: part };
-        let asked = match chance.below(10) {
-            0..=4 => {
+        let asked = match chance.below(8) {
+            0..=2 => {
                 let (shape, what) = self.shape.changed(chance);
                 self.shape = shape.clone();
                 let table = shape.table();
                 let task = tokio::spawn(async move { node.update_table(&name, table, "sim").await.map(drop) });
                 (Act::Change(shape, what), task)
             }
-            5 => {
+            3 => {
                 let pause = PauseInfo { reason: "SIM".into(), comment: String::new(), at_ms: 1 };
                 (Act::Pause, tokio::spawn(async move { node.pause(&name, &scope, pause, "sim").await }))
             }
-            6 | 7 => {
+            4 | 5 => {
                 let request = ResumeRequest { scope, ..ResumeRequest::default() };
                 (Act::Resume, tokio::spawn(async move { node.resume(&name, &request, "sim").await.map(drop) }))
             }

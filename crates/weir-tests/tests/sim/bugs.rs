@@ -116,8 +116,8 @@ impl Bug {
 
     /// The two records that transaction A writes, one offset off.
     fn shifted(self, ops: Vec<Op>) -> Vec<Op> {
-        let of_segment = |op: &&Op| matches!(op, Op::Put(key, _) if key.starts_with("segments/"));
-        if ops.iter().filter(of_segment).count() != 2 {
+        let is_end = |op: &Op| matches!(op, Op::Put(key, bytes) if key.starts_with("segments/") && offset(bytes, "end").is_some());
+        if ops.len() != 2 || ops.iter().filter(|op| is_end(op)).count() != 1 {
             return ops;
         }
         let late = matches!(self, Self::SuccessorsStartLate | Self::EndsAreLate);
@@ -139,6 +139,10 @@ impl Bug {
         };
         ops.into_iter().map(edit).collect()
     }
+}
+
+fn offset(record: &[u8], name: &str) -> Option<u64> {
+    serde_json::from_slice::<Json>(record).ok()?[name].as_u64()
 }
 
 /// A deep store that acknowledges and keeps nothing.

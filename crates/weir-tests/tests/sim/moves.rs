@@ -4,6 +4,8 @@
 
 use crate::{
     run::{Bug, longs, table_files},
+    seeds::survive,
+    tally::Tally,
     world::{Alive, PARTITIONS, TOPIC, World, record, table, table_name},
 };
 use bytes::Bytes;
@@ -11,7 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use weir_base::{Chance, Disk, metrics::Counter};
+use weir_base::{Chance, Disk};
 use weir_control::{Move, PauseInfo, SegmentRecord, SegmentState, chain};
 use weir_ingest::{ConsumeFrom, PartitionState, PartitionStatus, ResumeRequest, Scope};
 use weir_types::{NextOffset, OffsetRange, SkipReason, StartAt, StreamPartition, TopicName};
@@ -35,6 +37,7 @@ struct Script {
     /// Moves that were answered.
     answered: Vec<(u32, u64, u64)>,
     made_anew: u64,
+    paused: u64,
 }
 
 impl Script {
@@ -90,7 +93,7 @@ impl Script {
             5 => {
                 let (scope, reason) = (self.scope(), "SIM".to_owned());
                 let pause = PauseInfo { reason, comment: String::new(), at_ms: 1 };
-                drop(alive.node.pause(&table_name(), &scope, pause, "sim").await);
+                self.paused += u64::from(alive.node.pause(&table_name(), &scope, pause, "sim").await.is_ok());
             }
             6..=8 => self.resume(alive).await,
             9 => drop(alive.node.force_commit(&table_name(), None, "sim").await),
@@ -206,21 +209,23 @@ impl Script {
     }
 }
 
-/// What the runs met.
-#[derive(Debug, Default)]
-struct Met {
-    answered: usize,
-    made_anew: u64,
-    crashes: u64,
-    rewinds: usize,
-    skipped: u64,
-}
+/// What has to happen.
+const ALL: [&str; 8] = [
+    "topic made anew",
+    "move answered",
+    "moved back, on the record",
+    "offsets skipped, on the record",
+    "offsets lost in front of a topic made anew, on the record",
+    "paused",
+    "crash at any await",
+    "power loss",
+];
 
-fn run(seed: u64, met: &mut Met) -> Result<(), String> {
+fn run(seed: u64, tally: &mut Tally) -> Result<(), String> {
     let mut world = World::new(seed, Bug::None);
     world.streams.tell_ids();
     let (chance, answered) = (Chance::seeded(seed ^ 0x0FF5), vec![]);
-    let mut script = Script { chance, incarnation: 0, lengths: BTreeMap::new(), answered, made_anew: 0 };
+    let mut script = Script { chance, incarnation: 0, lengths: BTreeMap::new(), answered, made_anew: 0, paused: 0 };
     let lives = 2 + script.chance.below(4);
     for life in 0..lives {
         let last = life + 1 == lives;
@@ -232,27 +237,33 @@ fn run(seed: u64, met: &mut Met) -> Result<(), String> {
             if life == 0 {
                 alive.node.create_table(table(40), "sim").await.map_err(|error| error.to_string())?;
             }
-            let steps = async {
+            let steps = async |script: &mut Script| {
                 for _ in 0..script.chance.below(40) {
                     script.step(&world, &alive).await;
                 }
             };
             if last {
-                steps.await;
+                steps(&mut script).await;
                 script.settle(&alive).await?;
                 script.check(&alive).await?;
                 let record = record(&alive).await.ok_or("the record is gone")?;
                 let moves = alive.catalog.moves(&record).await.map_err(|error| error.to_string())?;
-                met.rewinds += moves.iter().filter(|step| step.to < step.from).count();
-                met.skipped += alive.counted(Counter::OffsetsSkipped);
+                let losses = alive.catalog.losses(&record).await.map_err(|error| error.to_string())?;
+                let moved = moves.iter().filter(|step| step.from != step.to);
+                let (back, ahead): (Vec<&Move>, Vec<&Move>) = moved.partition(|step| step.to < step.from);
+                tally.hit_times("moved back, on the record", back.len() as u64);
+                tally.hit_times("offsets skipped, on the record", ahead.len() as u64);
+                tally.hit_times("offsets lost in front of a topic made anew, on the record", losses.len() as u64);
             } else {
                 // The end comes at any await.
-                drop(tokio::time::timeout(Duration::from_millis(1 + world.seed % 7919), steps).await);
+                let end = Duration::from_millis(1 + script.chance.below(8000));
+                drop(tokio::time::timeout(end, steps(&mut script)).await);
                 world.wall_ms += 10_000;
             }
             if script.chance.hit(0.5) {
                 world.disk.kill();
             } else {
+                tally.hit("power loss");
                 world.disk.crash(&mut script.chance);
                 world.boot += 1;
             }
@@ -260,26 +271,17 @@ fn run(seed: u64, met: &mut Met) -> Result<(), String> {
         });
         drop(runtime);
         result?;
-        met.crashes += u64::from(!last);
+        tally.hit_times("crash at any await", u64::from(!last));
     }
-    met.answered += script.answered.len();
-    met.made_anew += script.made_anew;
+    tally.hit_times("move answered", script.answered.len() as u64);
+    tally.hit_times("topic made anew", script.made_anew);
+    tally.hit_times("paused", script.paused);
     Ok(())
 }
 
 #[test]
 fn offsets_are_moved_on_the_record_whatever_happens() {
-    let first = std::env::var("WEIR_SIM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    let runs = std::env::var("WEIR_SIM_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(150);
-    let mut met = Met::default();
-    for seed in first..first + runs {
-        run(seed, &mut met).unwrap_or_else(|found| panic!("seed {seed}: {found}"));
-    }
-    println!("{runs} runs from seed {first}: {met:?}");
-    if runs >= 150 {
-        let all = met.answered > 0 && met.made_anew > 0 && met.crashes > 0 && met.rewinds > 0;
-        assert!(all && met.skipped > 0, "these were never met: {met:?}");
-    }
+    survive("offsets_are_moved_on_the_record_whatever_happens", 200, &ALL, run);
 }
 
 /// A life of the node; it ends as a killed process does.

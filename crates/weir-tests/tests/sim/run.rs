@@ -5,6 +5,7 @@ use crate::{
     answers::{count, gone, missing, see, snapshot},
     faults::{crash, fault, heal, note_checkpoints, note_crash, produce},
     shape::Shape,
+    slow::Step,
     tally::Tally,
     world::{Alive, World, record, table_name},
 };
@@ -16,6 +17,9 @@ pub(crate) use crate::{
 use std::time::Duration;
 use weir_base::Chance;
 use weir_control::SegmentState;
+
+/// With everything healed, all is right within this: some of the longest back-offs, which are of 10 s.
+const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 
 /// What a run is made of.
 struct Run<'a> {
@@ -69,6 +73,7 @@ impl Run<'_> {
             self.admin.step(&alive, &mut self.chance, &mut self.seen, self.tally).await?;
             self.settle().await;
             see(&alive, &mut self.seen)?;
+            self.waits()?;
         }
         if last {
             heal(&self.world);
@@ -77,20 +82,44 @@ impl Run<'_> {
             note_checkpoints(&alive, self.tally);
             return finished;
         }
-        // Not at a step's end, but anywhere: a few more polls of whatever is under way.
         produce(&self.world, &mut self.chance, &mut self.seen);
-        match self.chance.below(3) {
-            0 => self.admin.ask(&alive, &mut self.chance),
-            _ => self.admin.begin_replay(&alive, &mut self.chance).await,
-        }
-        for _ in 0..self.chance.below(200) {
-            tokio::task::yield_now().await;
-        }
+        self.last_polls(&alive).await;
         note_crash(&self.world, &alive, self.tally).await;
         self.admin.note_crash(&alive, self.tally).await;
         note_checkpoints(&alive, self.tally);
         self.world.disk.kill();
         Ok(())
+    }
+
+    /// Not at a step's end, but anywhere: a few more polls of whatever is under way.
+    async fn last_polls(&mut self, alive: &Alive) {
+        // Most requests are answered within some tens of polls.
+        let most = [10, 40, 200][self.chance.below(3) as usize];
+        let mut polls = self.chance.below(most);
+        if self.chance.hit(0.5) {
+            self.admin.ask(alive, &mut self.chance);
+        } else {
+            if self.chance.hit(0.3) {
+                // The step that is the shortest: a replay is committed, and nobody was told.
+                self.world.stop.set(Some(Step::AfterCommit));
+                polls = 400;
+            }
+            self.admin.begin_replay(alive, &mut self.chance).await;
+        }
+        for _ in 0..polls {
+            if !self.world.stop.is_reached() {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.world.stop.set(None);
+    }
+
+    fn waits(&self) -> Result<(), String> {
+        if self.world.catalog.is_spun() {
+            Err("the catalog is asked again and again, without waiting".into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Lets the node work: some polls, sometimes simulated time.
@@ -105,7 +134,8 @@ impl Run<'_> {
 
     /// With everything healed, the node gets there, and all of it is right.
     async fn finish(&mut self, alive: &Alive) -> Result<(), String> {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(600);
+        let deadline = tokio::time::Instant::now() + SETTLES_WITHIN;
+        let mut pause = Duration::from_millis(100);
         // At least three seals a run: the last ones by request.
         loop {
             let visible = see(alive, &mut self.seen)?;
@@ -135,7 +165,9 @@ impl Run<'_> {
                     "not right in time: {missing} rows missing, {committing} committing, lacks {lacks:?}, {states:?}"
                 ));
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.waits()?;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(Duration::from_secs(2));
         }
         self.admin.again(alive).await?;
         count(alive, &self.seen, self.tally).await

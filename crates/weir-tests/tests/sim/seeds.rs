@@ -14,7 +14,7 @@ use std::{
 /// A run takes some hundredths of a second; one that takes this long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(120);
 /// From so many runs on, all that is listed has to happen in them; the rarest of it does in one run of ten or so.
-pub(crate) const FULL: u64 = 200;
+pub(crate) const FULL: u64 = 400;
 
 /// One run of a scenario: what did not hold is the error.
 pub(crate) trait Scenario: Fn(u64, &mut Tally) -> Result<(), String> + Copy + Send + Sync + 'static {}
@@ -69,11 +69,21 @@ pub(crate) fn search(first: u64, runs: u64, run: impl Scenario) -> (Option<(u64,
     found.into_inner().unwrap()
 }
 
+/// What nodes log, where `WEIR_SIM_LOG` says how much (as `info`, or `weir_ingest=debug`): for one seed that failed.
+fn log() {
+    if let Ok(filter) = std::env::var("WEIR_SIM_LOG") {
+        let to_stderr = tracing_subscriber::fmt().without_time().with_env_filter(filter).with_writer(std::io::stderr);
+        // Another scenario of this process did it.
+        to_stderr.try_init().ok();
+    }
+}
+
 /// Runs `WEIR_SIM_RUNS` seeds (so many where it does not say) from `WEIR_SIM_SEED` on: all must hold, and in a full set of
 /// runs everything of `all` has to happen.
 #[expect(clippy::print_stdout, reason = "what was met how often is the result of the runs")]
 pub(crate) fn survive(scenario: &str, runs: u64, all: &[&'static str], run: impl Scenario) {
     let (first, runs) = (number("WEIR_SIM_SEED", 1), number("WEIR_SIM_RUNS", runs));
+    log();
     let begun = std::time::Instant::now();
     let (failed, tally) = search(first, runs, run);
     if let Some((seed, what)) = failed {

@@ -4,10 +4,14 @@
 use crate::bugs::Bug;
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+use tokio::time::Instant;
 use weir_base::Chance;
 use weir_control::{
     Catalog, CatalogError, RedbCatalog,
@@ -25,15 +29,41 @@ async fn dawdle(chance: &Mutex<Chance>) {
     }
 }
 
+/// A catalog that is asked so often while no time passes is asked by something that waits for nothing.
+const CALLS_AT_ONCE: u32 = 10_000;
+
 /// The catalog's faults: they outlive the node.
 pub(crate) struct CatalogFaults {
     chance: Mutex<Chance>,
     lost_answers: Mutex<f64>,
+    /// When it was asked last, and how often at that time.
+    asked: Mutex<Option<(Instant, u32)>>,
+    is_spun: AtomicBool,
 }
 
 impl CatalogFaults {
     pub(crate) fn new(chance: Chance) -> Arc<Self> {
-        Arc::new(Self { chance: Mutex::new(chance), lost_answers: Mutex::new(0.0) })
+        let (asked, is_spun) = (Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { chance: Mutex::new(chance), lost_answers: Mutex::new(0.0), asked, is_spun })
+    }
+
+    /// Something asks it again and again without waiting: under a simulated clock time would stand still for ever.
+    pub(crate) fn is_spun(&self) -> bool {
+        self.is_spun.load(Ordering::Relaxed)
+    }
+
+    async fn take_turn(&self) {
+        let now = Instant::now();
+        let times = {
+            let mut asked = self.asked.lock().unwrap();
+            let times = asked.filter(|(at, _)| *at == now).map_or(0, |(_, times)| times) + 1;
+            *asked = Some((now, times));
+            times
+        };
+        if times > CALLS_AT_ONCE {
+            self.is_spun.store(true, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// How many of the transactions that happened are told as failed, in [0, 1].
@@ -92,14 +122,17 @@ impl SlowCatalog {
 #[async_trait]
 impl Catalog for SlowCatalog {
     async fn get(&self, key: &str) -> Result<Option<Entry>, CatalogError> {
+        self.faults.take_turn().await;
         self.inner.get(key).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Entry)>, CatalogError> {
+        self.faults.take_turn().await;
         self.inner.list(prefix).await
     }
 
     async fn txn(&self, checks: Vec<Check>, ops: Vec<Op>) -> Result<TxnOutcome, CatalogError> {
+        self.faults.take_turn().await;
         dawdle(&self.faults.chance).await;
         let of_replay = ops.iter().any(|op| matches!(op, Op::Put(key, _) if key.starts_with("replays/")));
         self.stop.pass(Step::BeforeCommit, of_replay).await;
