@@ -71,11 +71,12 @@ impl Feed {
         Ok(id)
     }
 
-    /// Whether the topic's identity is not what it was when this was asked before.
+    /// Whether the topic's identity may not be the one that its partitions know: it is not what it was when this was asked
+    /// before, or was not asked before. A topic may be made anew between a start and the first time that this is asked.
     pub(crate) async fn seems_made_anew(&self) -> bool {
         let Ok(Some(now)) = self.topic_id().await else { return false };
         let before = self.looked.lock().replace(now.clone());
-        before.is_some_and(|before| before != now)
+        before.is_none_or(|before| before != now)
     }
 
     /// The partitions that are to be read. Naming one that the topic lacks is an error.

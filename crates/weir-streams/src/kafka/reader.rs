@@ -28,6 +28,13 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Watermarks are asked for this long when an offset is out of range.
 const ASK: Duration = Duration::from_secs(5);
 
+/// A question to the broker what it holds.
+struct Asked {
+    /// The next offset when it was asked.
+    at: NextOffset,
+    answer: JoinHandle<Result<Watermarks, StreamError>>,
+}
+
 /// A reader of one partition.
 pub(super) struct KafkaReader {
     seat: Seat,
@@ -44,7 +51,7 @@ pub(super) struct KafkaReader {
     /// When the partition was last known to be there.
     heard: Instant,
     /// A question to the broker. A fetch that is given up does not end it: the next one waits for its answer.
-    asked: Option<JoinHandle<Result<Watermarks, StreamError>>>,
+    asked: Option<Asked>,
 }
 
 impl KafkaReader {
@@ -159,25 +166,43 @@ impl KafkaReader {
             tokio::select! {
                 () = notify.notified() => {}
                 () = tokio::time::sleep(wait) => {}
-                answer = async { self.asking().await }, if silent => drop(self.answered(answer)?),
+                answer = async { (&mut self.asking().answer).await }, if silent => self.after_silence(answer)?,
             }
         }
     }
 
     /// The question to the broker what it holds of the partition, which must be among the topic's; asked now where it is
     /// not under way.
-    fn asking(&mut self) -> &mut JoinHandle<Result<Watermarks, StreamError>> {
+    fn asking(&mut self) -> &mut Asked {
+        let at = self.next;
         self.asked.get_or_insert_with(|| {
             let (shared, topic) = (self.seat.shared().clone(), self.topic.clone());
             let (partition, number) = (self.seat.partition(), u32::try_from(self.seat.partition()).unwrap_or(0));
-            tokio::spawn(async move {
+            let answer = tokio::spawn(async move {
                 if !shared.partitions(&topic, ASK).await?.contains(&number) {
                     return Err(StreamError::PartitionMissing { topic, partition: number });
                 }
                 let _turn = shared.turn().await;
                 blocking(move || watermarks(shared.client(), &topic, partition, ASK)).await
-            })
+            });
+            Asked { at, answer }
         })
+    }
+
+    /// The client may stay silent about a log that ends before the offset it is to read, as that of a topic which was made
+    /// anew while the broker was coming back.
+    fn after_silence(
+        &mut self,
+        answer: Result<Result<Watermarks, StreamError>, JoinError>,
+    ) -> Result<(), StreamError> {
+        let at = self.asked.as_ref().map(|asked| asked.at);
+        let held = self.answered(answer)?;
+        // What was read since then may be newer than the answer.
+        if at == Some(self.next) && held.high < self.next {
+            let (topic, partition) = (self.topic.clone(), self.number());
+            return Err(StreamError::OutOfRange { topic, partition, asked: self.next, held });
+        }
+        Ok(())
     }
 
     fn answered(
@@ -197,7 +222,7 @@ impl KafkaReader {
         let out_of_range = code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET
             || code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
         let error = if out_of_range {
-            let answer = self.asking().await;
+            let answer = (&mut self.asking().answer).await;
             match self.answered(answer) {
                 Ok(held) => {
                     StreamError::OutOfRange { topic: self.topic.clone(), partition: number, asked: self.next, held }

@@ -352,3 +352,29 @@ async fn a_topic_made_anew_has_another_identity_and_all_are_listed() {
     let second = source.topic_id().await.unwrap().expect("it has an identity");
     assert_ne!(second, first);
 }
+
+/// Made anew and empty within a moment, the topic may never look deleted to the client, which then stays silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_ends_before_the_next_offset_is_said() {
+    let Some(broker) = Broker::find() else { return };
+    let topic = broker.topic("shorter", 1).await;
+    broker.append(&topic, 0, vec![broker::sent("one"), broker::sent("two")]).await;
+    let mut reader = broker.source(&topic, &[]).open(0, NextOffset::ZERO).await.expect("it opens");
+    assert_eq!(read_to(&mut reader, NextOffset::new(2)).await.values, ["one", "two"]);
+    broker.delete(&topic).await;
+    broker.make(&topic, 1).await;
+    let until = Instant::now() + DEADLINE;
+    let error = loop {
+        assert!(Instant::now() < until, "the reader is told");
+        match reader.next_batch(LIMIT).await {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    let said = match &error {
+        StreamError::OutOfRange { asked, held, .. } => *asked == NextOffset::new(2) && held.high == NextOffset::ZERO,
+        StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => true,
+        _ => false,
+    };
+    assert!(said, "{error:?}");
+}
