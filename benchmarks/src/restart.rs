@@ -1,4 +1,4 @@
-//! After kill -9 with rows open: time to ready, to a first answer, to a right one.
+//! After kill -9, with rows open or with many committed segments: time to ready, to a first answer, to a right one.
 
 use crate::{event::table_configs, kafka, node::Launch};
 use std::time::{Duration, Instant};
@@ -11,6 +11,12 @@ pub(crate) struct Restart {
     /// Rows that are open when the node is killed.
     #[arg(long, default_value_t = 1_000_000)]
     open_rows: u64,
+    /// Committed segments in the place of open rows: so many.
+    #[arg(long)]
+    segments: Option<u64>,
+    /// Rows of each of them.
+    #[arg(long, default_value_t = 10_000)]
+    segment_rows: u64,
 }
 
 const TABLE: &str = "restart_events";
@@ -19,6 +25,59 @@ const TOPIC: &str = "restart";
 impl Restart {
     /// Runs it and prints the times.
     pub(crate) fn run(&self, broker: &str, launch: &Launch) -> Result<(), Failure> {
+        match self.segments {
+            Some(segments) => self.segments(broker, launch, segments),
+            None => self.open_rows(broker, launch),
+        }
+    }
+
+    /// A node with so many committed segments is killed and started twice: with their files in the memory of the system,
+    /// and once more with an answer of all rows as the first thing that is asked.
+    fn segments(&self, broker: &str, launch: &Launch, segments: u64) -> Result<(), Failure> {
+        let rows = segments * self.segment_rows;
+        kafka::fresh_topic(broker, TOPIC, 2)?;
+        kafka::fill(broker, TOPIC, 2, 0, rows)?;
+        let node = launch.start()?;
+        node.create(&table_configs(TABLE, broker, TOPIC, self.segment_rows))?;
+        let committed = "SELECT COUNT(*) FROM system.segments WHERE state = 'DONE'";
+        let deadline = Instant::now() + Duration::from_secs(1800);
+        // Partitions end in the middle of a segment: that stays open.
+        while node.query(committed)?.number(0) < segments.saturating_sub(2) as f64 {
+            if Instant::now() > deadline {
+                return Err("segments are not committed in time".into());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let found = node.query(committed)?.number(0);
+        node.kill()?;
+        for (what, sql) in [
+            ("count", format!("SELECT COUNT(*) FROM {TABLE}")),
+            ("sum over all rows", format!("SELECT SUM(latency), COUNT(*) FROM {TABLE} WHERE quantity >= 0")),
+        ] {
+            let column = if what == "count" { 0 } else { 1 };
+            let begun = Instant::now();
+            let node = launch.start()?;
+            let mut answer = node.query(&sql)?;
+            let first = begun.elapsed();
+            while answer.number(column) < rows as f64 || !answer.exceptions.is_empty() {
+                if begun.elapsed() > Duration::from_secs(600) {
+                    return Err("the answer is not right in time".into());
+                }
+                answer = node.query(&sql)?;
+            }
+            println!(
+                "restart after kill -9 with {found} committed segments of {} rows: ready {:?}, first answer ({what}) {first:?}, \
+                 right answer {:?}",
+                self.segment_rows,
+                node.ready_after,
+                begun.elapsed()
+            );
+            node.kill()?;
+        }
+        Ok(())
+    }
+
+    fn open_rows(&self, broker: &str, launch: &Launch) -> Result<(), Failure> {
         kafka::fresh_topic(broker, TOPIC, 2)?;
         kafka::fill(broker, TOPIC, 2, 0, self.open_rows)?;
         let node = launch.start()?;

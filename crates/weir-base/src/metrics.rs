@@ -90,6 +90,7 @@ metrics! {
         ObjectsDeleted "objects_deleted" "Objects deleted from the deep store that no record names",
         FilesDeleted "files_deleted" "Local files and folders deleted that no record names",
         CheckpointsStopped "checkpoints_stopped" "Checkpoints that ended because the disk did not take them",
+        CopiesEvicted "local_copies_evicted" "Local copies of uploaded segments given up because the disk was below its floor",
         Queries "queries" "Queries answered",
         QueryErrors "query_errors" "Queries answered with an exception",
         QueriesPartial "queries_partial" "Answers that said what they lack",
@@ -111,6 +112,9 @@ metrics! {
         PublishDelayMs "publish_delay_ms" "Milliseconds from fetching a batch to its being visible",
         QuarantineEntries "quarantine_entries" "Records in quarantine",
         SegmentsWithoutTime "segments_without_time" "Committed segments that are kept because the time of their rows is not known",
+        DiskFreeBytes "disk_free_bytes" "Bytes that are free where the data folder lies",
+        DiskFloorBytes "disk_floor_bytes" "Bytes that are to stay free there",
+        SegmentsFetched "segments_fetched" "Segments fetched from the deep store since the start, their local copies being lost, damaged or given up",
         Tables "tables" "Tables of the node",
         QueryMs "last_query_ms" "Milliseconds that the last query took",
     }

@@ -1,6 +1,6 @@
-//! Tasks have names; one that panics says so.
+//! Tasks have names; one that panics says so. Heavy work has threads of its own.
 
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use std::{any::Any, future::Future, panic::AssertUnwindSafe};
 use tokio::task::JoinHandle;
 
@@ -20,6 +20,59 @@ pub fn yield_to_others(niceness: i32) {
     // A refusal changes speed only.
     if let Err(error) = rustix::process::nice(niceness) {
         tracing::debug!(%error, "a thread keeps its priority");
+    }
+}
+
+/// Where heavy work (building a segment, checking a file) is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeavyWork {
+    /// On threads of their own.
+    Threads,
+    /// On the caller's thread: for simulation, where threads would bring chance.
+    Inline,
+}
+
+/// What work that nobody waits for gives way by.
+const LOW_NICENESS: i32 = 10;
+
+impl HeavyWork {
+    /// Runs `work` to its end, at lower priority: it must not take cycles from consuming and from queries.
+    pub fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> BoxFuture<'static, T> {
+        self.run_at(LOW_NICENESS, work)
+    }
+
+    /// Runs `work` to its end at the priority of all else: somebody waits for it.
+    pub fn run_soon<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> BoxFuture<'static, T> {
+        self.run_at(0, work)
+    }
+
+    fn run_at<T: Send + 'static>(
+        self,
+        niceness: i32,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> BoxFuture<'static, T> {
+        match self {
+            Self::Inline => Box::pin(async move { work() }),
+            Self::Threads => Box::pin(async move {
+                let (done, ended) = tokio::sync::oneshot::channel();
+                let thread = std::thread::Builder::new().name("weir-heavy".into()).spawn(move || {
+                    if niceness > 0 {
+                        // The thread ends with its work.
+                        yield_to_others(niceness);
+                    }
+                    // Nobody waits any more when the process is ending; the result is then not needed.
+                    drop(done.send(work()));
+                });
+                let thread = thread.expect("a thread can be started: each kind of heavy work takes turns");
+                match ended.await {
+                    Ok(value) => value,
+                    Err(_) => match thread.join() {
+                        Err(panic) => std::panic::resume_unwind(panic),
+                        Ok(()) => unreachable!("the thread sends before it ends"),
+                    },
+                }
+            }),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub use flush::{FlushMemory, LastSegment};
 pub use history::{AUDIT_KEPT, AuditAction, AuditEntry, AuditLog, Move, led, resumes_at};
 pub use records::{
     Artifact, NewPartition, NewTable, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason,
-    SegmentRecord, SegmentState, StoredSchema, TableRecord, chain,
+    SegmentRecord, SegmentState, StoredSchema, TableRecord, TimeRange, chain,
 };
 pub use retention::{Doomed, Expiry, Removed, RemovedRun, expired, expired_replays, first_offset, is_older};
 pub use spec::{

@@ -11,8 +11,8 @@ use crate::{
 use serde_json::Value as Json;
 use std::{collections::BTreeMap, sync::Arc};
 use weir_types::{
-    Accounting, NextOffset, OffsetRange, RangeError, Schema, SchemaVersion, SegmentName, StreamPartition, TableSpec,
-    TopicName,
+    Accounting, ColumnName, NextOffset, OffsetRange, RangeError, Schema, SchemaVersion, SegmentName, StreamPartition,
+    TableSpec, TopicName,
 };
 
 /// A table that somebody asks for, validated.
@@ -328,12 +328,25 @@ pub struct Artifact {
     pub min_time_ms: Option<i64>,
     /// Greatest time of its rows, milliseconds since the epoch.
     pub max_time_ms: Option<i64>,
+    /// The table's time column when it was built, with what it holds; where that is whole numbers.
+    pub time_range: Option<TimeRange>,
     /// When it was built, wall time in milliseconds since the epoch.
     pub built_ms: i64,
     /// When it was uploaded, wall time in milliseconds since the epoch.
     pub uploaded_ms: i64,
     /// Indexes that the table asks for and that it was built without, each with its column and, where it is known, why.
     pub missing_indexes: Vec<String>,
+}
+
+/// What the time column of a built segment holds, as it is stored: a query that asks for other times need not open it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeRange {
+    /// The column.
+    pub column: ColumnName,
+    /// Its least number, defaults of null rows included.
+    pub min: i64,
+    /// Its greatest number.
+    pub max: i64,
 }
 
 /// Records of the quarantine that became rows after all, in one catalog transaction. A record that is named here is

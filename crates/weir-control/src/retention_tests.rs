@@ -46,6 +46,7 @@ fn done(of: u32, sequence: u32, rows: u64, max_time_ms: Option<i64>) -> SegmentR
         max_time_ms,
         built_ms: 0,
         uploaded_ms: 0,
+        time_range: None,
         missing_indexes: vec![],
     };
     let seal = Seal { reason: SealReason::Rows, accounting: counts(10), at_ms: NOW - 86_400_000 };

@@ -66,6 +66,11 @@ impl Scope {
         }
     }
 
+    /// Whether that part is the topic of which this scope is a partition.
+    fn lies_in(&self, part: &PartPause) -> bool {
+        part.partition.is_none() && self.partition.is_some() && self.topic.as_ref() == Some(&part.topic)
+    }
+
     fn audit(&self, entry: AuditEntry) -> AuditEntry {
         AuditEntry { topic: self.topic.clone(), partition: self.partition, ..entry }
     }
@@ -86,15 +91,19 @@ fn of(handle: &PipelineHandle) -> StreamPartition {
     handle.status.get().partition
 }
 
-/// What of a scope is paused, for the audit.
+/// What holds a scope, for the audit: its own pauses, those of its parts, and those of what it is a part of, which stay
+/// when the scope goes on.
 fn pauses(record: &TableRecord, scope: &Scope) -> String {
-    let parts = record.part_pauses.iter().filter(|part| scope.lifts(part));
     let part = |part: &PartPause| match part.partition {
         Some(partition) => format!("{}/{partition} {}", part.topic, said(&part.pause)),
         None => format!("{} {}", part.topic, said(&part.pause)),
     };
-    let paused = record.paused.iter().filter(|_| scope.topic.is_none()).map(said).chain(parts.map(part));
-    let paused: Vec<String> = paused.collect();
+    let table = record.paused.iter().map(|pause| match scope.topic {
+        None => said(pause),
+        Some(_) => format!("the table {}", said(pause)),
+    });
+    let parts = record.part_pauses.iter().filter(|part| scope.lifts(part) || scope.lies_in(part)).map(part);
+    let paused: Vec<String> = table.chain(parts).collect();
     if paused.is_empty() { "consuming".into() } else { format!("paused: {}", paused.join("; ")) }
 }
 

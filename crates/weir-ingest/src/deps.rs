@@ -3,6 +3,7 @@
 use crate::{
     budget::Budget,
     checkpoint::Checkpoints,
+    floor::DiskFloor,
     prepare::{KeyStage, NoKeys},
     quarantine::Quarantine,
     recount::Recounts,
@@ -10,54 +11,15 @@ use crate::{
     sealer::Sealer,
 };
 use arc_swap::ArcSwap;
-use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
-use weir_base::{SharedClock, SharedDisk, metrics::Metrics, tasks::yield_to_others};
+use weir_base::{SharedClock, SharedDisk, metrics::Metrics, tasks::HeavyWork};
 use weir_control::{Completion, SoleReplica, Store, TableRecord};
 use weir_files::SharedFileSystem;
 use weir_streams::{StreamSource, Streams};
-use weir_table::{SegmentCache, TableOnNode, Tables, VisibleMarks};
+use weir_table::{Openings, SegmentCache, TableOnNode, Tables, VisibleMarks};
 use weir_types::{NextOffset, StreamPartition};
-
-/// Where heavy work (building a segment) is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeavyWork {
-    /// On threads of their own, at lower priority.
-    Threads,
-    /// On the caller's thread: for simulation, where threads would bring chance.
-    Inline,
-}
-
-/// What building gives way by.
-const BUILD_NICENESS: i32 = 10;
-
-impl HeavyWork {
-    /// Runs `work` to its end.
-    pub fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> BoxFuture<'static, T> {
-        match self {
-            Self::Inline => Box::pin(async move { work() }),
-            Self::Threads => Box::pin(async move {
-                let (done, ended) = tokio::sync::oneshot::channel();
-                let thread = std::thread::Builder::new().name("weir-seal".into()).spawn(move || {
-                    // Building must not take cycles from appending; the thread ends with its work.
-                    yield_to_others(BUILD_NICENESS);
-                    // Nobody waits any more when the process is ending; the result is then not needed.
-                    drop(done.send(work()));
-                });
-                let thread = thread.expect("a thread can be started: seals run one at a time");
-                match ended.await {
-                    Ok(value) => value,
-                    Err(_) => match thread.join() {
-                        Err(panic) => std::panic::resume_unwind(panic),
-                        Ok(()) => unreachable!("the thread sends before it ends"),
-                    },
-                }
-            }),
-        }
-    }
-}
 
 /// Settings of a node's ingestion.
 #[derive(Debug, Clone)]
@@ -77,6 +39,8 @@ pub struct IngestOptions {
     pub creation_timeout: Duration,
     /// Whether the deep store's folder is this node's alone: only then what no record here names is nobody's.
     pub owns_deep_store: bool,
+    /// How much of the disk stays free of local copies of what the deep store has.
+    pub disk_floor: DiskFloor,
     /// Memory that rows of open segments, and of those that are not built yet, may hold, in bytes.
     pub open_bytes: u64,
     /// Where segments are built.
@@ -156,6 +120,8 @@ pub(crate) struct Permits {
     pub(crate) again: Arc<Semaphore>,
     /// What their rows may hold of the memory.
     pub(crate) budget: Arc<Budget>,
+    /// Turns at opening segment files.
+    pub(crate) openings: Arc<Openings>,
 }
 
 impl Permits {
@@ -167,7 +133,8 @@ impl Permits {
         };
         let permits = |count| Arc::new(Semaphore::new(count));
         let budget = Budget::new(options.open_bytes);
-        Self { build: permits(1), ahead: permits(ahead), again: permits(cores), budget }
+        let openings = Arc::default();
+        Self { build: permits(1), ahead: permits(ahead), again: permits(cores), budget, openings }
     }
 }
 
@@ -180,7 +147,7 @@ pub(crate) struct TableContext {
     /// What queries see of it.
     pub(crate) on_node: Arc<TableOnNode>,
     /// Local copies of sealed segments.
-    pub(crate) cache: SegmentCache,
+    pub(crate) cache: Arc<SegmentCache>,
     /// Rejected records.
     pub(crate) quarantine: Arc<Quarantine>,
     /// What of them became rows after all.

@@ -5,6 +5,7 @@ use crate::{
     deps::{IngestDeps, IngestOptions, Permits},
     error::IngestError,
     feeds::{feeds, found_topics, plan, start_records},
+    floor::{Floor, keep_floor},
     made_topics::MadeTopics,
     quarantine::{Quarantine, Selection},
     replay::ReplayReport,
@@ -28,8 +29,10 @@ pub struct IngestNode {
     permits: Permits,
     checkpoints: CheckpointQueue,
     tables: Mutex<BTreeMap<TableName, Arc<TableRuntime>>>,
-    /// Removes what is too old or not named any more.
-    cleaning: Mutex<Option<JoinHandle<()>>>,
+    /// What of the disk's floor was seen and said.
+    pub(crate) floor: Floor,
+    /// Remove what is too old or not named any more, and what the disk has no room for.
+    cleaning: Mutex<Vec<JoinHandle<()>>>,
     /// Requests that change the set of tables take turns.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -42,6 +45,7 @@ impl IngestNode {
             permits: Permits::new(&deps.options),
             checkpoints: CheckpointQueue::start(deps.options.heavy),
             tables: Mutex::default(),
+            floor: Floor::default(),
             cleaning: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             deps,
@@ -52,8 +56,9 @@ impl IngestNode {
             let runtime = TableRuntime::open(node.deps.clone(), record, permits, checkpoints, false).await?;
             node.tables.lock().insert(name, runtime);
         }
-        let task = keep_clean(Arc::downgrade(&node), node.deps.clock.clone());
-        *node.cleaning.lock() = Some(spawn_named("clean up", task));
+        let clean = spawn_named("clean up", keep_clean(Arc::downgrade(&node), node.deps.clock.clone()));
+        let floor = spawn_named("keep the disk's floor", keep_floor(Arc::downgrade(&node), node.deps.clock.clone()));
+        node.cleaning.lock().extend([clean, floor]);
         Ok(node)
     }
 
@@ -174,6 +179,22 @@ impl IngestNode {
     #[must_use]
     pub fn seal_troubles(&self, name: &TableName) -> BTreeMap<SegmentName, String> {
         self.tables.lock().get(name).map(|runtime| runtime.context().sealer.troubles()).unwrap_or_default()
+    }
+
+    /// What keeps committed segments of a table from being read, as the last attempt to open them put it.
+    #[must_use]
+    pub fn open_troubles(&self, name: &TableName) -> BTreeMap<Arc<str>, String> {
+        let Ok(runtime) = self.runtime(name) else { return BTreeMap::new() };
+        let partitions = runtime.context().on_node.partitions();
+        let shown: Vec<_> = partitions.values().map(|view| view.snapshot()).collect();
+        let whole = shown.iter().flat_map(|shown| shown.whole.iter().chain(&*shown.replayed));
+        whole.filter_map(|segment| Some((segment.name.clone(), segment.segment.trouble()?.to_string()))).collect()
+    }
+
+    /// Segments that were fetched from the deep store since the node started.
+    #[must_use]
+    pub fn segments_fetched(&self) -> u64 {
+        self.permits.openings.fetched()
     }
 
     /// Drops a table with its objects, local files and quarantine. False where it is not here.
@@ -303,9 +324,7 @@ impl IngestNode {
 
     /// Ends all pipelines. Rows of open segments are read again at the next start.
     pub fn stop(&self) {
-        if let Some(task) = self.cleaning.lock().take() {
-            task.abort();
-        }
+        self.cleaning.lock().drain(..).for_each(|task| task.abort());
         for (_, table) in std::mem::take(&mut *self.tables.lock()) {
             table.stop();
         }

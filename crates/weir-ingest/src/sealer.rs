@@ -4,7 +4,12 @@
 //! the frozen rows' place in memory; it is uploaded, for as long as that takes; only then the catalog says `Done`. Upload
 //! comes before the commit: an object that nobody names is garbage, a named object that is not there is data loss.
 
-use crate::{budget::Frozen, deps::TableContext, rebuild};
+use crate::{
+    budget::Frozen,
+    deps::TableContext,
+    rebuild,
+    recorded::{Times, segment_facts},
+};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -18,10 +23,9 @@ use weir_base::{
     tasks::spawn_named,
 };
 use weir_control::{Artifact, LastSegment, SegmentRecord, SegmentState, StoreError, TableRecord, flush};
-use weir_formats::datetime::DateTimeFormat;
-use weir_segment::{BuildSpec, BuiltSegment, Segment, build};
+use weir_segment::{BuildSpec, BuiltSegment, SealedSegment, Segment, build};
 use weir_streams::{SharedSource, StreamSource};
-use weir_table::{LoadedSegment, PartitionView};
+use weir_table::{LoadedSegment, PartitionView, RecordedSegment, SegmentHandle};
 use weir_types::{
     Accounting, ColumnName, FieldIndexes, IndexKind, NextOffset, SegmentName, StreamPartition, StreamSpec,
 };
@@ -164,9 +168,10 @@ struct LocalCopy {
     bytes: bytes::Bytes,
     crc: u32,
     rows: u32,
-    times: Option<(i64, i64)>,
+    times: Times,
     built_ms: i64,
     missing_indexes: Vec<String>,
+    sealed: Arc<SealedSegment>,
 }
 
 async fn attempt(
@@ -224,7 +229,7 @@ fn local_copy(job: &SealJob, name: &Arc<str>) -> Option<LocalCopy> {
         return None;
     }
     let bytes = mapped(job, name).ok()?;
-    let stats = |column: &weir_types::ColumnName| {
+    let stats = |column: &ColumnName| {
         let info = sealed.column(column.as_str())?;
         sealed.stats(info.at).min_max.clone()
     };
@@ -232,9 +237,10 @@ fn local_copy(job: &SealJob, name: &Arc<str>) -> Option<LocalCopy> {
         bytes,
         crc: sealed.meta().crc?,
         rows: sealed.meta().rows,
-        times: times(&job.table.record.load(), &stats),
+        times: Times::of(&job.table.record.load(), &stats),
         built_ms: job.table.deps.clock.wall_ms(),
         missing_indexes: missing_indexes(&job.table.record.load().spec.indexes, &*sealed),
+        sealed: sealed.clone(),
     };
     place(job, name, sealed);
     Some(copy)
@@ -262,17 +268,18 @@ async fn build_and_keep(
     for failure in &built.index_failures {
         tracing::error!(segment = &**name, failure, "an index could not be built; the segment is sealed without it");
     }
-    let stats = |column: &weir_types::ColumnName| {
+    let stats = |column: &ColumnName| {
         let found = built.columns.iter().find(|(name, ..)| name == column);
         found.map(|(_, min, max)| (min.clone(), max.clone()))
     };
     let copy = LocalCopy {
         crc: built.crc,
         rows: built.rows,
-        times: times(&table.record.load(), &stats),
+        times: Times::of(&table.record.load(), &stats),
         built_ms: table.deps.clock.wall_ms(),
         bytes: mapped(job, name).map_err(|error| Failure::Again(error.to_string()))?,
         missing_indexes: built.index_failures,
+        sealed: sealed.clone(),
     };
     place(job, name, sealed);
     Ok(copy)
@@ -295,7 +302,7 @@ fn missing_indexes(indexes: &BTreeMap<ColumnName, FieldIndexes>, sealed: &dyn Se
 }
 
 fn place(job: &SealJob, name: &Arc<str>, segment: Arc<dyn Segment>) {
-    job.view.place(LoadedSegment { name: name.clone(), segment, validity: None }, &sequence_of);
+    job.view.place(LoadedSegment { name: name.clone(), segment: segment.into(), validity: None }, &sequence_of);
 }
 
 /// A segment's place in its partition.
@@ -315,17 +322,6 @@ pub(crate) fn build_spec(record: &TableRecord, name: &Arc<str>) -> BuildSpec {
     }
 }
 
-/// Smallest and greatest time of the segment in milliseconds, where the table has a time column that can be read.
-pub(crate) fn times(
-    record: &TableRecord,
-    min_max: &dyn Fn(&weir_types::ColumnName) -> Option<(weir_types::Value, weir_types::Value)>,
-) -> Option<(i64, i64)> {
-    let column = record.spec.time_column.as_ref()?;
-    let format = DateTimeFormat::parse(record.schema.field(column.as_str())?.format.as_deref()?).ok()?;
-    let (min, max) = min_max(column)?;
-    Some((format.to_millis(&min)?, format.to_millis(&max)?))
-}
-
 /// Transaction B, and what follows from it.
 async fn commit(job: &SealJob, copy: &LocalCopy, key: String) -> Result<(), Failure> {
     let deps = &job.table.deps;
@@ -335,16 +331,20 @@ async fn commit(job: &SealJob, copy: &LocalCopy, key: String) -> Result<(), Fail
         crc: copy.crc,
         byte_count: copy.bytes.len() as u64,
         rows: u64::from(copy.rows),
-        min_time_ms: copy.times.map(|times| times.0),
-        max_time_ms: copy.times.map(|times| times.1),
+        min_time_ms: copy.times.millis.map(|times| times.0),
+        max_time_ms: copy.times.millis.map(|times| times.1),
+        time_range: copy.times.range.clone(),
         built_ms: copy.built_ms,
         uploaded_ms: deps.clock.wall_ms(),
         missing_indexes: copy.missing_indexes.clone(),
     };
     let byte_count = artifact.byte_count;
     match deps.store.finish(&job.record, artifact).await {
-        Ok(_) => {}
-        Err(StoreError::Conflict { what }) => return Err(Failure::Settled(what)),
+        Ok(done) => show_recorded(job, copy, &done),
+        Err(StoreError::Conflict { what }) => {
+            find_out(job, copy).await;
+            return Err(Failure::Settled(what));
+        }
         Err(StoreError::NotFound { what }) => return Err(Failure::Settled(what)),
         Err(error) => return Err(Failure::Again(format!("could not commit: {error}"))),
     }
@@ -352,6 +352,32 @@ async fn commit(job: &SealJob, copy: &LocalCopy, key: String) -> Result<(), Fail
     learn(job, copy, byte_count).await;
     release(job).await;
     Ok(())
+}
+
+/// From here on the segment is one of its record: its file may go and be fetched again.
+fn show_recorded(job: &SealJob, copy: &LocalCopy, done: &SegmentRecord) {
+    let SegmentState::Done { artifact, .. } = &done.state else { return };
+    if artifact.crc != copy.crc {
+        return;
+    }
+    let name: Arc<str> = done.name.to_string().into();
+    let facts = segment_facts(&job.table.record.load(), &name, (done.schema_version, done.created_ms), artifact);
+    let recorded = RecordedSegment::opened(facts, job.table.cache.clone(), copy.sealed.clone());
+    job.view.replace(LoadedSegment { name, segment: SegmentHandle::Recorded(recorded), validity: None });
+}
+
+/// Somebody committed the segment: us, where the catalog's answer was lost.
+async fn find_out(job: &SealJob, copy: &LocalCopy) {
+    let record = job.table.record.load_full();
+    match job.table.deps.store.segments_of(&record, &job.record.partition).await {
+        Ok(segments) => {
+            if let Some(found) = segments.iter().find(|segment| segment.name == job.record.name) {
+                show_recorded(job, copy, found);
+            }
+        }
+        // It is shown from its record at the next start.
+        Err(error) => tracing::warn!(segment = %job.record.name, %error, "a committed segment's record cannot be read"),
+    }
 }
 
 /// The size of this segment teaches the limit of the next.
@@ -404,7 +430,7 @@ pub(crate) fn oldest_needed(segments: &[SegmentRecord], partition: &weir_types::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_segment::{ConsumingSegment, ConsumingSpec, SealedSegment};
+    use weir_segment::{ConsumingSegment, ConsumingSpec};
     use weir_types::{DataType, FieldKind, FieldSpec, RowBatch, Schema, SchemaVersion, Value};
 
     /// A file of rows with descending `n` and ascending `s`, with these indexes.

@@ -7,6 +7,7 @@ use crate::{
     feeds::{Feed, Feeds, feeds},
     pipeline::{PartitionPipeline, PipelineEnd, PipelineHandle, PipelineParts},
     quarantine::{Quarantine, QuarantineBounds},
+    recorded::{loaded, open_ahead, segment_facts},
     recount::Recounts,
     replay::Replays,
     retention::Removing,
@@ -26,11 +27,9 @@ use weir_base::tasks::spawn_named;
 use weir_control::{
     Move, PauseInfo, Removed, SegmentRecord, SegmentState, StoreError, TableRecord, first_offset, resumes_at,
 };
-use weir_table::{LoadedSegment, PartitionView, SegmentCache, TableOnNode, Target, VisibleMarks};
+use weir_table::{PartitionView, SegmentCache, TableOnNode, Target, VisibleMarks};
 use weir_types::{Accounting, NextOffset, StreamPartition};
 
-/// A segment that the deep store does not give is asked for again after this.
-const LOAD_AGAIN: Duration = Duration::from_secs(2);
 /// A pipeline that cannot be started is tried again after this.
 const START_AGAIN: Duration = Duration::from_secs(1);
 
@@ -74,7 +73,13 @@ impl TableRuntime {
         let feeds = ArcSwap::from_pointee(feeds(&deps, &record, &Feeds::new())?);
         let context = Arc::new(TableContext {
             on_node: TableOnNode::new(record.schema.clone(), record.spec.clone()),
-            cache: SegmentCache::new(deps.disk.clone(), dir.join("segments")),
+            cache: SegmentCache::new(
+                (deps.disk.clone(), dir.join("segments")),
+                deps.deep_store.clone(),
+                deps.clock.clone(),
+                deps.options.heavy,
+                permits.openings.clone(),
+            ),
             marks: VisibleMarks::new(deps.disk.clone(), marks, deps.options.boot),
             sealer: Sealer::new(permits.build.clone()),
             permits,
@@ -317,20 +322,25 @@ impl TableRuntime {
         })
     }
 
-    /// Loads what is done and sees through what is between the two transactions.
+    /// Shows what is done and sees through what is between the two transactions.
     fn settle_fixed(self: &Arc<Self>, feed: Option<&Feed>, view: &Arc<PartitionView>, records: &[&SegmentRecord]) {
-        let loaded = view.snapshot();
+        let table = self.context.record.load_full();
+        let present = view.snapshot();
+        let present: BTreeSet<&str> = present.whole.iter().map(|present| &*present.name).collect();
         let mut done = vec![];
         for record in records {
-            let name = record.name.to_string();
-            if loaded.whole.iter().any(|present| *present.name == *name) {
+            let name: Arc<str> = record.name.to_string().into();
+            if present.contains(&*name) {
                 continue;
             }
             match &record.state {
                 SegmentState::Consuming { .. } => {}
                 SegmentState::Committing { .. } => {
                     let Some(feed) = feed else {
-                        tracing::error!(segment = name, "a segment is not committed: its topic is not known any more");
+                        tracing::error!(
+                            segment = &*name,
+                            "a segment is not committed: its topic is not known any more"
+                        );
                         continue;
                     };
                     self.context.sealer.submit(SealJob {
@@ -343,41 +353,16 @@ impl TableRuntime {
                         source: feed.source.clone(),
                     });
                 }
-                SegmentState::Done { artifact, .. } => done.push((name, artifact.crc, artifact.key.clone())),
+                SegmentState::Done { artifact, .. } => {
+                    let made = (record.schema_version, record.created_ms);
+                    done.push(loaded(&self.context, segment_facts(&table, &name, made, artifact)));
+                }
             }
         }
         if !done.is_empty() {
-            let (context, view) = (self.context.clone(), view.clone());
-            let partition = view.partition().clone();
-            self.keep(spawn_named(format!("load {partition}"), async move { load(context, view, done).await }));
+            let (name, shown) = (format!("open {}", view.partition()), view.fill(done, &sequence_of));
+            self.keep(spawn_named(name, open_ahead(self.context.clone(), shown)));
         }
-    }
-}
-
-async fn load(context: Arc<TableContext>, view: Arc<PartitionView>, mut missing: Vec<(String, u32, String)>) {
-    loop {
-        let mut again = vec![];
-        for (name, crc, key) in missing {
-            if !view.snapshot().absent.iter().any(|absent| **absent == *name) {
-                // It was removed, or is there: nobody waits for it.
-                continue;
-            }
-            match context.cache.load(&name, crc, &context.deps.deep_store, &key).await {
-                Ok(segment) => {
-                    view.fill(LoadedSegment { name: name.into(), segment, validity: None }, &sequence_of);
-                }
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    tracing::error!(segment = name, %error, cause, "segment is not loaded; answers say so");
-                    again.push((name, crc, key));
-                }
-            }
-        }
-        if again.is_empty() {
-            return;
-        }
-        missing = again;
-        context.deps.clock.sleep(LOAD_AGAIN).await;
     }
 }
 

@@ -45,9 +45,17 @@ pub struct QueryException {
     pub message: String,
 }
 
+/// Bytes of a message: what is wrong may quote values and patterns of megabytes, and people read its beginning.
+const MOST_MESSAGE: usize = 4_096;
+
 impl QueryException {
     pub(crate) fn new(code: Code, what: impl std::fmt::Display) -> Self {
-        Self { code: code.number(), message: format!("{}: {what}", code.name()) }
+        let mut message = format!("{}: {what}", code.name());
+        if message.len() > MOST_MESSAGE {
+            message.truncate(message.floor_char_boundary(MOST_MESSAGE));
+            message += " ..";
+        }
+        Self { code: code.number(), message }
     }
 }
 
@@ -101,6 +109,14 @@ pub struct QueryStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_have_an_end() {
+        let short = QueryException::new(Code::SqlParsing, "a");
+        assert_eq!(short.message, "SQLParsingError: a");
+        let long = QueryException::new(Code::SqlParsing, "ä".repeat(100_000));
+        assert!(long.message.len() < MOST_MESSAGE + 10 && long.message.ends_with("ä .."), "{}", long.message);
+    }
 
     #[test]
     fn option_strings_may_have_empty_entries_and_flags() {

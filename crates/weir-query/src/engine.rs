@@ -10,6 +10,7 @@ use crate::{
     dialect::{self, Profile, Rewritten},
     error::{Code, EngineError, Stage, exception},
     explain, functions,
+    memory::within_pool,
     options::Settings,
     planner,
     provider::pinot_type_of,
@@ -20,7 +21,7 @@ use crate::{
 };
 use arrow::record_batch::RecordBatch;
 use datafusion::{
-    common::Result as PlanResult,
+    common::{Result as PlanResult, utils::memory::RecordBatchMemoryCounter},
     execution::{
         FunctionRegistry, SessionState, SessionStateBuilder, TaskContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
@@ -43,6 +44,10 @@ use weir_base::{SharedClock, SystemClock, tasks::yield_to_others};
 /// Queries per thread that run at once; more wait for their turn. A query waits for memory and for others' threads only,
 /// so a few per thread keep the threads busy, and each holds a snapshot and some memory.
 const QUERIES_PER_THREAD: usize = 16;
+
+/// Which part of its time a query waits at most for segments that have to be opened or fetched first: it answers with the
+/// others then, and says what it lacks.
+const PATIENCE: f64 = 0.8;
 
 /// How an engine runs queries.
 #[derive(Debug, Clone)]
@@ -312,7 +317,7 @@ impl Engine {
             Ok(Ok(turn)) => turn,
             Ok(Err(_)) | Err(_) => return late(Code::SchedulingTimeout, timeout),
         };
-        let (names, stop) = (Names::default(), StopFlag::default());
+        let (names, stop) = (Names::default(), StopFlag::with_patience(began + timeout.mul_f64(PATIENCE)));
         let work = self.clone().work(parsed, settings, database, names.clone(), stop.clone(), turn);
         let mut working = Awaited { task: self.workers.spawn(work), stop };
         let mut response = match tokio::time::timeout_at(began + timeout, &mut working.task).await {
@@ -336,7 +341,7 @@ impl Engine {
     ) -> QueryResponse {
         let host = self.options.host_name.clone();
         let mut taken = Taken::new(&*self.tables, database, settings.nulls, host, names);
-        let mut response = match self.run(parsed, settings, &mut taken, &stop).await {
+        let mut response = match stop.around(self.run(parsed, settings, &mut taken, &stop)).await {
             Ok(response) => response,
             Err(exception) => failed(exception),
         };
@@ -424,7 +429,7 @@ impl Engine {
     ) -> Outcome<Vec<RecordBatch>> {
         let running = |error| exception(&error, Stage::Running);
         let context = Arc::new(self.context(stop));
-        let running_plan = stoppable(plan, stop).map_err(running)?;
+        let running_plan = within_pool(plan).and_then(|plan| stoppable(&plan, stop)).map_err(running)?;
         let rows = if weight(plan) < LONG_ROWS {
             run_to_end(running_plan, context).await.map_err(running)?
         } else {
@@ -451,11 +456,12 @@ fn weight(plan: &Arc<dyn ExecutionPlan>) -> u64 {
 async fn run_to_end(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> PlanResult<Vec<RecordBatch>> {
     let held = MemoryConsumer::new("result").register(context.memory_pool());
     let mut stream = execute_stream(plan, context)?;
-    let mut rows = vec![];
+    let (mut rows, mut buffers) = (vec![], RecordBatchMemoryCounter::new());
     while let Some(batch) = stream.next().await {
         let batch = batch?;
-        held.try_grow(batch.get_array_memory_size())?;
+        // Batches may be parts of one another's memory.
         if batch.num_rows() > 0 {
+            held.try_grow(buffers.count_batch(&batch))?;
             rows.push(batch);
         }
     }

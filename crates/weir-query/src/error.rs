@@ -1,6 +1,7 @@
 //! Errors of queries as Pinot codes them, and the one error of starting an engine.
 
 use crate::{answer::QueryException, functions::TooLarge};
+use arrow::error::ArrowError;
 use datafusion::{common::SchemaError, error::DataFusionError};
 use weir_types::{Classify, ErrorKind, Retry};
 
@@ -109,6 +110,10 @@ pub(crate) fn exception(error: &DataFusionError, stage: Stage) -> QueryException
     let what = match error.find_root() {
         DataFusionError::Plan(what) | DataFusionError::Execution(what) => first_part(what),
         DataFusionError::External(cause) => cause.to_string(),
+        DataFusionError::ArrowError(cause, _) if matches!(**cause, ArrowError::DivideByZero) => {
+            "a whole number is divided by zero: divide by nullif(x, 0) for a null, or as CAST(x AS DOUBLE) for an infinity"
+                .to_owned()
+        }
         root => first_part(&root.strip_backtrace()),
     };
     QueryException::new(code, what)

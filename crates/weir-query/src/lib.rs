@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod explain;
 mod functions;
+mod memory;
 mod options;
 mod planner;
 mod provider;

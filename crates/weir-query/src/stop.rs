@@ -3,7 +3,8 @@
 //!
 //! Such places are the edges between operators (an aggregate pulls from a join until the join has no more rows), the
 //! filters of joins (a join whose filter lets nothing pass goes through all pairs on its own) and the pieces of a scan.
-//! At the edges and in the scan a query also makes room for others on its thread from time to time.
+//! At the edges and in the scan a query also makes room for others on its thread from time to time. A function that may
+//! take long within one batch looks at the flag of the work that its thread is doing.
 
 use arrow::{
     array::BooleanArray,
@@ -24,6 +25,7 @@ use datafusion::{
 };
 use futures::Stream;
 use std::{
+    cell::RefCell,
     fmt,
     hash::{Hash, Hasher},
     pin::Pin,
@@ -33,10 +35,14 @@ use std::{
     },
     task::{Context, Poll, ready},
 };
+use tokio::time::Instant;
 
-/// Says whether a query is to end now. Clones are the same flag.
+/// Says whether a query is to end now, and how long it may wait for what is not at hand. Clones are the same flag.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct StopFlag(Arc<AtomicBool>);
+pub(crate) struct StopFlag {
+    stopped: Arc<AtomicBool>,
+    patience: Option<Instant>,
+}
 
 impl StopFlag {
     /// The flag of the query that runs in this context; one that is never set where none was put there.
@@ -44,18 +50,64 @@ impl StopFlag {
         context.session_config().get_extension::<Self>().map(|flag| (*flag).clone()).unwrap_or_default()
     }
 
+    /// The flag of a query that waits until then at most.
+    pub(crate) fn with_patience(until: Instant) -> Self {
+        Self { patience: Some(until), ..Self::default() }
+    }
+
+    /// Until when the query may wait for what is not at hand and still answer in time, saying what it lacks.
+    pub(crate) fn patience(&self) -> Option<Instant> {
+        self.patience
+    }
+
     /// Stops the query at its next look.
     pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.stopped.store(true, Ordering::Relaxed);
     }
 
     /// # Errors
     /// If the query is to end. Nobody waits for it any more, so nobody reads the error.
     pub(crate) fn look(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
+        if self.stopped.load(Ordering::Relaxed) {
             return Err(DataFusionError::Execution("the query was stopped".to_owned()));
         }
         Ok(())
+    }
+}
+
+thread_local! {
+    /// The flag of the query that this thread is working for.
+    static HERE: RefCell<Option<StopFlag>> = const { RefCell::new(None) };
+}
+
+/// Looks at the flag of the query that this thread is working for.
+///
+/// # Errors
+/// If that query is to end.
+pub(crate) fn look_here() -> Result<()> {
+    HERE.with_borrow(|flag| flag.as_ref().map_or(Ok(()), StopFlag::look))
+}
+
+/// Puts back the flag that was there before, whatever happens to the work.
+struct Before(Option<StopFlag>);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        HERE.set(self.0.take());
+    }
+}
+
+impl StopFlag {
+    /// Does work of this flag's query on this thread: what it calls may [`look_here`].
+    fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _before = Before(HERE.replace(Some(self.clone())));
+        work()
+    }
+
+    /// Does all work of a future that is done by whoever polls it for this flag's query.
+    pub(crate) async fn around<F: Future>(&self, work: F) -> F::Output {
+        let mut work = std::pin::pin!(work);
+        futures::future::poll_fn(|cx| self.during(|| work.as_mut().poll(cx))).await
     }
 }
 
@@ -150,7 +202,8 @@ impl Stream for EdgeStream {
         }
         // Counts batches against what a task may do before others get its thread.
         let turn = ready!(tokio::task::coop::poll_proceed(cx));
-        let next = self.input.as_mut().poll_next(cx);
+        let Self { input, flag } = &mut *self;
+        let next = flag.during(|| input.as_mut().poll_next(cx));
         if next.is_ready() {
             turn.made_progress();
         }

@@ -5,7 +5,7 @@ use crate::{
     dialect::{ScopeColumn, Table, Tables},
     error::{Code, Stage, did_you_mean, exception, near},
     planner::QueryTables,
-    provider::{SnapshotTable, system_table},
+    provider::{Missed, SnapshotTable, system_table},
     source::TableSource,
 };
 use datafusion::catalog::TableProvider;
@@ -30,6 +30,8 @@ pub(crate) struct Taken<'a> {
     nulls: bool,
     host: Arc<str>,
     snapshots: Vec<Arc<TableSnapshot>>,
+    /// What its scans could not open, by snapshot.
+    missed: Vec<Missed>,
     names: Names,
     tables: HashMap<String, Table>,
     providers: QueryTables,
@@ -49,6 +51,7 @@ impl<'a> Taken<'a> {
             nulls,
             host,
             snapshots: vec![],
+            missed: vec![],
             names,
             tables: HashMap::new(),
             providers: QueryTables::new(),
@@ -63,10 +66,11 @@ impl<'a> Taken<'a> {
         &self.providers
     }
 
-    /// What the snapshots lack.
+    /// What the snapshots lack, and what scans could not open of them.
     pub(crate) fn lacks(&self) -> impl Iterator<Item = String> {
-        self.snapshots.iter().flat_map(|snapshot| {
-            snapshot.lacks.iter().map(|lack| format!("table '{}' is not complete: {}", snapshot.table, lack.what))
+        self.snapshots.iter().zip(&self.missed).flat_map(|(snapshot, missed)| {
+            let lacks = snapshot.lacks.iter().cloned().chain(missed.lacks());
+            lacks.map(|lack| format!("table '{}' is not complete: {}", snapshot.table, lack.what))
         })
     }
 
@@ -146,8 +150,10 @@ impl<'a> Taken<'a> {
             null_flags: nulls_kept && !nullable,
             nullable,
         };
-        let provider = SnapshotTable::new(snapshot.clone(), nullable, self.host.clone());
+        let missed = Missed::default();
+        let provider = SnapshotTable::new(snapshot.clone(), missed.clone(), nullable, self.host.clone());
         self.snapshots.push(snapshot);
+        self.missed.push(missed);
         Ok(self.keep(taken, own_name, Arc::new(provider)))
     }
 }

@@ -1,15 +1,18 @@
 //! The process: one node with all roles, its REST surface in Pinot's shapes, and the command line.
 //!
-//! `serve.rs` starts everything; `node/` is the only place that calls the lower floors; `rest/` has one module per
-//! resource; `pinot_json/` writes the response shapes; `cli/` has one module per command.
+//! `serve.rs` starts everything; `connections.rs` bounds what clients may take; `node/` is the only place that calls the
+//! lower floors; `rest/` has one module per resource; `pinot_json/` writes the response shapes; `cli/` has one module per
+//! command.
 
 pub mod cli;
 pub mod client;
+mod connections;
 pub mod node;
 pub mod pinot_json;
 pub mod rest;
 mod serve;
 pub mod system;
 
+pub use connections::ConnectionLimits;
 pub use node::{Node, NodeSettings};
 pub use serve::{Server, StartError};

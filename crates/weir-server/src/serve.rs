@@ -1,10 +1,10 @@
 //! The process in the process: sockets bound, node opened, both ports answering, until it is stopped.
 
 use crate::{
+    connections::{self, ConnectionLimits},
     node::{Addresses, Node, NodeSettings, OpenError},
     rest,
 };
-use axum::{Router, serve::ListenerExt};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -53,15 +53,21 @@ pub struct Server {
 impl Server {
     /// Binds the ports, opens the node and serves both. Requests that come before the node is open wait.
     pub async fn start(settings: NodeSettings) -> Result<Self, StartError> {
+        Self::start_within(settings, ConnectionLimits::default()).await
+    }
+
+    /// The same with other bounds of each port.
+    pub async fn start_within(settings: NodeSettings, limits: ConnectionLimits) -> Result<Self, StartError> {
         let controller = bind("controller", settings.listen, settings.controller_port).await?;
         let broker = bind("broker", settings.listen, settings.broker_port).await?;
         let addresses = Addresses::new(&settings, address(&controller), address(&broker));
         let node = Node::open(settings, addresses).await?;
         let (stop, stopped) = watch::channel(false);
         let (at, broker_at) = (address(&controller), address(&broker));
+        let serve = |listener, router, stopped| tokio::spawn(connections::serve(listener, router, limits, stopped));
         let tasks = vec![
-            spawn(controller, rest::controller().serve(node.clone()), stopped.clone()),
-            spawn(broker, rest::broker().serve(node.clone()), stopped),
+            serve(controller, rest::controller().serve(node.clone()), stopped.clone()),
+            serve(broker, rest::broker().serve(node.clone()), stopped),
         ];
         Ok(Self { node, controller: at, broker: broker_at, stop, tasks })
     }
@@ -98,24 +104,5 @@ async fn bind(role: &'static str, listen: IpAddr, port: u16) -> Result<TcpListen
             _ => String::new(),
         };
         StartError::Port { role, address, source, remedy }
-    })
-}
-
-fn spawn(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
-    // Answers are small and awaited: nothing is gained by collecting them.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delay");
-        }
-    });
-    let until = async move {
-        // A sender that is gone means the same as one that says stop.
-        stopped.wait_for(|stop| *stop).await.ok();
-    };
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(until).await {
-            tracing::error!(%error, "a port does not answer any more");
-        }
     })
 }

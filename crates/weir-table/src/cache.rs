@@ -1,10 +1,18 @@
 //! Sealed segments on the local disk: opened from there, fetched again from the deep store where lost or damaged.
 
+use crate::recorded::SegmentFacts;
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
-use weir_base::SharedDisk;
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, SemaphorePermit},
+};
+use weir_base::{SharedClock, SharedDisk, tasks::HeavyWork};
 use weir_files::{FileError, SharedFileSystem};
 use weir_segment::{SealedSegment, Segment, SegmentError};
 
@@ -28,6 +36,12 @@ pub enum CacheError {
         /// What does not fit.
         reason: String,
     },
+    /// The local copy is not there, and it was not to be fetched.
+    #[error("segment {segment} has no local copy")]
+    NotLocal {
+        /// The segment.
+        segment: String,
+    },
     /// The local disk does not take it.
     #[error("could not keep segment {segment} on the local disk: {reason}")]
     Disk {
@@ -38,17 +52,84 @@ pub enum CacheError {
     },
 }
 
-/// The folder of a table's sealed segments.
+/// Who an opening is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// A query waits for it.
+    Asked,
+    /// Nobody yet: done at lower priority. `fetch`: also where the local copy is missing or damaged.
+    Ahead {
+        /// The deep store may be asked.
+        fetch: bool,
+    },
+}
+
+/// What all tables of a node take turns at when files are opened.
+#[derive(Debug)]
+pub struct Openings {
+    checking: Semaphore,
+    fetching: Semaphore,
+    ahead: Semaphore,
+    fetching_ahead: Semaphore,
+    fetched: AtomicU64,
+}
+
+impl Default for Openings {
+    /// As many files are checked at once as there are cores: a check takes all of one. As many are fetched, apart from
+    /// those: each is held in memory until it is on the disk, and a deep store that does not answer must not hold up what
+    /// is here. Ahead of queries one file is opened at a time, and one is fetched: queries do not stand in line behind them.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            checking: Semaphore::new(cores),
+            fetching: Semaphore::new(cores),
+            ahead: Semaphore::new(1),
+            fetching_ahead: Semaphore::new(1),
+            fetched: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Openings {
+    /// The turn of whoever opens ahead of queries, and fetches what is not here where it says so.
+    pub async fn ahead_turn(&self, fetch: bool) -> SemaphorePermit<'_> {
+        turn(if fetch { &self.fetching_ahead } else { &self.ahead }).await
+    }
+
+    /// Segments that were fetched from the deep store since the node started.
+    #[must_use]
+    pub fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
+    }
+}
+
+async fn turn(semaphore: &Semaphore) -> SemaphorePermit<'_> {
+    semaphore.acquire().await.expect("turns are never closed")
+}
+
+/// The folder of a table's sealed segments, and the deep store behind it.
 pub struct SegmentCache {
     disk: SharedDisk,
     dir: PathBuf,
+    deep_store: SharedFileSystem,
+    clock: SharedClock,
+    work: HeavyWork,
+    openings: Arc<Openings>,
+    /// Where openings run on when the query that asked has gone.
+    runtime: Handle,
 }
 
 impl SegmentCache {
-    /// The cache in `dir`.
+    /// The cache in `dir`. Inside a runtime, which openings run on from here on.
     #[must_use]
-    pub fn new(disk: SharedDisk, dir: PathBuf) -> Self {
-        Self { disk, dir }
+    pub fn new(
+        (disk, dir): (SharedDisk, PathBuf),
+        deep_store: SharedFileSystem,
+        clock: SharedClock,
+        work: HeavyWork,
+        openings: Arc<Openings>,
+    ) -> Arc<Self> {
+        Arc::new(Self { disk, dir, deep_store, clock, work, openings, runtime: Handle::current() })
     }
 
     /// Where the files lie.
@@ -61,6 +142,20 @@ impl SegmentCache {
     #[must_use]
     pub fn path(&self, segment: &str) -> PathBuf {
         self.dir.join(format!("{segment}.weir"))
+    }
+
+    /// What is taken turns at.
+    #[must_use]
+    pub fn openings(&self) -> &Openings {
+        &self.openings
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Keeps a built segment and opens it.
@@ -92,30 +187,59 @@ impl SegmentCache {
         }
     }
 
-    /// The segment, from the local copy or else from the deep store's object `key`.
-    pub async fn load(
-        &self,
-        segment: &str,
-        crc: u32,
-        deep_store: &SharedFileSystem,
-        key: &str,
+    /// The segment of a record, from the local copy or else from the deep store.
+    pub(crate) async fn load(
+        self: &Arc<Self>,
+        facts: &SegmentFacts,
+        urgency: Urgency,
     ) -> Result<Arc<SealedSegment>, CacheError> {
-        if let Some(sealed) = self.local(segment, Some(crc)) {
-            return Ok(sealed);
+        let (segment, crc) = (facts.name.clone(), facts.crc);
+        let found = {
+            let _turn = turn(&self.openings.checking).await;
+            let cache = self.clone();
+            self.run(urgency, move || cache.local(&segment, Some(crc))).await
+        };
+        let sealed = match (found, urgency) {
+            (Some(sealed), _) => sealed,
+            (None, Urgency::Ahead { fetch: false }) => {
+                return Err(CacheError::NotLocal { segment: facts.name.to_string() });
+            }
+            (None, _) => self.fetch(facts, urgency).await?,
+        };
+        let damaged = |reason| CacheError::Damaged { segment: facts.name.to_string(), reason };
+        if sealed.meta().crc != Some(facts.crc) {
+            return Err(damaged(format!("its checksum is {:?}, {} was committed", sealed.meta().crc, facts.crc)));
         }
-        let content =
-            deep_store.get(key).await.map_err(|source| CacheError::Fetch { segment: segment.to_owned(), source })?;
-        let sealed = self.keep(segment, &content)?;
-        if sealed.meta().crc != Some(crc) {
-            let reason = format!("its checksum is {:?}, {crc} was committed", sealed.meta().crc);
-            return Err(CacheError::Damaged { segment: segment.to_owned(), reason });
+        if sealed.meta().rows != facts.rows {
+            return Err(damaged(format!("it holds {} rows, {} were committed", sealed.meta().rows, facts.rows)));
         }
         Ok(sealed)
+    }
+
+    async fn fetch(self: &Arc<Self>, facts: &SegmentFacts, urgency: Urgency) -> Result<Arc<SealedSegment>, CacheError> {
+        let _turn = turn(&self.openings.fetching).await;
+        let content = self.deep_store.get(&facts.key).await;
+        let content = content.map_err(|source| CacheError::Fetch { segment: facts.name.to_string(), source })?;
+        self.openings.fetched.fetch_add(1, Ordering::Relaxed);
+        let (cache, segment) = (self.clone(), facts.name.clone());
+        self.run(urgency, move || cache.keep(&segment, &content)).await
+    }
+
+    async fn run<T: Send + 'static>(&self, urgency: Urgency, work: impl FnOnce() -> T + Send + 'static) -> T {
+        match urgency {
+            Urgency::Asked => self.work.run_soon(work).await,
+            Urgency::Ahead { .. } => self.work.run(work).await,
+        }
     }
 
     /// Removes a segment's local copy.
     pub fn remove(&self, segment: &str) -> Result<(), CacheError> {
         self.disk.remove_file(&self.path(segment)).map_err(|error| disk_error(segment, error))
+    }
+
+    /// Makes removals durable: only then a disk surely has their space.
+    pub fn sync(&self) -> std::io::Result<()> {
+        self.disk.sync_dir(&self.dir)
     }
 
     /// Bytes of a local copy.

@@ -6,9 +6,11 @@
 mod cache;
 mod marks;
 mod partition;
+mod recorded;
 mod table;
 
-pub use cache::{CacheError, SegmentCache};
+pub use cache::{CacheError, Openings, SegmentCache, Urgency};
 pub use marks::{Mark, VisibleMarks};
 pub use partition::{LoadedSegment, PartitionSnapshot, PartitionView, Target};
+pub use recorded::{NotOpened, RecordedSegment, SegmentFacts, SegmentHandle, TimeValues};
 pub use table::{Lack, SegmentView, TableOnNode, TableSnapshot, Tables};

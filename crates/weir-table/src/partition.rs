@@ -3,6 +3,7 @@
 //! Publishing the open segment touches neither the sealed list nor another partition: the list is shared and copied only
 //! when a segment is added or replaced.
 
+use crate::recorded::SegmentHandle;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
@@ -13,7 +14,6 @@ use std::{
         atomic::{AtomicI64, Ordering},
     },
 };
-use weir_segment::Segment;
 use weir_types::{NextOffset, StreamPartition};
 
 /// A segment that is whole: sealed, or frozen and being sealed.
@@ -22,7 +22,7 @@ pub struct LoadedSegment {
     /// Its name.
     pub name: Arc<str>,
     /// Its rows.
-    pub segment: Arc<dyn Segment>,
+    pub segment: SegmentHandle,
     /// The rows that count; all where there is none.
     pub validity: Option<Arc<RoaringBitmap>>,
 }
@@ -166,6 +166,15 @@ impl PartitionView {
         });
     }
 
+    /// Puts a whole segment in place of the one of its name, where that is still shown.
+    pub fn replace(&self, loaded: LoadedSegment) {
+        self.change(|snapshot| {
+            if let Some(at) = snapshot.whole.iter().position(|present| present.name == loaded.name) {
+                Arc::make_mut(&mut snapshot.whole)[at] = loaded;
+            }
+        });
+    }
+
     /// Puts a segment of replayed rows in place.
     pub fn place_replayed(&self, loaded: LoadedSegment) {
         self.change(|snapshot| {
@@ -180,18 +189,18 @@ impl PartitionView {
         });
     }
 
-    /// Puts a segment that was fetched in place, unless nobody waits for it any more; says whether it did.
-    pub fn fill(&self, loaded: LoadedSegment, order: &dyn Fn(&str) -> u32) -> bool {
-        let mut filled = false;
+    /// Puts segments in place, all in one change, but for those that nobody waits for any more; gives those that it did.
+    pub fn fill(&self, loaded: Vec<LoadedSegment>, order: &dyn Fn(&str) -> u32) -> Vec<LoadedSegment> {
+        let mut filled = vec![];
         self.change(|snapshot| {
-            if !snapshot.absent.contains(&loaded.name) {
-                return;
-            }
-            Arc::make_mut(&mut snapshot.absent).retain(|name| *name != loaded.name);
+            let absent: BTreeSet<Arc<str>> = snapshot.absent.iter().cloned().collect();
+            filled = loaded.into_iter().filter(|segment| absent.contains(&segment.name)).collect();
+            let names: BTreeSet<&Arc<str>> = filled.iter().map(|segment| &segment.name).collect();
+            Arc::make_mut(&mut snapshot.absent).retain(|name| !names.contains(name));
             let whole = Arc::make_mut(&mut snapshot.whole);
-            let at = whole.partition_point(|present| order(&present.name) < order(&loaded.name));
-            whole.insert(at, loaded);
-            filled = true;
+            whole.extend(filled.iter().cloned());
+            // Nearly sorted already: two runs.
+            whole.sort_by_cached_key(|segment| order(&segment.name));
         });
         filled
     }
@@ -204,20 +213,6 @@ impl PartitionView {
             Arc::make_mut(&mut snapshot.replayed).retain(|present| !names.contains(&present.name));
             Arc::make_mut(&mut snapshot.absent).retain(|absent| !names.contains(absent));
         });
-    }
-
-    /// The records name a whole segment that is not loaded yet; one that is there is not missed.
-    pub fn expect(&self, name: &Arc<str>) {
-        self.change(|snapshot| {
-            if !snapshot.is_loaded(name) && !snapshot.absent.contains(name) {
-                Arc::make_mut(&mut snapshot.absent).push(name.clone());
-            }
-        });
-    }
-
-    /// A segment whose rows cannot be had is no longer waited for: its loss is on the record.
-    pub fn give_up(&self, name: &str) {
-        self.change(|snapshot| Arc::make_mut(&mut snapshot.absent).retain(|absent| &**absent != name));
     }
 
     /// Moves on without rows: offsets up to `next` hold none for us. The recovery target may be lowered with it where the
@@ -255,7 +250,7 @@ impl PartitionView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_segment::{ConsumingSegment, ConsumingSpec};
+    use weir_segment::{ConsumingSegment, ConsumingSpec, Segment};
     use weir_types::{Schema, SchemaVersion, TopicName};
 
     fn loaded(name: &str) -> LoadedSegment {
@@ -266,8 +261,8 @@ mod tests {
             keep_offsets: false,
             created_ms: 0,
         };
-        let segment = ConsumingSegment::new(spec).snapshot();
-        LoadedSegment { name: name.into(), segment, validity: None }
+        let segment: Arc<dyn Segment> = ConsumingSegment::new(spec).snapshot();
+        LoadedSegment { name: name.into(), segment: segment.into(), validity: None }
     }
 
     #[test]
@@ -285,9 +280,7 @@ mod tests {
         assert_eq!(*snapshot.absent, ["b".into()]);
         assert_eq!((snapshot.next, snapshot.target), (NextOffset::new(7), Target::At(NextOffset::new(9))));
         view.place(loaded("b"), &|name| u32::from(name == "b"));
-        view.expect(&"b".into());
-        view.expect(&"r".into());
-        assert_eq!(*view.snapshot().absent, ["r".into()]);
+        assert!(view.snapshot().absent.is_empty());
         view.place_replayed(loaded("r"));
         view.start_over(NextOffset::new(7), Target::At(NextOffset::new(7)), &["a".into(), "b".into(), "r".into()]);
         assert!(view.snapshot().absent.is_empty() && !view.snapshot().target.reached(NextOffset::new(8)));
@@ -300,7 +293,7 @@ mod tests {
         let view = PartitionView::new(partition, NextOffset::ZERO, Target::At(NextOffset::ZERO), absent.to_vec());
         let order = |name: &str| u32::from(name.as_bytes()[0]);
         view.place(loaded("b"), &order);
-        assert!(view.fill(loaded("a"), &order));
+        assert_eq!(view.fill(vec![loaded("a")], &order).len(), 1);
         let held = view.snapshot();
         view.remove(&["a".into(), "c".into()].into());
         let names = |snapshot: &PartitionSnapshot| {
@@ -308,7 +301,7 @@ mod tests {
         };
         assert_eq!((names(&held), names(&view.snapshot())), (vec!["a".into(), "b".into()], vec!["b".into()]));
         assert!(view.snapshot().absent.is_empty());
-        assert!(!view.fill(loaded("a"), &order) && !view.fill(loaded("c"), &order), "nobody waits for them");
+        assert!(view.fill(vec![loaded("a"), loaded("c")], &order).is_empty(), "nobody waits for them");
         assert_eq!(names(&view.snapshot()), ["b"]);
     }
 }

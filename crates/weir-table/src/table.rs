@@ -1,6 +1,9 @@
 //! The tables of a node, and the snapshot of one that a query takes at its start and keeps to its last row.
 
-use crate::partition::{PartitionView, Target};
+use crate::{
+    partition::{PartitionView, Target},
+    recorded::SegmentHandle,
+};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
@@ -11,14 +14,13 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use weir_segment::Segment;
 use weir_types::{Schema, StreamPartition, TableKind, TableName, TableSpec};
 
 /// One segment of a snapshot.
 #[derive(Clone)]
 pub struct SegmentView {
     /// Its rows.
-    pub segment: Arc<dyn Segment>,
+    pub segment: SegmentHandle,
     /// The rows that count; all where there is none.
     pub validity: Option<Arc<RoaringBitmap>>,
     /// Where they came from.
@@ -32,6 +34,14 @@ pub struct SegmentView {
 pub struct Lack {
     /// For people: which partition or segment, and how far it is.
     pub what: String,
+}
+
+impl Lack {
+    /// A segment of a snapshot that cannot be read, and why.
+    #[must_use]
+    pub fn not_opened(view: &SegmentView, why: &str) -> Self {
+        Self { what: format!("segment {} of {} is not loaded: {why}", view.segment.meta().name, view.partition) }
+    }
 }
 
 /// What of a table is visible at one moment.
@@ -51,6 +61,20 @@ pub struct TableSnapshot {
     pub lacks: Vec<Lack>,
     /// Wall time (milliseconds) up to which every partition is visible; `None` where a partition was never read.
     pub freshness_ms: Option<i64>,
+}
+
+impl TableSnapshot {
+    /// The same with every segment at hand. What cannot be opened is no segment of it but something that it lacks.
+    pub async fn opened(mut self) -> Self {
+        let mut segments = Vec::with_capacity(self.segments.len());
+        for view in self.segments {
+            match view.segment.open().await {
+                Ok(segment) => segments.push(SegmentView { segment: segment.into(), ..view }),
+                Err(error) => self.lacks.push(Lack::not_opened(&view, &error.why)),
+            }
+        }
+        Self { segments, ..self }
+    }
 }
 
 /// One table on this node.

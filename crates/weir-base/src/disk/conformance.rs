@@ -14,7 +14,8 @@ pub fn conformance(disk: &SharedDisk, root: &Path) {
     folders_list_what_they_hold(disk, &root.join("folders"));
     mapped_bytes_stay(disk, &root.join("mapped"));
     disk.create_dir_all(root).expect("a folder can be there already");
-    assert!(disk.free_bytes(root).expect("free space can be asked for") > 0);
+    let free = disk.free_bytes(root).expect("free space can be asked for");
+    assert!(free > 0 && disk.total_bytes(root).expect("space can be asked for") >= free);
     disk.remove_dir_all(root).expect("the folder goes");
     assert_eq!(disk.list(root).expect("an absent folder has no entries"), []);
 }

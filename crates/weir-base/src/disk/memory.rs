@@ -401,6 +401,10 @@ impl Disk for MemDisk {
     fn free_bytes(&self, _: &Path) -> io::Result<u64> {
         Ok(self.state.lock().room())
     }
+
+    fn total_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(self.state.lock().capacity.unwrap_or(u64::MAX))
+    }
 }
 
 struct MemFile {

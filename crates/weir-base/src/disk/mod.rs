@@ -80,6 +80,10 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Free bytes for an ordinary user where `path` lies.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// Bytes, free and taken, of the disk where `path` lies. The default serves disks that do not know: what is free.
+    fn total_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.free_bytes(path)
+    }
 }
 
 /// A file that only grows (and may be cut back to an earlier length after a failed append).

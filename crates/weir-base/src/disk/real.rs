@@ -214,6 +214,11 @@ impl Disk for RealDisk {
         let stat = rustix::fs::statvfs(path).map_err(|error| at(path)(error.into()))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+
+    fn total_bytes(&self, path: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(path).map_err(|error| at(path)(error.into()))?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+    }
 }
 
 struct RealAppend {

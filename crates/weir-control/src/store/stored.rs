@@ -7,7 +7,7 @@ use crate::{
     flush::{FlushMemory, Lesson},
     records::{
         Artifact, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason, SegmentRecord, SegmentState,
-        StoredSchema, TableRecord,
+        StoredSchema, TableRecord, TimeRange,
     },
     spec::{self, StoredDecoders},
     store::StoreError,
@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use weir_types::{
-    Accounting, NextOffset, OffsetRange, Schema, SchemaVersion, SegmentName, Skip, SkipReason, StreamPartition,
-    TopicName,
+    Accounting, ColumnName, NextOffset, OffsetRange, Schema, SchemaVersion, SegmentName, Skip, SkipReason,
+    StreamPartition, TopicName,
 };
 
 /// The version that this release writes; it reads 1 up to this.
@@ -124,10 +124,19 @@ struct StoredArtifact {
     rows: u64,
     min_time_ms: Option<i64>,
     max_time_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time_range: Option<StoredTimeRange>,
     built_ms: i64,
     uploaded_ms: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     missing_indexes: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTimeRange {
+    column: String,
+    min: i64,
+    max: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -355,7 +364,7 @@ fn segment(stored: StoredSegment, version: u64) -> Result<SegmentRecord, Reason>
             let seal = seal_of(seal)?;
             match artifact {
                 None => SegmentState::Committing { range, seal },
-                Some(artifact) => SegmentState::Done { range, seal, artifact: artifact_of(artifact) },
+                Some(artifact) => SegmentState::Done { range, seal, artifact: artifact_of(artifact)? },
             }
         }
         _ => return Err("it has an end, a seal or an artifact without the others".into()),
@@ -400,12 +409,37 @@ fn seal_of(stored: StoredSeal) -> Result<Seal, Reason> {
 }
 
 fn stored_artifact(artifact: &Artifact) -> StoredArtifact {
-    let Artifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms, missing_indexes } =
-        artifact.clone();
-    StoredArtifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms, missing_indexes }
+    let Artifact {
+        uri,
+        key,
+        crc,
+        byte_count,
+        rows,
+        min_time_ms,
+        max_time_ms,
+        time_range,
+        built_ms,
+        uploaded_ms,
+        missing_indexes,
+    } = artifact.clone();
+    let range = |TimeRange { column, min, max }| StoredTimeRange { column: column.to_string(), min, max };
+    let time_range = time_range.map(range);
+    StoredArtifact {
+        uri,
+        key,
+        crc,
+        byte_count,
+        rows,
+        min_time_ms,
+        max_time_ms,
+        time_range,
+        built_ms,
+        uploaded_ms,
+        missing_indexes,
+    }
 }
 
-fn artifact_of(stored: StoredArtifact) -> Artifact {
+fn artifact_of(stored: StoredArtifact) -> Result<Artifact, Reason> {
     let StoredArtifact {
         uri,
         key,
@@ -414,11 +448,28 @@ fn artifact_of(stored: StoredArtifact) -> Artifact {
         rows,
         min_time_ms,
         max_time_ms,
+        time_range,
         built_ms,
         uploaded_ms,
         missing_indexes,
     } = stored;
-    Artifact { uri, key, crc, byte_count, rows, min_time_ms, max_time_ms, built_ms, uploaded_ms, missing_indexes }
+    let range = |StoredTimeRange { column, min, max }| {
+        let column = ColumnName::parse(&column).map_err(|error| error.to_string())?;
+        Ok::<_, Reason>(TimeRange { column, min, max })
+    };
+    Ok(Artifact {
+        uri,
+        key,
+        crc,
+        byte_count,
+        rows,
+        min_time_ms,
+        max_time_ms,
+        time_range: time_range.map(range).transpose()?,
+        built_ms,
+        uploaded_ms,
+        missing_indexes,
+    })
 }
 
 pub(super) fn encode_replay(record: &ReplayRecord) -> Vec<u8> {
@@ -449,17 +500,16 @@ pub(super) fn decode_replay(key: &str, bytes: &[u8]) -> Result<ReplayRecord, Sto
 }
 
 fn replay(stored: StoredReplay) -> Result<ReplayRecord, Reason> {
+    let segment = |StoredReplaySegment { name, artifact, removed_ms }| {
+        Ok::<_, Reason>(ReplaySegment { name, artifact: artifact_of(artifact)?, removed_ms })
+    };
     let part = |part: StoredReplayPart| {
         Ok(ReplayPart {
             partition: partition_of(&part.topic, part.partition)?,
             reading: part.reading,
             offsets: part.offsets.into_iter().map(NextOffset::new).collect(),
             altered: part.altered,
-            segment: part.segment.map(|StoredReplaySegment { name, artifact, removed_ms }| ReplaySegment {
-                name,
-                artifact: artifact_of(artifact),
-                removed_ms,
-            }),
+            segment: part.segment.map(segment).transpose()?,
         })
     };
     Ok(ReplayRecord {

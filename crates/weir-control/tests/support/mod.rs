@@ -8,9 +8,9 @@ use serde_json::Value as Json;
 use std::{path::PathBuf, sync::Arc};
 use weir_base::disk::{MemDisk, SharedDisk};
 use weir_control::{
-    Artifact, NewTable, RedbCatalog, Seal, SealReason, SegmentRecord, Store, parse_schema, parse_table,
+    Artifact, NewTable, RedbCatalog, Seal, SealReason, SegmentRecord, Store, TimeRange, parse_schema, parse_table,
 };
-use weir_types::{Accounting, NextOffset, OffsetRange, StreamPartition, TopicName};
+use weir_types::{Accounting, ColumnName, NextOffset, OffsetRange, StreamPartition, TopicName};
 
 pub(crate) struct Bench {
     pub(crate) disk: Arc<MemDisk>,
@@ -73,6 +73,7 @@ pub(crate) fn artifact_of(name: &str) -> Artifact {
         max_time_ms: None,
         built_ms: 100,
         uploaded_ms: 101,
+        time_range: Some(TimeRange { column: ColumnName::parse("at").unwrap(), min: -1, max: 7 }),
         missing_indexes: vec![],
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     error::DateError,
     timestamp::{number, offset_from_text},
-    zone::{instant_of_local, zone_named},
+    zone::{instant_of_local, short_named, zone_named},
 };
 use chrono::{DateTime, Datelike as _, NaiveDate, Offset as _, TimeZone as _, Timelike as _, Weekday};
 use chrono_tz::Tz;
@@ -12,7 +12,8 @@ use std::fmt::Write as _;
 /// A pattern made ready.
 ///
 /// It has Joda's letters `y Y x M d D e E w a h H k K m s S Z z` and text, between quotes where it has letters; names
-/// are English.
+/// are English. A zone is an offset (`Z` is `+0200`, `ZZ` is `+02:00`; both read either, and a Z for UTC), an id (`ZZZ`,
+/// `Europe/Berlin`) or a short name (`z`, `CET`, of which Joda reads those of UTC and of the United States).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pattern(Vec<Item>);
 
@@ -102,6 +103,13 @@ impl Pattern {
                     let mut count = 1;
                     while chars.next_if_eq(&letter).is_some() {
                         count += 1;
+                    }
+                    if letter == 'z' && count >= 4 {
+                        return Err(refuse(format!(
+                            "'{}' is the long name of a zone, which is not known here: z is its short name, ZZZ its id, Z \
+                             its offset",
+                            "z".repeat(count)
+                        )));
                     }
                     items.push(Item::Field { letter, count });
                 }
@@ -226,15 +234,15 @@ impl Fields {
                     rest.bytes().take(count).chain(*b"00").take(3).fold(0, |ms, b| ms * 10 + u32::from(b - b'0'));
                 *rest = &rest[count..];
             }
-            _ => {
-                let end = rest.find(|c: char| c.is_whitespace()).unwrap_or(rest.len());
-                let (word, after) = rest.split_at(end);
-                match offset_from_text(word) {
-                    Some(offset) => self.offset_seconds = Some(offset),
-                    None => self.zone = Some(zone_named(word).ok()?),
-                }
-                *rest = after;
+            'Z' if count < 3 => {
+                let word = word(rest, |letter| letter.is_ascii_digit() || "+-:Zz".contains(letter));
+                self.offset_seconds = Some(offset_from_text(word)?);
             }
+            'Z' => {
+                let id = word(rest, |letter| letter.is_ascii_alphanumeric() || "/_+-".contains(letter));
+                self.zone = Some(zone_named(id).ok().filter(|_| id != "Z")?);
+            }
+            _ => self.zone = Some(short_named(word(rest, |letter| letter.is_ascii_alphabetic()))?),
         }
         Some(())
     }
@@ -255,6 +263,13 @@ impl Fields {
         let time = date.and_hms_milli_opt(hour, self.minute, self.second, self.millis)?;
         Some(Local { ms: time.and_utc().timestamp_millis(), offset_seconds: self.offset_seconds, zone: self.zone })
     }
+}
+
+/// Takes letters off the front.
+fn word<'a>(rest: &mut &'a str, of: impl Fn(char) -> bool) -> &'a str {
+    let (word, after) = rest.split_at(rest.find(|letter| !of(letter)).unwrap_or(rest.len()));
+    *rest = after;
+    word
 }
 
 /// Takes a name (whole, or its first three letters) off the front; its position from 1.
@@ -349,9 +364,38 @@ mod tests {
 
     #[test]
     fn a_zone_in_the_text_wins() {
-        let pattern = Pattern::parse("yyyy-MM-dd HH Z").unwrap();
-        for (text, ms) in [("1970-01-01 00 +0200", -7_200_000), ("1970-01-01 00 Asia/Tokyo", -32_400_000)] {
-            assert_eq!(pattern.read(text, Tz::Europe__Berlin), Some(ms), "{text}");
+        for (pattern, text, ms) in [
+            ("yyyy-MM-dd HH Z", "1970-01-01 00 +0200", -7_200_000),
+            ("yyyy-MM-dd HHZ", "1970-01-01 00+02:00", -7_200_000),
+            ("yyyy-MM-dd HHZZ", "1970-01-01 00Z", 0),
+            ("yyyy-MM-dd HH ZZZ", "1970-01-01 00 Asia/Tokyo", -32_400_000),
+            ("yyyy-MM-dd HH '['ZZZ']'", "1970-01-01 00 [UTC]", 0),
+            ("yyyy-MM-dd HH z", "1970-01-01 00 PST", 28_800_000),
+            ("HH z yyyy", "00 GMT 1970", 0),
+        ] {
+            let made = Pattern::parse(pattern).unwrap();
+            assert_eq!(made.read(text, Tz::Europe__Berlin), Some(ms), "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn letters_of_zones_mean_one_thing_each() {
+        let ms = 1_771_934_401_234;
+        for (letters, shown, others) in [
+            ("Z", "+0100", ["CET", "Europe/Berlin"]),
+            ("ZZ", "+01:00", ["CET", "Europe/Berlin"]),
+            ("ZZZ", "Europe/Berlin", ["+01:00", "Z"]),
+            ("z", "CET", ["+0100", "Europe/Berlin"]),
+        ] {
+            let made = Pattern::parse(&format!("yyyy {letters}")).unwrap();
+            assert_eq!(made.write(ms, Tz::Europe__Berlin).unwrap(), format!("2026 {shown}"));
+            for other in others {
+                assert_eq!(made.read(&format!("2026 {other}"), Tz::UTC), None, "{letters} {other}");
+            }
+        }
+        // Joda writes any short name, and reads those that it knows a zone for.
+        assert_eq!(Pattern::parse("yyyy z").unwrap().read("2026 CET", Tz::UTC), None);
+        let long = Pattern::parse("yyyy zzzz").unwrap_err().to_string();
+        assert!(long.contains("zzzz") && long.contains("ZZZ its id"), "{long}");
     }
 }

@@ -15,6 +15,18 @@ pub fn zone_named(name: &str) -> Result<Tz, DateError> {
     }
 }
 
+/// The zone that Joda takes a short name for: UTC's, and those of the United States, in summer and in winter.
+pub(super) fn short_named(name: &str) -> Option<Tz> {
+    Some(match name {
+        "UT" | "UTC" | "GMT" => Tz::UTC,
+        "EST" | "EDT" => Tz::America__New_York,
+        "CST" | "CDT" => Tz::America__Chicago,
+        "MST" | "MDT" => Tz::America__Denver,
+        "PST" | "PDT" => Tz::America__Los_Angeles,
+        _ => return None,
+    })
+}
+
 /// The instant, in milliseconds since the epoch, at which a clock of the zone reads `local_ms` milliseconds since
 /// 1970-01-01T00:00. Of a time that occurs twice the earlier is meant; one that a clock skips is read with the offset
 /// from before the gap. `None` out of the calendar's range.

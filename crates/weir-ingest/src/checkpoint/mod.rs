@@ -14,11 +14,7 @@ pub(crate) use file::Restored;
 pub(crate) use recorder::Recorder;
 pub(crate) use writer::CheckpointQueue;
 
-use crate::{
-    deps::{HeavyWork, IngestDeps},
-    pipeline::consuming_spec,
-    quarantine::Quarantine,
-};
+use crate::{deps::IngestDeps, pipeline::consuming_spec, quarantine::Quarantine};
 use file::{Found, Identity};
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -30,6 +26,7 @@ use std::{
 use weir_base::{
     SharedDisk,
     metrics::{Counter, Labels, Metrics},
+    tasks::HeavyWork,
 };
 use weir_control::{SegmentRecord, SegmentState, TableRecord};
 use weir_types::{NextOffset, StreamPartition};

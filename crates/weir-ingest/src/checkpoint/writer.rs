@@ -6,14 +6,13 @@ use super::{
     file::{Boundary, Identity, Restored, put_frame},
     off,
 };
-use crate::deps::HeavyWork;
 use parking_lot::Mutex;
 use std::{io, path::PathBuf, sync::Arc};
 use tokio::sync::mpsc;
 use weir_base::{
     AppendFile,
     metrics::{Counter, Labels},
-    tasks::spawn_named,
+    tasks::{HeavyWork, spawn_named},
 };
 use weir_segment::ConsumingSnapshot;
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use weir_control::{SealReason, SegmentRecord, TableRecord};
-use weir_segment::{ConsumingSegment, ConsumingSnapshot, ConsumingSpec, STREAM_OFFSET};
+use weir_segment::{ConsumingSegment, ConsumingSnapshot, ConsumingSpec, STREAM_OFFSET, Segment};
 use weir_streams::MessageBatch;
 use weir_table::LoadedSegment;
 use weir_types::{Accounting, NextOffset, OffsetRange, RowBatch, RowsThreshold, Schema, TableSpec};
@@ -150,7 +150,8 @@ impl OpenSegment {
         let snapshot = self.segment.snapshot();
         self.checkpoint.note(&self.segment, self.next, &self.counts);
         self.checkpoint.hand_over(&snapshot);
-        LoadedSegment { name: self.name.clone(), segment: snapshot, validity: None }
+        let segment: Arc<dyn Segment> = snapshot;
+        LoadedSegment { name: self.name.clone(), segment: segment.into(), validity: None }
     }
 
     /// Takes no more rows; they are handed to the checkpoint to the last one.

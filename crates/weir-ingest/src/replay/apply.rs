@@ -1,14 +1,19 @@
 //! What a committed replay changes on this node: its rows are seen, its entries leave the quarantine.
 
-use crate::{deps::TableContext, error::IngestError, table::TableRuntime};
+use crate::{
+    deps::TableContext,
+    error::IngestError,
+    recorded::{loaded, open_ahead, segment_facts},
+    table::TableRuntime,
+};
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use weir_base::tasks::spawn_named;
 use weir_control::{ReplayRecord, ReplaySegment, StoreError};
-use weir_table::{LoadedSegment, PartitionView};
+use weir_table::PartitionView;
 use weir_types::{StreamPartition, StreamSpec};
 
-/// A segment that the deep store does not give, or a catalog that does not answer, is asked again after this.
+/// A catalog that does not answer is asked again after this.
 const AGAIN: Duration = Duration::from_secs(2);
 
 impl TableContext {
@@ -74,28 +79,21 @@ impl TableRuntime {
         context.leave_quarantine(replay);
     }
 
-    /// Shows segments that are on the record, at once where they are on this node's disk.
+    /// Shows segments that are on the record.
     pub(crate) fn show_replayed(self: &Arc<Self>, view: &Arc<PartitionView>, segments: Vec<ReplaySegment>) {
-        let cache = &self.context().cache;
-        let mut missing = vec![];
-        for segment in segments {
-            if view.snapshot().is_loaded(&segment.name) {
-                continue;
-            }
-            match cache.local(&segment.name, Some(segment.artifact.crc)) {
-                Some(sealed) => {
-                    view.place_replayed(LoadedSegment { name: segment.name, segment: sealed, validity: None });
-                }
-                None => {
-                    view.expect(&segment.name);
-                    missing.push(segment);
-                }
-            }
+        let context = self.context();
+        let record = context.record.load_full();
+        let present = view.snapshot();
+        let mut shown = vec![];
+        for segment in segments.iter().filter(|segment| !present.is_loaded(&segment.name)) {
+            let made = (record.schema.version, segment.artifact.built_ms);
+            let loaded = loaded(context, segment_facts(&record, &segment.name, made, &segment.artifact));
+            view.place_replayed(loaded.clone());
+            shown.push(loaded);
         }
-        if !missing.is_empty() {
-            let (context, view) = (self.context().clone(), view.clone());
-            let name = format!("load replayed segments of {}", view.partition());
-            self.keep(spawn_named(name, async move { load(context, view, missing).await }));
+        if !shown.is_empty() {
+            let name = format!("open replayed segments of {}", view.partition());
+            self.keep(spawn_named(name, open_ahead(context.clone(), shown)));
         }
     }
 
@@ -114,29 +112,5 @@ impl TableRuntime {
                 clock.sleep(AGAIN).await;
             }
         }));
-    }
-}
-
-async fn load(context: Arc<TableContext>, view: Arc<PartitionView>, mut missing: Vec<ReplaySegment>) {
-    loop {
-        let mut again = vec![];
-        for segment in missing {
-            let (artifact, deep_store) = (&segment.artifact, &context.deps.deep_store);
-            match context.cache.load(&segment.name, artifact.crc, deep_store, &artifact.key).await {
-                Ok(sealed) => {
-                    view.place_replayed(LoadedSegment { name: segment.name, segment: sealed, validity: None });
-                }
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    tracing::error!(segment = &*segment.name, %error, cause, "segment is not loaded; answers say so");
-                    again.push(segment);
-                }
-            }
-        }
-        if again.is_empty() {
-            return;
-        }
-        missing = again;
-        context.deps.clock.sleep(AGAIN).await;
     }
 }

@@ -5,7 +5,8 @@ use crate::{
     pipeline::{consuming_spec, settings_decoder},
     prepare::RecordPath,
     quarantine::{Entry, REPLAY, Reading},
-    sealer::{build_spec, times},
+    recorded::Times,
+    sealer::build_spec,
 };
 use std::{collections::BTreeMap, sync::Arc};
 use weir_control::TableRecord;
@@ -34,7 +35,7 @@ pub(super) struct MadePart {
 pub(super) struct MadeSegment {
     pub(super) name: Arc<str>,
     pub(super) built: BuiltSegment,
-    pub(super) times: Option<(i64, i64)>,
+    pub(super) times: Times,
 }
 
 /// What entries are replayed with.
@@ -138,7 +139,7 @@ impl Maker {
             let found = built.columns.iter().find(|(name, ..)| name == column);
             found.map(|(_, min, max)| (min.clone(), max.clone()))
         };
-        let times = times(&self.record, &stats);
+        let times = Times::of(&self.record, &stats);
         Ok(MadeSegment { name, built, times })
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     table::TableRuntime,
 };
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use weir_base::{
     Backoff, Chance,
     metrics::{Counter, Labels},
@@ -56,6 +56,8 @@ pub struct ReplayReport {
     pub failed: u64,
     /// The first of them.
     pub failures: Vec<ReplayFailure>,
+    /// Those of the records that the selection names one by one that were in quarantine, however often each was read.
+    pub found: BTreeSet<(StreamPartition, NextOffset)>,
 }
 
 /// A message that failed again.
@@ -97,6 +99,10 @@ impl TableRuntime {
             let page = read(&context, selection.clone(), after.clone()).await?;
             if page.entries.is_empty() {
                 return Ok(report);
+            }
+            if selection.among.is_some() {
+                let there = page.entries.iter().filter(|entry| !context.replays.has(&entry.id()));
+                report.found.extend(there.map(|entry| (entry.partition.clone(), entry.offset)));
             }
             match self.round(page.entries, &mut report, who).await {
                 Ok(()) => {}
@@ -236,8 +242,9 @@ async fn upload(
                 crc: made.built.crc,
                 byte_count: bytes.len() as u64,
                 rows: u64::from(made.built.rows),
-                min_time_ms: made.times.map(|times| times.0),
-                max_time_ms: made.times.map(|times| times.1),
+                min_time_ms: made.times.millis.map(|times| times.0),
+                max_time_ms: made.times.millis.map(|times| times.1),
+                time_range: made.times.range,
                 built_ms: deps.clock.wall_ms(),
                 uploaded_ms: deps.clock.wall_ms(),
                 missing_indexes: made.built.index_failures.clone(),

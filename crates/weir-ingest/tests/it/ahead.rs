@@ -25,7 +25,7 @@ async fn what_is_decoded_ahead_keeps_its_order_offsets_and_rejects() {
     world.node.create_table(table("events", &[config], &[], false), "me").await.unwrap();
     let good: Vec<i64> = (0..MESSAGES).filter(|id| id % BROKEN != 0).collect();
     world.until_visible(good.len()).await;
-    assert_eq!(world.ids(), good);
+    assert_eq!(world.ids().await, good);
     let mut next = 0;
     for segment in world.segments().await {
         if let SegmentState::Committing { range, seal } | SegmentState::Done { range, seal, .. } = segment.state {

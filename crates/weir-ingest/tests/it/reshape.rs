@@ -32,10 +32,10 @@ async fn added_columns_hold_the_next_message_and_default_before() {
         ]
     };
     let rows = [row(1, "nowhere", &["null"]), row(2, "nowhere", &["null"]), row(3, "Lima", &["d", "e"])];
-    assert_eq!(world.rows(&["id", "city", "tags"]), rows, "while rows are open");
+    assert_eq!(world.rows(&["id", "city", "tags"]).await, rows, "while rows are open");
     // The row of before and the row of after stand in segments of their own.
     world.seal(3).await;
-    assert_eq!(world.rows(&["id", "city", "tags"]), rows, "once all are sealed");
+    assert_eq!(world.rows(&["id", "city", "tags"]).await, rows, "once all are sealed");
     let accounting = world.status().accounting;
     assert_eq!((accounting.fetched, accounting.stored, accounting.rejected), (3, 3, 0));
 }

@@ -44,9 +44,9 @@ async fn old_segments_go_and_stay_counted() {
     assert_eq!(world.node.clean().await, Cleaned { segments: 1, objects: 0, files: 1 });
     assert_eq!(world.node.clean().await, Cleaned::default());
 
-    assert_eq!(world.ids(), (10..30).collect::<Vec<_>>());
+    assert_eq!(world.ids().await, (10..30).collect::<Vec<_>>());
     assert!(world.snapshot().lacks.is_empty());
-    assert_eq!(world.ids_of(&held), (0..30).collect::<Vec<_>>(), "who holds it reads it to its end");
+    assert_eq!(world.ids_of(&held).await, (0..30).collect::<Vec<_>>(), "who holds it reads it to its end");
     assert!(!segment_files(&world).contains(&format!("{}.weir", first.name)));
     assert!(world.deep_store.get(&artifact.key).await.is_ok(), "the object stays for a while");
     let audit = world.store.audit_log().await.unwrap().entries;
@@ -69,7 +69,7 @@ async fn old_segments_go_and_stay_counted() {
     assert_eq!(after.accounting.fetched, 30);
     world.produce(&rows(30..31, NOW));
     world.until_visible(21).await;
-    assert_eq!(world.ids(), (10..31).collect::<Vec<_>>());
+    assert_eq!(world.ids().await, (10..31).collect::<Vec<_>>());
     // Its object goes when its time has come.
     tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
     world.node.clean().await;
@@ -98,7 +98,7 @@ async fn a_crash_after_the_records_went_is_made_good() {
     let third = world.segments().await[1].clone();
     world.store.remove_segments(&table, &[third], NOW + 100 * DAY, &[]).await.unwrap();
     assert_eq!(world.node.clean().await, Cleaned { segments: 0, objects: 0, files: 1 });
-    assert_eq!(world.ids(), (10..20).chain(30..40).collect::<Vec<_>>());
+    assert_eq!(world.ids().await, (10..20).chain(30..40).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +117,7 @@ async fn segments_without_a_time_stay_and_are_counted() {
     world.until_visible(3).await;
     world.seal(3).await;
     assert_eq!(world.node.clean().await.segments, 1);
-    assert_eq!(world.ids(), [1, 3]);
+    assert_eq!(world.ids().await, [1, 3]);
     let shown = world.node.deps().metrics.encode();
     assert!(shown.contains(r#"weir_segments_without_time{table="events"} 1"#), "{shown}");
 }
@@ -143,7 +143,7 @@ async fn what_nobody_names_goes_in_time() {
     assert!(world.deep_store.get(stray).await.is_ok(), "it may be named soon");
     tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
     assert!(world.deep_store.get(stray).await.is_err());
-    assert_eq!(world.ids(), (10..30).collect::<Vec<_>>());
+    assert_eq!(world.ids().await, (10..30).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,11 +164,11 @@ async fn replayed_rows_that_are_old_go_too_and_stay_counted() {
         let selection = Selection { from, to, ..Selection::default() };
         assert_eq!(world.node.replay(&name, selection, "me").await.unwrap().rows, 1);
     }
-    assert_eq!(world.ids().len(), 3);
+    assert_eq!(world.ids().await.len(), 3);
     let replays = world.node.replays(&name).await.unwrap();
     let old = replays[0].parts[0].held().unwrap().clone();
     assert_eq!(world.node.clean().await, Cleaned { segments: 1, objects: 0, files: 1 });
-    assert_eq!(world.ids().len(), 2);
+    assert_eq!(world.ids().await.len(), 2);
     let held = |replays: &[weir_control::ReplayRecord]| {
         replays.iter().filter(|replay| replay.parts[0].held().is_some()).count()
     };
@@ -184,5 +184,5 @@ async fn replayed_rows_that_are_old_go_too_and_stay_counted() {
     assert!(world.deep_store.get(&old.artifact.key).await.is_ok());
     tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
     assert!(world.deep_store.get(&old.artifact.key).await.is_err());
-    assert_eq!(world.ids().len(), 2);
+    assert_eq!(world.ids().await.len(), 2);
 }

@@ -48,7 +48,7 @@ async fn seam_a_sole_replica_asks_and_stops_at_the_agreed_offset() {
     assert!(segments.iter().all(|segment| segment.replicas.iter().map(|name| &**name).eq(["Server_here_1"])));
     let reports: Vec<u64> = completion.reports.lock().iter().map(|report| report.at.number()).collect();
     assert_eq!(reports, [3, 5]);
-    assert_eq!(world.ids(), (0..9).collect::<Vec<_>>());
+    assert_eq!(world.ids().await, (0..9).collect::<Vec<_>>());
 }
 
 /// Lets rows of even ids pass.
@@ -73,7 +73,7 @@ async fn seam_a_key_stage_stands_between_transform_and_append() {
     world.node.create_table(events(&[]), "me").await.unwrap();
     world.produce(&(0..10).map(|id| json!({"id": id})).collect::<Vec<_>>());
     world.until_visible(5).await;
-    assert_eq!(world.ids(), [0, 2, 4, 6, 8]);
+    assert_eq!(world.ids().await, [0, 2, 4, 6, 8]);
     let accounting = world.status().accounting;
     assert_eq!((accounting.fetched, accounting.stored, accounting.filtered), (10, 5, 5));
     assert!(accounting.balances());

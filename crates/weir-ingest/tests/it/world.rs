@@ -8,7 +8,7 @@ use weir_base::{MemDisk, SharedClock, SimClock, metrics::Metrics};
 use weir_control::{NewTable, RedbCatalog, SegmentRecord, SegmentState, Store, spec};
 use weir_files::{MemoryFiles, SharedFileSystem};
 use weir_indexes::Filter;
-use weir_ingest::{HeavyWork, IngestDeps, IngestNode, IngestOptions, PartitionStatus, Seats};
+use weir_ingest::{DiskFloor, HeavyWork, IngestDeps, IngestNode, IngestOptions, PartitionStatus, Seats};
 use weir_segment::{ScanColumn, ScanRequest, ScanStats, SegmentScan, scan::testing::cell_of};
 use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, ProduceRecord, Streams};
 use weir_table::{TableSnapshot, Tables};
@@ -16,6 +16,9 @@ use weir_types::{TableName, TopicName, Value};
 
 /// Far above what anything here takes.
 const DEADLINE: Duration = Duration::from_secs(600);
+
+/// Bytes of the disk that stay free, as far as the node can do it.
+pub(crate) const FLOOR: u64 = 64 << 10;
 
 /// A node at work, and what it stands on.
 pub(crate) struct World {
@@ -91,6 +94,7 @@ impl World {
                 dir: "/data/tables".into(),
                 marks: "/data/marks".into(),
                 owns_deep_store: true,
+                disk_floor: DiskFloor::Bytes(FLOOR),
                 open_bytes: 1 << 30,
                 discovery_every: Duration::from_secs(2),
                 creation_timeout: Duration::from_secs(5),
@@ -142,8 +146,8 @@ impl World {
 
     /// The visible rows of table `events`, segment by segment: the stored values of the columns that its schema has now;
     /// nulls come as `None`.
-    pub(crate) fn rows(&self, columns: &[&str]) -> Vec<Vec<Option<Vec<Value>>>> {
-        Self::rows_of(&self.snapshot(), columns)
+    pub(crate) async fn rows(&self, columns: &[&str]) -> Vec<Vec<Option<Vec<Value>>>> {
+        Self::rows_of(&self.snapshot(), columns).await
     }
 
     /// What is visible of table `events` now.
@@ -151,7 +155,7 @@ impl World {
         self.tables.get("events").unwrap().snapshot()
     }
 
-    fn rows_of(snapshot: &TableSnapshot, columns: &[&str]) -> Vec<Vec<Option<Vec<Value>>>> {
+    async fn rows_of(snapshot: &TableSnapshot, columns: &[&str]) -> Vec<Vec<Option<Vec<Value>>>> {
         let field = |name: &&str| {
             let field = snapshot.schema.field(name).unwrap_or_else(|| panic!("the schema has no {name}"));
             ScanColumn {
@@ -172,7 +176,9 @@ impl World {
         let request = Arc::new(request);
         let mut rows = vec![];
         for view in &snapshot.segments {
-            let scan = SegmentScan::new(view.segment.clone(), view.validity.clone(), request.clone());
+            // What cannot be opened is not there: a test that waits for rows waits for it.
+            let Ok(segment) = view.segment.open().await else { continue };
+            let scan = SegmentScan::new(segment, view.validity.clone(), request.clone());
             for batch in scan.read(0..view.segment.meta().rows, &mut ScanStats::default()).unwrap() {
                 rows.extend(
                     (0..batch.num_rows())
@@ -184,16 +190,16 @@ impl World {
     }
 
     /// The first column of all rows, all of them LONG.
-    pub(crate) fn ids(&self) -> Vec<i64> {
-        self.ids_of(&self.snapshot())
+    pub(crate) async fn ids(&self) -> Vec<i64> {
+        self.ids_of(&self.snapshot()).await
     }
 
-    pub(crate) fn ids_of(&self, snapshot: &TableSnapshot) -> Vec<i64> {
+    pub(crate) async fn ids_of(&self, snapshot: &TableSnapshot) -> Vec<i64> {
         let id = |row: &Vec<Option<Vec<Value>>>| match row[0].as_deref() {
             Some([Value::Long(id)]) => *id,
             other => panic!("{other:?} is no id"),
         };
-        Self::rows_of(snapshot, &["id"]).iter().map(id).collect()
+        Self::rows_of(snapshot, &["id"]).await.iter().map(id).collect()
     }
 
     pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -205,7 +211,7 @@ impl World {
     }
 
     pub(crate) async fn until_visible(&self, rows: usize) {
-        self.until("the rows", async || self.ids().len() == rows).await;
+        self.until("the rows", async || self.ids().await.len() == rows).await;
     }
 }
 

@@ -236,14 +236,16 @@ impl Lower<'_> {
                 call_.same(name, arguments(vec![real(self)?, second]))
             }
             "arrayagg" => {
+                refuse_window(call_.function)?;
                 let unique = call_.distinct || call_.args.get(2).is_some_and(|arg| arg.to_string().contains("true"));
                 if unique {
                     call_.distinct_of("array_agg", vec![call_.first()?])
                 } else {
-                    call_.of("array_agg", call_.first()?)
+                    call_.of("array_agg", call("w_owned", vec![call_.first()?]))
                 }
             }
             "listagg" => {
+                refuse_window(call_.function)?;
                 let args = vec![call("w_string", vec![call_.first()?]), call_.second()?];
                 if call_.distinct {
                     call_.distinct_of("string_agg", args)
@@ -420,6 +422,15 @@ impl Lower<'_> {
         let count = call_.of("w_distinct_mv", list);
         let exact = call_.name == "distinctcount" || call_.name == "distinctcountbitmap" || call_.name == "count";
         if self.single() && exact { call("w_int", vec![count]) } else { count }
+    }
+}
+
+/// Refuses an aggregate that keeps all values as a window: each row would have those of all rows, which takes the square
+/// of their memory.
+pub(super) fn refuse_window(function: &Function) -> Outcome<()> {
+    match function.over {
+        Some(_) => invalid(format!("{} keeps all values and cannot be a window: GROUP BY it instead", function.name)),
+        None => Ok(()),
     }
 }
 

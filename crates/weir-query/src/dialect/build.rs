@@ -37,9 +37,12 @@ pub(super) fn long(number_: i64) -> Expr {
     number(&number_.to_string())
 }
 
-/// A real number; those that have no digits are cast from their names.
+/// A real number; those that have no digits are cast from their names. Zero has no sign in a table, and comparisons tell
+/// -0.0 from 0.0: the one is the other.
 pub(super) fn double(value: f64) -> Expr {
-    if value.is_finite() {
+    if value == 0.0 {
+        number("0.0")
+    } else if value.is_finite() {
         number(&format!("{value:?}"))
     } else {
         call(
@@ -87,6 +90,31 @@ pub(super) fn function(name: &str, args: FunctionArguments) -> Function {
 
 pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
     Expr::Function(function(name, arguments(args)))
+}
+
+/// The function that gives 0.0 for -0.0.
+const ZERO: &str = "w_zero";
+
+/// A value in which -0.0 is 0.0.
+pub(super) fn without_negative_zero(expr: Expr) -> Expr {
+    call(ZERO, vec![expr])
+}
+
+/// A value before its -0.0 was made 0.0, and whether it was: inside of one computation it does no harm, and a chain of
+/// operators is not made twice as deep.
+pub(super) fn with_negative_zero(expr: Expr) -> (Expr, bool) {
+    match expr {
+        Expr::Nested(inner) if matches!(&*inner, Expr::Function(_)) => with_negative_zero(*inner),
+        Expr::Function(Function { name, args: FunctionArguments::List(mut list), .. })
+            if name.to_string() == ZERO && list.args.len() == 1 =>
+        {
+            match list.args.pop() {
+                Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(inner))) => (inner, true),
+                _ => unreachable!("the function is called with one expression only"),
+            }
+        }
+        other => (other, false),
+    }
 }
 
 /// The expression without the parentheses around it.

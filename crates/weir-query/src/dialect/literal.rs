@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     comparison::Comparison,
-    functions::{hex, timestamp_of},
+    functions::{hex, java_double, timestamp_of},
 };
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 use weir_types::DataType;
@@ -54,13 +54,7 @@ impl Literal {
     /// The number that it is or spells.
     pub(super) fn number(&self) -> Option<f64> {
         match self {
-            Self::Number(text) | Self::Text(text) => {
-                let text = text.trim();
-                // Rust reads names that Java does not write.
-                let word = text.trim_start_matches(['-', '+']);
-                let named = word.starts_with(|letter: char| letter.is_ascii_alphabetic());
-                if named && !["Infinity", "NaN"].contains(&word) { None } else { text.parse().ok() }
-            }
+            Self::Number(text) | Self::Text(text) => java_double(text.trim()),
             Self::Boolean(truth) => Some(f64::from(u8::from(*truth))),
         }
     }
@@ -99,11 +93,6 @@ enum Fit {
     Above,
 }
 
-/// Zero has no sign in a table, and comparisons tell -0.0 from 0.0.
-fn stored_zero(number: f64) -> f64 {
-    if number == 0.0 { 0.0 } else { number }
-}
-
 fn fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit> {
     let wrong = |expected: &str| {
         invalid(format!("{what} is {data_type}, it cannot be compared with '{}': {expected}", literal.text()))
@@ -111,11 +100,11 @@ fn fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit> {
     let value = match data_type {
         DataType::Int | DataType::Long => return whole_fit(literal, data_type, what),
         DataType::Float => match literal.number() {
-            Some(number) => call("w_float", vec![double(stored_zero(number))]),
+            Some(number) => call("w_float", vec![double(number)]),
             None => return wrong("a number can"),
         },
         DataType::Double | DataType::BigDecimal => match literal.number() {
-            Some(number) => double(stored_zero(number)),
+            Some(number) => double(number),
             None => return wrong("a number can"),
         },
         DataType::Boolean => match literal.truth() {

@@ -3,7 +3,10 @@
 
 use super::{
     Outcome, Profile, Tables,
-    build::{bare, binary, call, column, double, long, not, quoted, text},
+    build::{
+        bare, binary, call, column, double, function, long, not, plain_arguments, quoted, text, with_negative_zero,
+        without_negative_zero,
+    },
     invalid,
     literal::{Literal, literal_of},
     nothing,
@@ -44,9 +47,8 @@ impl<'a> Lower<'a> {
     pub(super) fn kind(&self, expr: &Expr) -> Option<Kind> {
         match bare(expr) {
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.plain_column(expr).ok()??.kind,
-            Expr::Function(function) => super::scalars::kind_of(&function.name.to_string(), || {
-                let first = super::build::plain_arguments(&function.args)?.first().copied()?.clone();
-                self.kind(&first)
+            Expr::Function(function) => super::scalars::kind_of(&function.name.to_string(), |at| {
+                self.kind(plain_arguments(&function.args)?.get(at)?)
             }),
             Expr::UnaryOp { op: UnaryOperator::Minus, expr } => self.kind(expr),
             Expr::BinaryOp { left, op, right } => match op {
@@ -77,14 +79,7 @@ impl<'a> Lower<'a> {
             Expr::CompoundIdentifier(names) => self.path(names),
             Expr::Nested(inner) if literal_of(&inner).is_some() || matches!(*inner, Expr::Nested(_)) => Ok(*inner),
             Expr::BinaryOp { left, op, right } => self.binary(*left, op, *right),
-            Expr::UnaryOp { op: UnaryOperator::Minus, expr } if !self.profile.multistage => {
-                let negative = Expr::UnaryOp { op: UnaryOperator::Minus, expr };
-                if literal_of(&negative).is_some() {
-                    return Ok(negative);
-                }
-                let Expr::UnaryOp { expr, .. } = negative else { return Ok(negative) };
-                Ok(Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(call("w_double", vec![*expr])) })
-            }
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => Ok(self.negative(*expr)),
             Expr::Between { expr, negated, low, high } => self.between(*expr, negated, *low, *high),
             Expr::InList { expr, list, negated } => self.in_list(*expr, list, negated),
             Expr::IsNull(inner) => Ok(self.null_test(*inner, true)),
@@ -112,19 +107,15 @@ impl<'a> Lower<'a> {
                 Ok(call("w_date_part", vec![text(&field.to_string()), call("w_long", vec![*expr])]))
             }
             Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
-                let name = if shorthand { "w_substr" } else { "substring" };
+                let name = if shorthand { "w_substr" } else { "w_substring" };
                 let args = std::iter::once(*expr).chain(substring_from.map(|e| *e)).chain(substring_for.map(|e| *e));
                 Ok(call(name, args.collect()))
             }
             Expr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => {
                 Ok(call("w_trim", vec![*expr]))
             }
-            Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(_) } => {
-                Ok(call("ceil", vec![call("w_double", vec![*expr])]))
-            }
-            Expr::Floor { expr, field: CeilFloorKind::DateTimeField(_) } => {
-                Ok(call("floor", vec![call("w_double", vec![*expr])]))
-            }
+            Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(_) } => Ok(call("w_ceil", vec![*expr])),
+            Expr::Floor { expr, field: CeilFloorKind::DateTimeField(_) } => Ok(call("w_floor", vec![*expr])),
             Expr::Function(function) => self.function(function),
             Expr::Case { case_token, end_token, operand, mut conditions, else_result } => {
                 for when in &mut conditions {
@@ -168,9 +159,9 @@ impl<'a> Lower<'a> {
         if let Some(op) = Comparison::of_sql(&op) {
             return self.comparison(left, op, right);
         }
-        let one_value = |expr| self.kind(expr).is_none_or(|kind| kind.1);
+        let one_value = |expr| self.kind(expr).is_none_or(|kind| kind.1) && !makes_array(expr);
         if op == BinaryOperator::StringConcat && one_value(&left) && one_value(&right) {
-            return Ok(call("w_join", vec![left, right]));
+            return Ok(joined(left, right));
         }
         let arithmetic = matches!(
             op,
@@ -210,8 +201,30 @@ impl<'a> Lower<'a> {
             Some(number) => double(number),
             None => lower.as_double(expr),
         };
-        let (left, right) = (side(self, left), side(self, right));
-        Ok(binary(left, op, right))
+        Ok(Self::computed(side(self, left), op, side(self, right)))
+    }
+
+    fn negative(&self, expr: Expr) -> Expr {
+        let minus = |expr| Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(expr) };
+        match literal_of(&expr) {
+            Some(Literal::Number(text)) if text.parse() == Ok(0.0) => expr,
+            Some(Literal::Number(_)) => minus(expr),
+            _ if !self.profile.multistage => call("w_negate", vec![self.as_double(expr)]),
+            _ => match self.kind(&expr) {
+                Some((DataType::Int | DataType::Long | DataType::Float | DataType::Double, true)) => {
+                    call("w_negate", vec![expr])
+                }
+                _ => without_negative_zero(minus(with_negative_zero(expr).0)),
+            },
+        }
+    }
+
+    /// `left op right`, in which -0.0 is 0.0. Sums have none of their own.
+    fn computed(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+        let ((left, one), (right, other)) = (with_negative_zero(left), with_negative_zero(right));
+        let own = !matches!(op, BinaryOperator::Plus | BinaryOperator::Minus);
+        let computed = binary(left, op, right);
+        if own || one || other { without_negative_zero(computed) } else { computed }
     }
 
     fn whole_arithmetic(&self, left: Expr, op: BinaryOperator, right: Expr) -> Expr {
@@ -235,7 +248,7 @@ impl<'a> Lower<'a> {
             Some((DataType::BigDecimal, true)) => call("w_double", vec![expr]),
             _ => super::single::typed(expr),
         };
-        binary(side(left), op, side(right))
+        Self::computed(side(left), op, side(right))
     }
 
     /// An expression as a real number.
@@ -262,11 +275,86 @@ impl<'a> Lower<'a> {
         Ok(())
     }
 
+    /// A call of COALESCE or its kin; one directly in another is one.
+    pub(super) fn coalesce(&self, name: &str, args: &[Expr]) -> Outcome<Expr> {
+        let mut all = vec![];
+        for arg in args {
+            match bare(arg) {
+                Expr::Function(inner) if inner.name.to_string() == "coalesce" && name == "coalesce" => {
+                    all.extend(plain_arguments(&inner.args).into_iter().flatten().cloned());
+                }
+                _ => all.push(arg.clone()),
+            }
+        }
+        let call = call(name, all);
+        if written_out(&call) > MOST_COPIED {
+            return invalid(format!(
+                "{name}(..) in one another have more than {MOST_COPIED} operators once they are written as CASE; compute the \
+                 inner ones in a sub-query"
+            ));
+        }
+        Ok(call)
+    }
+
     fn function(&mut self, function: Function) -> Outcome<Expr> {
         if let Some(expr) = self.aggregate(&function)? {
             return Ok(expr);
         }
         self.scalar(function)
+    }
+}
+
+/// `left || right`; a chain of them is one call, as planning takes the cube of what is nested.
+fn joined(left: Expr, right: Expr) -> Expr {
+    match left {
+        Expr::Function(Function { name, args: FunctionArguments::List(mut list), .. })
+            if name.to_string() == "w_join" =>
+        {
+            list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(right)));
+            Expr::Function(function("w_join", FunctionArguments::List(list)))
+        }
+        left => call("w_join", vec![left, right]),
+    }
+}
+
+/// How many nodes an expression has once COALESCE and its kin are written as CASE: each of their values but the last
+/// twice.
+fn written_out(expr: &Expr) -> usize {
+    #[derive(Default)]
+    struct Sizes(Vec<usize>);
+    impl Visitor for Sizes {
+        type Break = std::convert::Infallible;
+        fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<Self::Break> {
+            self.0.push(1);
+            ControlFlow::Continue(())
+        }
+        fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
+            let size = self.0.pop().unwrap_or_default();
+            let twice = matches!(expr, Expr::Function(function) if is_coalesce(&function.name.to_string()));
+            let size = if twice { size.saturating_mul(2) } else { size };
+            match self.0.last_mut() {
+                Some(outer) => *outer = outer.saturating_add(size),
+                None => self.0.push(size),
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut sizes = Sizes::default();
+    let ControlFlow::Continue(()) = expr.visit(&mut sizes);
+    sizes.0.pop().unwrap_or_default()
+}
+
+/// Whether a function becomes a CASE that has its values twice.
+pub(super) fn is_coalesce(name: &str) -> bool {
+    ["coalesce", "nvl", "ifnull"].contains(&name)
+}
+
+/// Whether an expression lists the values of an array.
+fn makes_array(expr: &Expr) -> bool {
+    match bare(expr) {
+        Expr::Array(_) => true,
+        Expr::Function(function) => function.name.to_string() == "make_array",
+        _ => false,
     }
 }
 

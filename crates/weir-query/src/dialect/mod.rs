@@ -17,6 +17,7 @@ mod rules;
 mod scalars;
 mod scope;
 mod single;
+mod words;
 
 pub(crate) use parse::{Parsed, parse};
 

@@ -1,11 +1,13 @@
 //! Text to one query: SET statements, a trailing OPTION(..) and EXPLAIN PLAN FOR are taken off by token, not by pattern.
 
-use super::{Outcome, bounds};
+use super::{
+    Outcome, bounds,
+    words::{self, Decided},
+};
 use crate::{answer::QueryException, error::Code};
 use datafusion::sql::sqlparser::{
     ast::{Expr, Query, Set, SetExpr, Statement, Value},
-    dialect::GenericDialect,
-    parser::Parser,
+    parser::{Parser, ParserError},
     tokenizer::{Token, Tokenizer},
 };
 
@@ -31,7 +33,7 @@ fn refused(what: impl std::fmt::Display) -> QueryException {
 
 /// Parses a text with exactly one query.
 pub(crate) fn parse(sql: &str) -> Outcome<Parsed> {
-    let dialect = GenericDialect {};
+    let dialect = Decided::default();
     let mut tokens = Tokenizer::new(&dialect, sql).tokenize().map_err(|error| refused(error.to_string()))?;
     tokens.retain(|token| !matches!(token, Token::Whitespace(_)));
     bounds::check(&tokens)?;
@@ -45,8 +47,13 @@ pub(crate) fn parse(sql: &str) -> Outcome<Parsed> {
     }
     let mut options = cut_options(&mut tokens)?;
     let explain = cut_explain(&mut tokens);
-    let statements =
-        Parser::new(&dialect).with_tokens(tokens).parse_statements().map_err(|error| refused(error.to_string()))?;
+    words::decide(&mut tokens);
+    let statements = Parser::new(&dialect).with_tokens(tokens).parse_statements().map_err(|error| match error {
+        ParserError::RecursionLimitExceeded => {
+            refused("the query nests expressions or queries too deep; take some of them apart in a sub-query or WITH")
+        }
+        other => refused(other.to_string()),
+    })?;
     let mut set = vec![];
     let mut queries = vec![];
     for statement in statements {

@@ -6,16 +6,17 @@ use super::{
     invalid,
     literal::{Literal, literal_of},
     lower::Lower,
-    rules::{OPERATORS, PARTS, Rule, SPECIAL, epoch, rule},
+    rules::{OPERATORS, PARTS, RULES, Rule, SPECIAL, epoch, rule},
     scope::Kind,
 };
 use crate::{
     error::{did_you_mean, near},
-    functions::{MvTest, PREFIX, ago, cast_to, type_of},
+    functions::{Gives, MvTest, PREFIX, ago, cast_to, fault_of, gives, type_of},
 };
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Function, helpers::attached_token::AttachedToken,
+    BinaryOperator, CaseWhen, Expr, Function, Visit, Visitor, helpers::attached_token::AttachedToken,
 };
+use std::ops::ControlFlow;
 use weir_types::DataType;
 
 /// Pinot's scalar functions with rules of their own, by which near names are told.
@@ -50,60 +51,88 @@ const NAMES: [&str; 28] = [
     "length",
 ];
 
-/// The type of a call of a rewritten function, where it can be told; `first` is its first argument's.
-pub(super) fn kind_of(name: &str, first: impl FnOnce() -> Option<Kind>) -> Option<Kind> {
+/// The type of a call of a rewritten function, where it can be told; `of` tells the types of its arguments.
+pub(super) fn kind_of(name: &str, of: impl Fn(usize) -> Option<Kind>) -> Option<Kind> {
+    if let Some(gives) = gives(name) {
+        let number = |(data_type, single)| {
+            let number = matches!(data_type, DataType::Int | DataType::Long | DataType::Float | DataType::Double);
+            if number && single { (data_type, single) } else { (DataType::Double, true) }
+        };
+        return match gives {
+            Gives::One(data_type) => Some((data_type, true)),
+            Gives::Many(data_type) => Some((data_type, false)),
+            Gives::Same(at) | Gives::Owned(at) => of(at),
+            Gives::Number(at) => of(at).map(number),
+        };
+    }
     let data_type = match name {
-        "w_double"
-        | "w_round_decimal"
-        | "w_sign"
-        | "w_hypot"
-        | "w_json_double"
-        | "w_percentile"
+        "w_percentile"
         | "w_mode"
-        | "w_array_sum"
-        | "w_array_min"
-        | "w_array_max"
-        | "w_array_avg"
         | "avg"
-        | "ceil"
-        | "floor"
-        | "exp"
-        | "ln"
-        | "log2"
-        | "log10"
-        | "sqrt"
-        | "cbrt"
-        | "power"
-        | "trunc"
         | "approx_percentile_cont"
         | "stddev_pop"
         | "stddev_samp"
         | "var_pop"
         | "var_samp" => DataType::Double,
-        "w_long" | "w_date_trunc" | "w_time_convert" | "w_convert_to_long" | "w_from_date_time" | "w_bucket"
-        | "w_to_epoch" | "w_timestamp_add" | "w_timestamp_diff" | "w_from_iso8601" | "w_json_long" | "w_int_div"
-        | "count" => DataType::Long,
-        "w_int" | "w_date_part" | "w_length" | "w_strpos" | "w_strrpos" | "w_array_length" => DataType::Int,
-        "w_float" => DataType::Float,
-        "w_boolean" | "starts_with" | "ends_with" | "contains" | "regexp_like" | "w_json_exists" | "w_is_json" => {
-            DataType::Boolean
-        }
-        "w_timestamp" => DataType::Timestamp,
-        "w_string" | "w_join" | "w_substr" | "w_lpad" | "w_rpad" | "w_trim" | "w_ltrim" | "w_rtrim" | "w_initcap"
-        | "w_split_part" | "w_json_text" | "w_to_date_time" | "w_convert_to_text" | "w_to_iso8601" | "lower"
-        | "upper" | "concat" | "substring" | "reverse" | "replace" | "left" | "right" | "regexp_replace" | "md5"
-        | "concat_ws" | "repeat" => DataType::String,
-        "w_json" => DataType::Json,
-        "w_bigdecimal" => DataType::BigDecimal,
-        "w_bytes" => DataType::Bytes,
-        "coalesce" | "min" | "max" | "first_value" | "last_value" | "abs" | "w_value_in" | "w_array_distinct" => {
-            return first();
-        }
-        "sum" => return first().filter(|kind| *kind == (DataType::Double, true)),
-        name if name.starts_with("w_mv_") => DataType::Boolean,
+        "count" => DataType::Long,
+        "starts_with" | "ends_with" | "contains" | "regexp_like" => DataType::Boolean,
+        "lower" | "upper" | "concat" | "reverse" | "replace" | "left" | "right" | "regexp_replace" | "concat_ws"
+        | "repeat" => DataType::String,
+        "coalesce" | "min" | "max" | "first_value" | "last_value" => return of(0),
+        "sum" => return of(0).filter(|kind| *kind == (DataType::Double, true)),
         _ => return None,
     };
     Some((data_type, true))
+}
+
+/// Functions of DataFusion in one another that no rule of ours names: planning takes twice the time for each level of some
+/// of them (`position`), and nobody sees the deadline meanwhile. This many take some milliseconds.
+const MOST_FOREIGN: usize = 8;
+
+/// How many functions that no rule of ours names are in one another, the outermost included.
+fn foreign_depth(outermost: &Function) -> usize {
+    struct Depth {
+        now: usize,
+        most: usize,
+    }
+    fn is_foreign(expr: &Expr) -> bool {
+        let Expr::Function(function) = expr else { return false };
+        let name = function.name.to_string();
+        let ruled = |to: &Rule| matches!(to, Rule::Named(to) | Rule::Real(to) if *to == name);
+        !name.starts_with(PREFIX) && !RULES.iter().any(|(_, to)| ruled(to)) && kind_of(&name, |_| None).is_none()
+    }
+    impl Visitor for Depth {
+        type Break = std::convert::Infallible;
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
+            self.now += usize::from(is_foreign(expr));
+            self.most = self.most.max(self.now);
+            ControlFlow::Continue(())
+        }
+        fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
+            self.now -= usize::from(is_foreign(expr));
+            ControlFlow::Continue(())
+        }
+    }
+    let mut depth = Depth { now: 0, most: 0 };
+    let ControlFlow::Continue(()) = outermost.args.visit(&mut depth);
+    depth.most + 1
+}
+
+/// Functions whose second argument is a pattern. It is made ready once: one for each row would take time and memory
+/// without bound.
+const WITH_PATTERN: [&str; 5] = ["regexpreplace", "regexpextract", "regexpcount", "regexpmatch", "regexpinstr"];
+
+/// Refuses patterns that are none, and those that are no literals where one is needed.
+fn check_pattern(name: &str, args: &[Expr]) -> Outcome<()> {
+    let needed = WITH_PATTERN.contains(&name);
+    match args.get(1).map(literal_of) {
+        Some(Some(Literal::Text(pattern))) if needed || name == "regexplike" => match fault_of(&pattern) {
+            Some(fault) => invalid(fault),
+            None => Ok(()),
+        },
+        Some(_) if needed => invalid(format!("the pattern of {name} has to be a text literal")),
+        _ => Ok(()),
+    }
 }
 
 impl Lower<'_> {
@@ -117,6 +146,7 @@ impl Lower<'_> {
             return self.as_it_is(function, &name);
         };
         let args: Vec<Expr> = args.into_iter().cloned().collect();
+        check_pattern(&name, &args)?;
         if let Some(expr) = self.special(&name, &args)? {
             return Ok(expr);
         }
@@ -133,7 +163,21 @@ impl Lower<'_> {
 
     /// A function that DataFusion knows, by the name that it has there.
     fn as_it_is(&self, mut function: Function, name: &str) -> Outcome<Expr> {
+        if name == "stringagg" {
+            super::aggregates::refuse_window(&function)?;
+        }
         if let Some(found) = self.profile.functions.find(name) {
+            if foreign_depth(&function) > MOST_FOREIGN {
+                return invalid(format!(
+                    "more than {MOST_FOREIGN} functions such as {found} are in one another; compute the inner ones in a sub-query"
+                ));
+            }
+            if super::lower::is_coalesce(found)
+                && let Some(args) = plain_arguments(&function.args)
+            {
+                let args: Vec<Expr> = args.into_iter().cloned().collect();
+                return self.coalesce(found, &args);
+            }
             function.name = datafusion::sql::sqlparser::ast::ObjectName::from(vec![found.into()]);
             return Ok(Expr::Function(function));
         }
@@ -164,6 +208,7 @@ impl Lower<'_> {
             return Ok(None);
         }
         Ok(Some(match (name, args) {
+            ("coalesce", [_, ..]) => return self.coalesce("coalesce", args).map(Some),
             ("now" | "currenttimestamp", []) => long(self.profile.now_ms),
             ("pi", []) => double(std::f64::consts::PI),
             ("e" | "euler", []) => double(std::f64::consts::E),
@@ -177,9 +222,7 @@ impl Lower<'_> {
                 if self.profile.multistage { self.multistage_round(value, size, bucket) } else { bucket }
             }
             ("round", [value]) => call("w_round_decimal", vec![value.clone()]),
-            ("truncate", [value, digits]) => {
-                call("trunc", vec![self.as_double(value.clone()), call("w_long", vec![digits.clone()])])
-            }
+            ("truncate", [value, digits]) => call("w_truncate", vec![value.clone(), digits.clone()]),
             ("negate", [value]) => binary(double(0.0), BinaryOperator::Minus, self.as_double(value.clone())),
             ("concat", [first, second, separator]) => call(
                 "concat_ws",
@@ -215,6 +258,8 @@ impl Lower<'_> {
             }
             ("arraytomv", [value]) => value.clone(),
             ("case" | "casewhen", args) if args.len() >= 2 => case(args),
+            // POSITION(part IN text): from 1, and 0 where it is not.
+            ("positionin", [part, within]) => call("strpos", vec![within.clone(), part.clone()]),
             ("touuid" | "toutf8", [value]) => call("w_string", vec![value.clone()]),
             _ => return Ok(None),
         }))
@@ -236,6 +281,7 @@ impl Lower<'_> {
         args.extend(flags.iter().filter(|flags| literal_of(flags) != Some(Literal::Text("c".to_owned()))).cloned());
         match self.kind(value) {
             Some((_, false)) => call(MvTest::RegexpLike.name(), args),
+            _ if literal_of(pattern).is_none() => call("w_regexp_like", args),
             Some((DataType::String | DataType::Json, true)) => call("regexp_like", args),
             _ => {
                 args[0] = call("w_string", vec![value.clone()]);
@@ -288,9 +334,7 @@ fn json_call(json: &Expr, path: &Expr, wanted: &Expr, default: Option<&Expr>) ->
 
 /// The part of a text that a group of a pattern matches; the default (empty) where it does not match.
 fn regexp_extract(value: &Expr, pattern: &Expr, rest: &[Expr]) -> Outcome<Expr> {
-    let Some(Literal::Text(pattern)) = literal_of(pattern) else {
-        return invalid("the pattern of regexpExtract has to be a text literal");
-    };
+    let pattern = literal_of(pattern).map(|pattern| pattern.text()).unwrap_or_default();
     let group = rest.first().and_then(literal_of).and_then(|group| group.number()).unwrap_or(0.0) as i64;
     // The whole match becomes the first group, the others move one up.
     let found = call("regexp_match", vec![call("w_string", vec![value.clone()]), text(&format!("({pattern})"))]);

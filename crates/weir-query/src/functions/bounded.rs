@@ -1,7 +1,9 @@
 //! Functions of DataFusion whose results may be far larger than their arguments (`repeat('a', 2000000000)`), with a bound
 //! on what one value and one batch of results may take. What a call can give is worked out from its arguments first; no
-//! memory is asked for before that.
+//! memory is asked for before that. Likewise those that compare each value of an array with each of another, with a
+//! bound on what one row may take, and looks at the deadline between parts of a batch.
 
+use crate::stop;
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     compute::concat,
@@ -21,6 +23,12 @@ pub(crate) const VALUE_BYTES: usize = 16 << 20;
 /// Bytes of what one call makes of one batch: 8,192 rows with 32 KiB each. A call's result is not in the pool of queries
 /// before its operator hands it on, so this is what a thread may hold beside the pool for it.
 pub(crate) const BATCH_BYTES: usize = 256 << 20;
+
+/// Pairs of values that one row may compare: two arrays of 30,000, which takes seconds.
+const ROW_PAIRS: usize = 1_000_000_000;
+
+/// Pairs between two looks at the deadline: tens of milliseconds.
+const LOOK_PAIRS: usize = 10_000_000;
 
 /// What is not text counts for this much as text.
 const OTHER_BYTES: usize = 32;
@@ -68,8 +76,18 @@ struct Arg {
     number: Option<i64>,
 }
 
+/// What an estimate counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    /// Bytes of results; an argument's length is that of its text.
+    Bytes,
+    /// Pairs that are compared; an argument's length is that of its array.
+    Pairs,
+}
+
 struct Kind {
     name: &'static str,
+    counts: Counts,
     estimate: Estimate,
     /// The estimate is what comes out, not the most that may: a value is refused by it.
     exact: bool,
@@ -79,9 +97,14 @@ fn sum(args: &[Arg]) -> usize {
     args.iter().fold(0, |sum, arg| sum.saturating_add(arg.bytes))
 }
 
-const KINDS: [Kind; 6] = [
+fn pairs(args: &[Arg]) -> usize {
+    args.iter().fold(1, |pairs, arg| pairs.saturating_mul(arg.bytes))
+}
+
+const KINDS: [Kind; 8] = [
     Kind {
         name: "repeat",
+        counts: Counts::Bytes,
         exact: true,
         estimate: |args| match args {
             [text, Arg { number: Some(count), .. }] => {
@@ -92,6 +115,7 @@ const KINDS: [Kind; 6] = [
     },
     Kind {
         name: "replace",
+        counts: Counts::Bytes,
         exact: false,
         estimate: |args| match args {
             // An empty text is found before each letter and at the end.
@@ -104,6 +128,7 @@ const KINDS: [Kind; 6] = [
     },
     Kind {
         name: "regexp_replace",
+        counts: Counts::Bytes,
         exact: false,
         // Each letter may be replaced, and two letters of what replaces it may stand for all that was matched.
         estimate: |args| match args {
@@ -111,16 +136,19 @@ const KINDS: [Kind; 6] = [
             _ => sum(args),
         },
     },
-    Kind { name: "concat", exact: true, estimate: sum },
+    Kind { name: "concat", counts: Counts::Bytes, exact: true, estimate: sum },
     Kind {
         name: "concat_ws",
+        counts: Counts::Bytes,
         exact: true,
         estimate: |args| match args {
             [separator, parts @ ..] => sum(parts).saturating_add(separator.bytes.saturating_mul(parts.len())),
             [] => 0,
         },
     },
-    Kind { name: "overlay", exact: true, estimate: sum },
+    Kind { name: "overlay", counts: Counts::Bytes, exact: true, estimate: sum },
+    Kind { name: "array_has_all", counts: Counts::Pairs, exact: false, estimate: pairs },
+    Kind { name: "array_has_any", counts: Counts::Pairs, exact: false, estimate: pairs },
 ];
 
 /// Functions of DataFusion that make arrays of any length out of numbers. Pinot has none of them.
@@ -160,11 +188,22 @@ impl std::hash::Hash for Bounded {
 enum Sizes {
     Same(usize, Option<i64>),
     Texts(ArrayRef),
+    Lists(ArrayRef),
     Numbers(arrow::array::Int64Array),
 }
 
 impl Sizes {
-    fn of(arg: &ColumnarValue) -> Result<Self> {
+    fn of(arg: &ColumnarValue, counts: Counts) -> Result<Self> {
+        if counts == Counts::Pairs {
+            return Ok(match arg {
+                ColumnarValue::Scalar(value) => {
+                    let list = value.to_array()?;
+                    Self::Same(list.as_list_opt::<i32>().map_or(1, |list| list.value_length(0) as usize), None)
+                }
+                ColumnarValue::Array(array) if array.as_list_opt::<i32>().is_some() => Self::Lists(array.clone()),
+                ColumnarValue::Array(_) => Self::Same(1, None),
+            });
+        }
         Ok(match arg {
             ColumnarValue::Scalar(value) => {
                 let bytes = value.try_as_str().flatten().map_or(OTHER_BYTES, str::len);
@@ -192,6 +231,7 @@ impl Sizes {
                 let number = numbers.is_valid(row).then(|| numbers.value(row));
                 Arg { bytes: OTHER_BYTES, number: Some(number.unwrap_or_default()) }
             }
+            Self::Lists(lists) => Arg { bytes: lists.as_list::<i32>().value_length(row) as usize, number: None },
             Self::Texts(texts) if texts.is_null(row) => Arg { bytes: 0, number: None },
             Self::Texts(texts) => Arg { bytes: text_bytes(texts, row), number: None },
         }
@@ -212,19 +252,26 @@ fn text_bytes(array: &ArrayRef, row: usize) -> usize {
 impl Bounded {
     /// Parts of the rows that each make at most what a batch may.
     fn parts(&self, args: &[ColumnarValue], rows: usize) -> Result<Vec<Range<usize>>> {
-        let sizes: Vec<Sizes> = args.iter().map(Sizes::of).collect::<Result<_>>()?;
+        let counts = self.kind.counts;
+        let most = if counts == Counts::Pairs { LOOK_PAIRS } else { BATCH_BYTES };
+        let sizes: Vec<Sizes> = args.iter().map(|arg| Sizes::of(arg, counts)).collect::<Result<_>>()?;
         let (mut parts, mut from, mut held, mut total) = (vec![], 0, 0_usize, 0_usize);
         let mut row_args = Vec::with_capacity(sizes.len());
         for row in 0..rows {
             row_args.clear();
             row_args.extend(sizes.iter().map(|size| size.at(row)));
             let bytes = (self.kind.estimate)(&row_args);
-            if self.kind.exact || bytes > BATCH_BYTES {
+            if counts == Counts::Pairs {
+                if bytes > ROW_PAIRS {
+                    let what = format!("more than {ROW_PAIRS} comparisons in one row");
+                    return too_large(self.kind.name, what, "ask for shorter arrays");
+                }
+            } else if self.kind.exact || bytes > BATCH_BYTES {
                 check_value(self.kind.name, bytes)?;
                 total = total.saturating_add(bytes);
                 check_batch(self.kind.name, total)?;
             }
-            if held.saturating_add(bytes) > BATCH_BYTES {
+            if row > from && held.saturating_add(bytes) > most {
                 parts.push(from..row);
                 (from, held) = (row, 0);
             }
@@ -284,6 +331,7 @@ impl ScalarUDFImpl for Bounded {
         }
         let (mut results, mut bytes) = (Vec::with_capacity(parts.len()), 0);
         for part in parts {
+            stop::look_here()?;
             let slice = |arg: &ColumnarValue| match arg {
                 ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(part.start, part.len())),
                 scalar => scalar.clone(),

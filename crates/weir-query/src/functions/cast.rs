@@ -8,10 +8,11 @@ use arrow::{
     array::{Array, AsArray, Float32Array, Int32Array},
     datatypes::{DataType as ArrowType, Float32Type},
 };
+use datafusion::common::{Result, exec_err};
 use weir_types::DataType;
 
 /// All of the family.
-pub(super) const FUNS: [Fun; 10] = [
+pub(super) const FUNS: [Fun; 11] = [
     Fun::new("w_double", (1, 1), Gives::One(DataType::Double), |args| Ok(shared(args.doubles(0)?))),
     Fun::new("w_long", (1, 1), Gives::One(DataType::Long), |args| Ok(shared(args.longs(0)?))),
     Fun::new("w_int", (1, 1), Gives::One(DataType::Int), |args| {
@@ -41,12 +42,22 @@ pub(super) const FUNS: [Fun; 10] = [
         let texts = args.texts(0)?;
         // Plain notation, without the fraction that a whole number's text has.
         let plain = |text: &str| {
-            text.parse::<f64>()
+            if convert::java_double(text.trim()).is_some_and(|number| !number.is_finite()) {
+                return exec_err!("{text} cannot be read as BIG_DECIMAL: it has no digits");
+            }
+            Ok(text
+                .parse::<f64>()
                 .ok()
                 .filter(|_| text.contains(['E', 'e']))
-                .map_or_else(|| text.strip_suffix(".0").unwrap_or(text).to_owned(), |number| number.to_string())
+                .map_or_else(|| text.strip_suffix(".0").unwrap_or(text).to_owned(), |number| number.to_string()))
         };
-        Ok(shared(arrow::array::StringViewArray::from_iter(texts.iter().map(|text| text.map(plain)))))
+        let plain = texts.iter().map(|text| text.map(plain).transpose());
+        Ok(shared(plain.collect::<Result<arrow::array::StringViewArray>>()?))
+    }),
+    // For aggregates that keep their arguments: they count what they hold, but not what views lead to.
+    Fun::new("w_owned", (1, 1), Gives::Owned(0), |args| {
+        let array = args.array(0);
+        Ok(arrow::compute::cast(array, &convert::owned_type(array.data_type()))?)
     }),
     Fun::new("w_bytes", (1, 1), Gives::One(DataType::Bytes), |args| Ok(shared(convert::bytes(args.array(0))?))),
 ];

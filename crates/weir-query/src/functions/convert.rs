@@ -3,14 +3,14 @@
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Float64Array, Int64Array, StringViewArray,
-        TimestampMillisecondArray,
+        Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BooleanArray, Float64Array, Int64Array,
+        ListArray, StringViewArray, TimestampMillisecondArray,
     },
     compute::cast,
-    datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType},
+    datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType},
 };
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
-use std::{fmt::Write, sync::Arc};
+use std::{borrow::Cow, fmt::Write, sync::Arc};
 
 fn millis(array: &ArrayRef) -> Result<TimestampMillisecondArray> {
     Ok(cast(array, &DataType::Timestamp(TimeUnit::Millisecond, None))?
@@ -53,8 +53,25 @@ fn number_of(text: &str, wanted: &str) -> Result<f64> {
     match trimmed {
         "true" => Ok(1.0),
         "false" => Ok(0.0),
-        _ => trimmed.parse().map_err(|_| exec_datafusion_err!("'{text}' cannot be read as {wanted}")),
+        _ => java_double(trimmed).ok_or_else(|| exec_datafusion_err!("'{}' cannot be read as {wanted}", shown(text))),
     }
+}
+
+/// A value as an error shows it: its beginning.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    /// Enough to find it again.
+    const LETTERS: usize = 80;
+    match text.char_indices().nth(LETTERS) {
+        Some((end, _)) => Cow::Owned(format!("{}..", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// The real number that a text spells. Rust reads names that Java does not write.
+pub(crate) fn java_double(text: &str) -> Option<f64> {
+    let word = text.trim_start_matches(['-', '+']);
+    let named = word.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    if named && !["Infinity", "NaN"].contains(&word) { None } else { text.parse().ok() }
 }
 
 /// As whole numbers: real ones are cut and saturate, times are milliseconds.
@@ -102,7 +119,8 @@ pub(crate) fn timestamps(array: &ArrayRef) -> Result<TimestampMillisecondArray> 
             text.map(|text| {
                 super::time::timestamp_of(text).ok_or_else(|| {
                     exec_datafusion_err!(
-                        "'{text}' cannot be read as TIMESTAMP: milliseconds, yyyy-MM-dd HH:mm:ss[.SSS] or ISO 8601 can"
+                        "'{}' cannot be read as TIMESTAMP: milliseconds, yyyy-MM-dd HH:mm:ss[.SSS] or ISO 8601 can",
+                        shown(text)
                     )
                 })
             })
@@ -117,8 +135,10 @@ pub(crate) fn timestamps(array: &ArrayRef) -> Result<TimestampMillisecondArray> 
 pub(crate) fn bytes(array: &ArrayRef) -> Result<BinaryViewArray> {
     if let Some(texts) = strings(array)? {
         let parse = |text: Option<&str>| {
-            text.map(|text| hex(text).ok_or_else(|| exec_datafusion_err!("'{text}' cannot be read as BYTES: hex can")))
-                .transpose()
+            text.map(|text| {
+                hex(text).ok_or_else(|| exec_datafusion_err!("'{}' cannot be read as BYTES: hex can", shown(text)))
+            })
+            .transpose()
         };
         let values: Vec<Option<Vec<u8>>> = texts.iter().map(parse).collect::<Result<_>>()?;
         return Ok(BinaryViewArray::from_iter(values));
@@ -148,12 +168,17 @@ pub(crate) fn texts(array: &ArrayRef) -> Result<StringViewArray> {
         DataType::Float64 => {
             StringViewArray::from_iter(array.as_primitive::<Float64Type>().iter().map(|number| number.map(double_text)))
         }
-        DataType::Float32 => StringViewArray::from_iter(
-            array.as_primitive::<arrow::datatypes::Float32Type>().iter().map(|number| number.map(float_text)),
-        ),
+        DataType::Float32 => {
+            StringViewArray::from_iter(array.as_primitive::<Float32Type>().iter().map(|number| number.map(float_text)))
+        }
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             let bytes = cast(array, &DataType::BinaryView)?;
             StringViewArray::from_iter(bytes.as_binary_view().iter().map(|bytes| bytes.map(hex_text)))
+        }
+        other if other.is_nested() => {
+            return exec_err!(
+                "an array is not a text: arrayToString(array, ', ') makes one, and array_concat(a, b) joins arrays"
+            );
         }
         _ => cast(array, &DataType::Utf8View)?.as_string_view().clone(),
     })
@@ -192,6 +217,44 @@ fn java(number: f64, plain: String, scientific: String) -> String {
     match scientific.split_once('E') {
         Some((mantissa, exponent)) if !mantissa.contains('.') => format!("{mantissa}.0E{exponent}"),
         _ => scientific,
+    }
+}
+
+/// Real numbers, or lists of them, with 0.0 for -0.0: comparisons and groups tell these apart by their bits, and zero has
+/// no sign in a table. Other arrays as they are.
+pub(crate) fn without_negative_zero(array: ArrayRef) -> ArrayRef {
+    fn plain<T: ArrowPrimitiveType>(array: &ArrayRef, negative: impl Fn(T::Native) -> bool) -> Option<ArrayRef>
+    where
+        T::Native: std::ops::Add<Output = T::Native>,
+    {
+        let numbers = array.as_primitive::<T>();
+        // Most have none, and stay what they are.
+        let any = numbers.values().iter().any(|number| negative(*number));
+        any.then(|| Arc::new(numbers.unary::<_, T>(|number| number + T::default_value())) as ArrayRef)
+    }
+    let changed = match array.data_type() {
+        DataType::Float64 => plain::<Float64Type>(&array, |number| number.to_bits() == (-0.0_f64).to_bits()),
+        DataType::Float32 => plain::<Float32Type>(&array, |number| number.to_bits() == (-0.0_f32).to_bits()),
+        DataType::List(item) if item.data_type().is_floating() => {
+            let lists = array.as_list::<i32>();
+            let values = without_negative_zero(lists.values().clone());
+            let (offsets, nulls) = (lists.offsets().clone(), lists.nulls().cloned());
+            Some(Arc::new(ListArray::new(item.clone(), offsets, values, nulls)) as ArrayRef)
+        }
+        _ => None,
+    };
+    changed.unwrap_or(array)
+}
+
+/// The type of the same values, whose texts and bytes lie together and are not seen through views.
+pub(crate) fn owned_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::List(item) => {
+            DataType::List(Arc::new(item.as_ref().clone().with_data_type(owned_type(item.data_type()))))
+        }
+        other => other.clone(),
     }
 }
 

@@ -27,6 +27,10 @@ pub(crate) enum Gives {
     Many(DataType),
     /// What the argument at this position is.
     Same(usize),
+    /// What the argument at this position is where that is a number, else DOUBLE.
+    Number(usize),
+    /// What the argument at this position is, its texts and bytes not as views.
+    Owned(usize),
 }
 
 /// A scalar function.
@@ -162,8 +166,27 @@ impl Udf {
                 Some(field) => Ok(field.as_ref().clone().with_name(self.name()).with_nullable(true)),
                 None => missing(),
             },
+            Gives::Number(at) => match args.get(at) {
+                Some(field) if keeps_type(field.data_type()) => {
+                    Ok(field.as_ref().clone().with_name(self.name()).with_nullable(true))
+                }
+                Some(_) => Ok(pinot_field(self.name(), DataType::Double, true, true)),
+                None => missing(),
+            },
+            Gives::Owned(at) => match args.get(at) {
+                Some(field) => {
+                    let owned = convert::owned_type(field.data_type());
+                    Ok(field.as_ref().clone().with_name(self.name()).with_data_type(owned).with_nullable(true))
+                }
+                None => missing(),
+            },
         }
     }
+}
+
+/// The types of Pinot's numbers.
+fn keeps_type(data_type: &ArrowType) -> bool {
+    matches!(data_type, ArrowType::Int32 | ArrowType::Int64 | ArrowType::Float32 | ArrowType::Float64)
 }
 
 impl ScalarUDFImpl for Udf {
@@ -210,7 +233,7 @@ impl ScalarUDFImpl for Udf {
             })
             .collect();
         let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
-        let result = (self.fun.call)(&Args { arrays, constants, rows })?;
+        let result = convert::without_negative_zero((self.fun.call)(&Args { arrays, constants, rows })?);
         if one {
             Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?))
         } else {

@@ -10,24 +10,39 @@ mod fun;
 mod json;
 mod math;
 mod mv;
+mod regexp;
 mod text;
 mod time;
 
 pub(crate) use bounded::{REMOVED, TooLarge, in_place_of};
 pub(crate) use cast::{cast_to, type_of};
-pub(crate) use convert::hex;
+pub(crate) use convert::{hex, java_double};
+pub(crate) use fun::Gives;
 pub(crate) use mv::{MV_TESTS, MvTest};
+pub(crate) use regexp::fault_of;
 pub(crate) use time::{ago, timestamp_of};
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use std::{collections::HashMap, sync::LazyLock};
 
 /// What the names of our functions begin with.
 pub(crate) const PREFIX: &str = "w_";
 
+fn all() -> impl Iterator<Item = &'static fun::Fun> {
+    let families: [&'static [fun::Fun]; 7] =
+        [&cast::FUNS, &json::FUNS, &math::FUNS, &mv::FUNS, &regexp::FUNS, &text::FUNS, &time::FUNS];
+    families.into_iter().flatten()
+}
+
 /// All scalar functions.
 pub(crate) fn scalars() -> Vec<ScalarUDF> {
-    let families = [&cast::FUNS[..], &json::FUNS, &math::FUNS, &mv::FUNS, &text::FUNS, &time::FUNS];
-    families.into_iter().flatten().map(|fun| fun::udf(*fun)).collect()
+    all().map(|fun| fun::udf(*fun)).collect()
+}
+
+/// What a scalar function of ours gives, by its name in plans.
+pub(crate) fn gives(name: &str) -> Option<Gives> {
+    static ALL: LazyLock<HashMap<&str, Gives>> = LazyLock::new(|| all().map(|fun| (fun.name, fun.gives)).collect());
+    ALL.get(name).copied()
 }
 
 /// All aggregates.

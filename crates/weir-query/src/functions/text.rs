@@ -5,7 +5,8 @@ use super::{
     convert::shared,
     fun::{Args, Fun, Gives},
 };
-use arrow::array::{ArrayRef, Int32Array, ListBuilder, StringViewArray, StringViewBuilder};
+use crate::stop;
+use arrow::array::{Array, ArrayRef, Int32Array, ListBuilder, StringViewArray, StringViewBuilder};
 use datafusion::common::Result;
 use weir_types::DataType;
 
@@ -13,7 +14,7 @@ const TEXT: Gives = Gives::One(DataType::String);
 const INT: Gives = Gives::One(DataType::Int);
 
 /// All of the family.
-pub(super) const FUNS: [Fun; 13] = [
+pub(super) const FUNS: [Fun; 15] = [
     Fun::new("w_substr", (2, 3), TEXT, |args| {
         let (texts, starts) = (args.texts(0)?, args.longs(1)?);
         let ends = if args.len() > 2 { Some(args.longs(2)?) } else { None };
@@ -21,6 +22,21 @@ pub(super) const FUNS: [Fun; 13] = [
             let start = opt(&starts, row)?;
             let end = match &ends {
                 Some(ends) => opt(ends, row)?,
+                None => -1,
+            };
+            Some(between(text?, start, end))
+        };
+        Ok(shared(StringViewArray::from_iter(texts.iter().enumerate().map(|(row, text)| part(row, text)))))
+    }),
+    // The first letter is 1, and what follows is how many of them.
+    Fun::new("w_substring", (2, 3), TEXT, |args| {
+        let (texts, starts) = (args.texts(0)?, args.longs(1)?);
+        let lengths = if args.len() > 2 { Some(args.longs(2)?) } else { None };
+        let part = |row: usize, text: Option<&str>| {
+            let start = opt(&starts, row)?.saturating_sub(1);
+            let end = match &lengths {
+                // Before the first letter there is nothing, which counts all the same.
+                Some(lengths) => start.saturating_add(opt(lengths, row)?.max(0)).max(0),
                 None => -1,
             };
             Some(between(text?, start, end))
@@ -40,7 +56,7 @@ pub(super) const FUNS: [Fun; 13] = [
     }),
     Fun::new("w_lpad", (3, 3), TEXT, |args| pad(args, "lpad", |text, padding| format!("{padding}{text}"))),
     Fun::new("w_rpad", (3, 3), TEXT, |args| pad(args, "rpad", |text, padding| format!("{text}{padding}"))),
-    Fun::new("w_join", (2, 2), TEXT, joined),
+    Fun::new("w_join", (2, usize::MAX), TEXT, joined),
     Fun::new("w_trim", (1, 1), TEXT, |args| map(args, |text| text.trim_matches(blank).to_owned())),
     Fun::new("w_ltrim", (1, 1), TEXT, |args| map(args, |text| text.trim_start_matches(blank).to_owned())),
     Fun::new("w_rtrim", (1, 1), TEXT, |args| map(args, |text| text.trim_end_matches(blank).to_owned())),
@@ -67,6 +83,7 @@ pub(super) const FUNS: [Fun; 13] = [
         }
         Ok(shared(lists.finish()))
     }),
+    Fun::new("w_levenshtein", (2, 2), INT, distances),
     Fun::new("w_initcap", (1, 1), TEXT, |args| {
         map(args, |text| {
             let mut start = true;
@@ -81,7 +98,6 @@ pub(super) const FUNS: [Fun; 13] = [
 ];
 
 fn opt(numbers: &arrow::array::Int64Array, row: usize) -> Option<i64> {
-    use arrow::array::Array;
     numbers.is_valid(row).then(|| numbers.value(row))
 }
 
@@ -143,19 +159,58 @@ fn pad(args: &Args, name: &str, join: fn(&str, &str) -> String) -> Result<ArrayR
     Ok(shared(padded.collect::<Result<StringViewArray>>()?))
 }
 
-/// The `||` of SQL: null where one side is.
+/// The `||` of SQL: null where one of the texts is.
 fn joined(args: &Args) -> Result<ArrayRef> {
-    let (left, right) = (args.texts(0)?, args.texts(1)?);
+    let parts = (0..args.len()).map(|at| args.texts(at)).collect::<Result<Vec<_>>>()?;
     let mut total = 0;
-    let texts = left.iter().zip(&right).map(|(left, right)| {
-        let (Some(left), Some(right)) = (left, right) else { return Ok(None) };
-        let bytes = left.len() + right.len();
+    let texts = (0..args.rows()).map(|row| {
+        if parts.iter().any(|part| part.is_null(row)) {
+            return Ok(None);
+        }
+        let bytes = parts.iter().map(|part| part.value(row).len()).sum();
         check_value("||", bytes)?;
         total += bytes;
         check_batch("||", total)?;
-        Ok(Some([left, right].concat()))
+        let mut text = String::with_capacity(bytes);
+        parts.iter().for_each(|part| text.push_str(part.value(row)));
+        Ok(Some(text))
     });
     Ok(shared(texts.collect::<Result<StringViewArray>>()?))
+}
+
+/// Cells of a table of distances between two looks at the deadline: some milliseconds of work.
+const CELLS_A_LOOK: usize = 1 << 20;
+
+/// How many UTF-16 units have to be put in, left out or replaced. Takes the product of the lengths, so that a look at the
+/// deadline is needed within one row.
+fn distances(args: &Args) -> Result<ArrayRef> {
+    let (left, right) = (args.texts(0)?, args.texts(1)?);
+    let (mut one, mut other, mut above) = (vec![], vec![], vec![]);
+    let mut cells = 0;
+    let distances = left.iter().zip(&right).map(|(left, right)| {
+        let (Some(left), Some(right)) = (left, right) else { return Ok(None) };
+        one.clear();
+        one.extend(left.encode_utf16());
+        other.clear();
+        other.extend(right.encode_utf16());
+        above.clear();
+        above.extend(0..=i32::try_from(other.len()).unwrap_or(i32::MAX));
+        for (row, letter) in (1_i32..).zip(&one) {
+            cells += other.len();
+            if cells >= CELLS_A_LOOK {
+                stop::look_here()?;
+                cells = 0;
+            }
+            let mut diagonal = std::mem::replace(&mut above[0], row);
+            for (at, with) in other.iter().enumerate() {
+                let replaced = diagonal + i32::from(letter != with);
+                diagonal = above[at + 1];
+                above[at + 1] = replaced.min(diagonal + 1).min(above[at] + 1);
+            }
+        }
+        Ok(above.last().copied())
+    });
+    Ok(shared(distances.collect::<Result<Int32Array>>()?))
 }
 
 #[cfg(test)]

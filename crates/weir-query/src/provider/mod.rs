@@ -2,10 +2,12 @@
 //! exactly, and the scan itself.
 
 mod filter;
+mod known;
 mod queue;
 mod scan_exec;
 mod system;
 
+pub(crate) use known::Missed;
 pub(crate) use scan_exec::{SegmentScanExec, counters};
 pub(crate) use system::system_table;
 
@@ -57,6 +59,8 @@ pub(crate) enum Output {
 /// A table as of one snapshot.
 pub(crate) struct SnapshotTable {
     snapshot: Arc<TableSnapshot>,
+    /// Where scans say what they could not open.
+    missed: Missed,
     outputs: Vec<Output>,
     schema: SchemaRef,
     nulls: bool,
@@ -75,7 +79,7 @@ fn named(name: &str) -> ColumnName {
 
 impl SnapshotTable {
     /// `nulls`: null rows come as nulls, else as their defaults.
-    pub(crate) fn new(snapshot: Arc<TableSnapshot>, nulls: bool, host: Arc<str>) -> Self {
+    pub(crate) fn new(snapshot: Arc<TableSnapshot>, missed: Missed, nulls: bool, host: Arc<str>) -> Self {
         let fields = snapshot.schema.fields();
         let columns = fields.iter().map(|field| {
             Output::Column(ScanColumn {
@@ -99,7 +103,7 @@ impl SnapshotTable {
             Output::NullFlag(column) => pinot_field(&format!("{NULL_FLAG}{column}"), DataType::Boolean, true, false),
         };
         let schema = Arc::new(Schema::new(outputs.iter().map(field).collect::<Vec<_>>()));
-        Self { snapshot, outputs, schema, nulls, host }
+        Self { snapshot, missed, outputs, schema, nulls, host }
     }
 
     /// A column by exact name.
@@ -180,7 +184,8 @@ impl TableProvider for SnapshotTable {
         };
         let request = self.request(&outputs, filter);
         let partitions = state.config().target_partitions();
-        Ok(Arc::new(SegmentScanExec::new(self.snapshot.clone(), outputs, request, schema, limit, partitions)))
+        let held = (self.snapshot.clone(), self.missed.clone());
+        Ok(Arc::new(SegmentScanExec::new(held, outputs, request, schema, limit, partitions)))
     }
 }
 

@@ -2,8 +2,9 @@
 //! that the query holds.
 
 use super::{
-    Output,
-    queue::{Piece, Queue, Ready},
+    Missed, Output,
+    known::{min_max, rows_seen},
+    queue::{Counted, Piece, Queue, Ready},
 };
 use crate::stop::StopFlag;
 use arrow::{
@@ -34,7 +35,7 @@ use std::{
     sync::{Arc, OnceLock, atomic::Ordering},
 };
 use weir_indexes::Filter;
-use weir_segment::{ScanRequest, ScanStats, Segment, SegmentScan};
+use weir_segment::{ScanRequest, ScanStats, Segment};
 use weir_table::TableSnapshot;
 use weir_types::{DataType, Value};
 
@@ -51,6 +52,8 @@ pub(crate) mod counters {
 /// Scans the segments of a snapshot.
 pub(crate) struct SegmentScanExec {
     snapshot: Arc<TableSnapshot>,
+    /// Where it says what it could not open.
+    missed: Missed,
     outputs: Vec<Output>,
     request: Arc<ScanRequest>,
     limit: Option<usize>,
@@ -64,7 +67,7 @@ pub(crate) struct SegmentScanExec {
 
 impl SegmentScanExec {
     pub(crate) fn new(
-        snapshot: Arc<TableSnapshot>,
+        (snapshot, missed): (Arc<TableSnapshot>, Missed),
         outputs: Vec<Output>,
         request: ScanRequest,
         schema: SchemaRef,
@@ -79,6 +82,7 @@ impl SegmentScanExec {
         );
         Self {
             snapshot,
+            missed,
             outputs,
             request: Arc::new(request),
             limit,
@@ -108,14 +112,6 @@ impl SegmentScanExec {
         }
     }
 
-    /// A scan of one segment, for what its metadata knows.
-    fn scans(&self) -> impl Iterator<Item = SegmentScan> {
-        let scan = |view: &weir_table::SegmentView| {
-            SegmentScan::new(view.segment.clone(), view.validity.clone(), self.request.clone())
-        };
-        self.snapshot.segments.iter().map(scan)
-    }
-
     /// What is known before anything is read. Exact where every row passes; to learn more of a filter its dictionaries and
     /// indexes would have to be asked, which is the work of the threads that scan.
     fn compute_statistics(&self) -> Statistics {
@@ -127,12 +123,10 @@ impl SegmentScanExec {
             unknown.num_rows = Precision::Inexact(count(rows));
             return unknown;
         }
-        let scans: Vec<SegmentScan> = self.scans().collect();
-        let counts: Option<u64> = scans.iter().map(SegmentScan::count_all).sum();
-        let num_rows = counts.map_or(Precision::Inexact(count(rows)), |rows| Precision::Exact(count(rows)));
+        let num_rows = Precision::Exact(count(self.snapshot.segments.iter().map(rows_seen).sum()));
         let column = |output: &Output| {
             let mut statistics = ColumnStatistics::new_unknown();
-            if let Some((min, max)) = self.min_max(&scans, output) {
+            if let Some((min, max)) = self.min_max(output) {
                 statistics.min_value = Precision::Exact(min);
                 statistics.max_value = Precision::Exact(max);
             }
@@ -146,11 +140,11 @@ impl SegmentScanExec {
     }
 
     /// Least and greatest value over all segments, where all of them know.
-    fn min_max(&self, scans: &[SegmentScan], output: &Output) -> Option<(ScalarValue, ScalarValue)> {
+    fn min_max(&self, output: &Output) -> Option<(ScalarValue, ScalarValue)> {
         let Output::Column(column) = output else { return None };
         let mut all: Option<(Value, Value)> = None;
-        for scan in scans.iter().filter(|scan| scan.count_all() != Some(0)) {
-            let (min, max) = scan.min_max(column.name.as_str())?;
+        for view in self.snapshot.segments.iter().filter(|view| rows_seen(view) > 0) {
+            let (min, max) = min_max(view, &self.request, column.name.as_str())?;
             all = Some(match all {
                 None => (min, max),
                 Some((least, greatest)) => (
@@ -225,6 +219,7 @@ impl ExecutionPlan for SegmentScanExec {
         // A plan that is run again starts with a new queue.
         Ok(Arc::new(Self {
             snapshot: self.snapshot.clone(),
+            missed: self.missed.clone(),
             outputs: self.outputs.clone(),
             request: self.request.clone(),
             limit: self.limit,
@@ -247,7 +242,8 @@ impl ExecutionPlan for SegmentScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let queue = || Arc::new(Queue::new(self.snapshot.clone(), self.request.clone(), self.limit));
+        let queue =
+            || Arc::new(Queue::new((self.snapshot.clone(), self.missed.clone()), self.request.clone(), self.limit));
         let counter = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
         let puller = Puller {
             queue: self.queue.get_or_init(queue).clone(),
@@ -265,7 +261,7 @@ impl ExecutionPlan for SegmentScanExec {
             // A piece takes up to a millisecond or so, and gives nothing to whoever pulls where no row passes: a scan of
             // many such pieces makes room for other queries here.
             tokio::task::yield_now().await;
-            let piece = puller.queue.next().await?;
+            let piece = puller.queue.next(puller.stop.patience()).await?;
             let batches = puller.stop.look().and_then(|()| puller.read(&piece));
             Some((batches.map(|batches| stream::iter(batches).map(Ok)), puller))
         });
@@ -294,8 +290,10 @@ impl Puller {
                 self.pruned.add(1);
                 Ok(vec![])
             }
-            Piece::Count(ready, rows) => {
-                self.passed(ready, *rows);
+            // The answer says so.
+            Piece::Missed => Ok(vec![]),
+            Piece::Count(segment, rows) => {
+                self.passed(segment, *rows);
                 self.docs_scanned.add(usize::try_from(*rows).unwrap_or(usize::MAX));
                 let rows = usize::try_from(*rows).unwrap_or(usize::MAX);
                 let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -312,15 +310,15 @@ impl Puller {
         self.docs_scanned.add(usize::try_from(stats.docs_scanned).unwrap_or(usize::MAX));
         self.in_filter.add(usize::try_from(stats.entries_in_filter).unwrap_or(usize::MAX));
         self.post_filter.add(usize::try_from(stats.entries_post_filter).unwrap_or(usize::MAX));
-        self.passed(ready, stats.docs_scanned);
-        batches.into_iter().map(|batch| self.shape(&*ready.view.segment, rows, &batch)).collect()
+        self.passed(&ready.counted, stats.docs_scanned);
+        batches.into_iter().map(|batch| self.shape(&*ready.segment, rows, &batch)).collect()
     }
 
-    fn passed(&self, ready: &Ready, rows: u64) {
+    fn passed(&self, segment: &Counted, rows: u64) {
         self.queue.gave(rows);
-        if rows > 0 && !ready.matched.swap(true, Ordering::Relaxed) {
+        if rows > 0 && !segment.matched.swap(true, Ordering::Relaxed) {
             self.matched.add(1);
-            if ready.view.consuming {
+            if segment.consuming {
                 self.consuming_matched.add(1);
             }
         }

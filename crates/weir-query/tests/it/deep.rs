@@ -46,9 +46,10 @@ async fn what_is_too_deep_is_refused_and_the_engine_lives() {
 async fn chains_at_the_bound_are_answered_or_late_and_the_engine_lives() {
     let engine = engine(Fixed(vec![numbers(10_000)]), 256 << 20);
     for sql in [
-        format!("SELECT {} FROM numbers LIMIT 1", chain("n", "+", 1_001)),
-        format!("SELECT {} FROM numbers LIMIT 1", chain("t", "||", 1_001)),
-        format!("SELECT n{} FROM numbers LIMIT 1", "::INT".repeat(100)),
+        format!("SELECT {} FROM numbers LIMIT 1", chain("n", "+", 501)),
+        format!("SELECT {} FROM numbers LIMIT 1", chain("n", "*", 501)),
+        format!("SELECT {} FROM numbers LIMIT 1", chain("t", "||", 501)),
+        format!("SELECT n{} FROM numbers LIMIT 1", "::INT".repeat(50)),
         format!("SELECT COUNT(*) FROM numbers WHERE {}", chain("n = #", " OR ", 5_001)),
         format!("SELECT COUNT(*) FROM numbers WHERE {}", chain("t LIKE '%#%'", " OR ", 5_001)),
         format!("SET useMultistageEngine = true; {}", chain("SELECT n FROM numbers LIMIT 1", " UNION ALL ", 501)),
@@ -92,6 +93,26 @@ async fn the_deadline_comes_while_a_text_is_planned() {
     assert_eq!(long(&answer, 0), 10);
 }
 
+/// What takes the square of a text's length looks at the deadline within one row, and while it is planned.
+#[tokio::test]
+async fn the_deadline_comes_within_one_row() {
+    let engine = engine_of(1, Fixed(vec![numbers(3_000)]), 256 << 20);
+    for call in [
+        "SELECT MAX(levenshtein(repeat(t, 50000), repeat(concat(t, 'x'), 50000))) FROM numbers WHERE n < 2",
+        "SELECT MAX(levenshtein(repeat('ab', 400000), repeat('abc', 400000))) FROM numbers",
+        "SELECT COUNT(*) FROM numbers WHERE \
+         array_has_any(split(repeat(concat(t, ' '), 400), ' '), split(repeat('none ', 1200), ' '))",
+    ] {
+        let started = Instant::now();
+        let answer = ask(&engine, &format!("SET timeoutMs = 300; {call}")).await;
+        assert_eq!(code(&answer), 250, "{call}: {:?}", answer.exceptions);
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        // The only thread is free again soon: the work itself was stopped.
+        let answer = ask(&engine, "SET timeoutMs = 20000; SELECT COUNT(*) FROM numbers").await;
+        assert_eq!(long(&answer, 0), 3_000);
+    }
+}
+
 #[tokio::test]
 async fn copies_of_expressions_are_bounded() {
     let engine = engine(Fixed(vec![orders()]), 64 << 20);
@@ -129,8 +150,19 @@ async fn values_and_batches_that_functions_make_are_bounded() {
         assert_eq!(code(&answer), 245, "{call}: {:?}", answer.exceptions);
         assert!(answer.exceptions[0].message.contains("MiB"), "{:?}", answer.exceptions);
     }
+    let pairs = "array_has_any(split(repeat(concat(t, ' '), 80000), ' '), split(repeat('none ', 80000), ' '))";
+    let answer = ask(&engine, &format!("SELECT {pairs} FROM numbers LIMIT 1")).await;
+    assert_eq!(code(&answer), 245, "{:?}", answer.exceptions);
+    assert!(answer.exceptions[0].message.contains("comparisons"), "{:?}", answer.exceptions);
     for call in ["range(1, 2000000000)", "array_repeat('a', 2000000000)", "generate_series(1, 2000000000)"] {
         assert_eq!(code(&ask(&engine, &format!("SELECT {call} FROM numbers")).await), 700, "{call}");
+    }
+    // A pattern that is too large is an error of the query, in words of some length.
+    for test in [format!("t LIKE '{}'", "_%a".repeat(200_000)), format!("REGEXP_LIKE(t, '{}')", "a.*".repeat(200_000))]
+    {
+        let answer = ask(&engine, &format!("SELECT COUNT(*) FROM numbers WHERE {test}")).await;
+        assert!([200, 700].contains(&code(&answer)), "{:?}", answer.exceptions);
+        assert!(answer.exceptions[0].message.len() < 5_000);
     }
     // What is within the bounds is what it was: the estimate is above them, what comes out is not.
     let set = "SET useMultistageEngine = true; SELECT";
@@ -146,4 +178,81 @@ async fn values_and_batches_that_functions_make_are_bounded() {
         assert_eq!(long(&ask(&engine, &sql).await, 0), 10_000 * length, "{call}");
     }
     assert_eq!(code(&ask(&engine, "SELECT t || CAST(NULL AS STRING) FROM numbers LIMIT 1").await), 0);
+}
+
+/// However forms are nested and wherever the fault is, a text is read in time: the parser has one reading of each word.
+#[tokio::test]
+async fn nested_forms_are_read_once() {
+    let engine = engine_of(1, Fixed(vec![numbers(10)]), 64 << 20);
+    let forms = [
+        "CAST($ AS INT)",
+        "TRY_CAST($ AS INT)",
+        "CASE WHEN n > 1 THEN 1 ELSE $ END",
+        "CASE $ WHEN 1 THEN 2 END",
+        "case(n > 1, 1, $)",
+        "floor($)",
+        "EXTRACT(DAY FROM $)",
+        "substring($, 1, 2)",
+        "substring($ FROM 1)",
+        "trim($)",
+        "overlay($ PLACING 'a' FROM 1)",
+        "position('a', $)",
+        "position($, 'a')",
+        "position($ IN 'a')",
+        "position('a' IN $)",
+        "ARRAY[$]",
+        "array($)",
+        "NOT ($)",
+        "NOT $",
+        "-($)",
+        "($, 1)",
+        "abs($)",
+        "convert($, INT)",
+        "INTERVAL ($) DAY",
+        "EXISTS (SELECT $)",
+        "(SELECT $)",
+        "n IN ($)",
+        "n BETWEEN $ AND 5",
+        "$ IS NULL",
+        "n LIKE $",
+        "match($)",
+        "STRUCT($)",
+        "f(DISTINCT $)",
+        "f($) OVER (ORDER BY 1)",
+        "$::INT",
+        "a[$]",
+        "DATE_TRUNC('day', $)",
+        "coalesce($, 1)",
+        "coalesce(1, $)",
+        "upper(coalesce($, 'a'))",
+        "nvl($, 'a')",
+        "nullif($, 1)",
+        "greatest($, 1)",
+        "concat($, 'a')",
+        "($ || 'a')",
+        "left($, 2)",
+        "replace($, 'a', 'b')",
+        "regexp_replace($, 'a', 'b')",
+        "{fn f($)}",
+        "MAP {'a': $}",
+    ];
+    for form in forms {
+        for depth in [8, 24, 48] {
+            for inner in ["n", "1 2 3", "FROM", ")"] {
+                let nested = (0..depth).fold(inner.to_owned(), |inner, _| form.replace('$', &inner));
+                let started = Instant::now();
+                let answer = ask(&engine, &format!("SET timeoutMs = 5000; SELECT {nested} FROM numbers LIMIT 1")).await;
+                let took = started.elapsed();
+                assert!(![240, 250].contains(&code(&answer)), "{form} {depth} times around {inner}: {took:?}");
+            }
+        }
+    }
+    for depth in [8, 48] {
+        let from = format!("{}numbers{}", "(".repeat(depth), " JOIN numbers b ON 1 = )".repeat(depth));
+        let tables = format!("{}numbers{}", "(".repeat(depth), ")".repeat(depth - 1));
+        for from in [from, tables] {
+            let sql = format!("SET timeoutMs = 5000; SET useMultistageEngine = true; SELECT 1 FROM {from}");
+            assert_eq!(code(&ask(&engine, &sql).await), 150);
+        }
+    }
 }

@@ -17,11 +17,11 @@ use weir_types::{
 /// Wall time of `now()`.
 pub(crate) const NOW_MS: i64 = 1_767_312_000_000; // 2026-01-02T00:00:00Z
 
-fn name(text: &str) -> ColumnName {
+pub(crate) fn name(text: &str) -> ColumnName {
     ColumnName::parse(text).unwrap()
 }
 
-fn spec(table: &str, null_handling: bool) -> TableSpec {
+pub(crate) fn spec(table: &str, null_handling: bool) -> TableSpec {
     TableSpec {
         name: TableName::parse(table).unwrap(),
         kind: TableKind::Realtime,
@@ -115,7 +115,7 @@ fn segment(schema: &Arc<Schema>, table: &str, number: u32, lines: &[&str], form:
         }
     };
     let partition = StreamPartition { topic: TopicName::parse(table).unwrap(), partition: 0 };
-    SegmentView { segment, validity: None, partition, consuming: form == Form::Consuming }
+    SegmentView { segment: segment.into(), validity: None, partition, consuming: form == Form::Consuming }
 }
 
 fn field(text: &str, data_type: DataType, kind: FieldKind, single_value: bool) -> FieldSpec {
@@ -215,7 +215,8 @@ pub(crate) fn numbers(rows: i64) -> TableSnapshot {
         });
         segment.append(&batch, &|message| NextOffset::new(u64::from(message)));
         let partition = StreamPartition { topic: TopicName::parse("numbers").unwrap(), partition: 0 };
-        SegmentView { segment: segment.snapshot(), validity: None, partition, consuming: true }
+        let segment: Arc<dyn Segment> = segment.snapshot();
+        SegmentView { segment: segment.into(), validity: None, partition, consuming: true }
     };
     TableSnapshot {
         table: TableName::parse("numbers").unwrap(),

@@ -5,4 +5,6 @@
 mod deep;
 mod engine;
 mod fixture;
+mod memory;
+mod opening;
 mod script;

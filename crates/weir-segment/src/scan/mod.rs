@@ -9,11 +9,13 @@ pub mod compare;
 mod convert;
 mod filter;
 mod gather;
+mod known;
 mod source;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use arrays::{arrow_type, values_array};
+pub use known::verdict;
 
 use crate::{error::SegmentError, segment::Segment};
 use arrow::{

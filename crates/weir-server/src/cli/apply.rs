@@ -1,7 +1,7 @@
 //! `weir apply`: creates or changes a table.
 
 use crate::{
-    cli::{ControllerAddress, Failure, check::say_notes, document::DocumentArgument, output::say},
+    cli::{BROKER, ControllerAddress, Failure, check::say_notes, document::DocumentArgument, on_broker, output::say},
     client::Client,
     node::TableConfigs,
 };
@@ -46,10 +46,19 @@ impl ApplyArguments {
         let answer = answer.json();
         say(answer["status"].as_str().unwrap_or("done"));
         if there.status == 404 {
-            say(&format!("ask it: weir sql -e 'SELECT COUNT(*) FROM {}'", configs.name));
+            let ask = format!("weir sql -e 'SELECT COUNT(*) FROM {}'", configs.name);
+            let broker = broker(&client, configs.name.as_str()).await;
+            say(&format!("ask it: {}", on_broker(&ask, broker.as_deref().unwrap_or(BROKER))));
         }
         Ok(())
     }
+}
+
+/// The broker that answers queries of a table, where the controller says it.
+async fn broker(controller: &Client, table: &str) -> Option<String> {
+    let answer = controller.get(&format!("/v2/brokers/tables/{table}")).await.ok()?.json();
+    let broker = answer.get(0)?;
+    Some(format!("http://{}:{}", broker["host"].as_str()?, broker["port"].as_u64()?))
 }
 
 /// A path of a JSON answer as a list of texts.

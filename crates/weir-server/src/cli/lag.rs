@@ -48,7 +48,7 @@ impl LagArguments {
             }
         };
         if tables.is_empty() {
-            say("there is no table yet: `weir apply FILE` makes one");
+            say(&format!("there is no table yet: `{}` makes one", self.address.same("weir apply FILE")));
         }
         let mut grid = Grid::new(COLUMNS.iter().map(|name| (*name).to_owned()).collect());
         for table in tables {

@@ -70,12 +70,50 @@ enum Command {
     },
 }
 
+/// Where a controller and a broker are asked that nobody names.
+const CONTROLLER: &str = "http://127.0.0.1:9000";
+const BROKER: &str = "http://127.0.0.1:8099";
+/// Variables that name them.
+const CONTROLLER_VARIABLE: &str = "WEIR_CONTROLLER";
+const BROKER_VARIABLE: &str = "WEIR_BROKER";
+
 /// Where the controller is asked.
 #[derive(Debug, Clone, clap::Args)]
 struct ControllerAddress {
     /// URL of the controller
-    #[arg(long, env = "WEIR_CONTROLLER", default_value = "http://127.0.0.1:9000", value_name = "URL")]
+    #[arg(long, env = CONTROLLER_VARIABLE, default_value = CONTROLLER, value_name = "URL")]
     controller: String,
+}
+
+impl ControllerAddress {
+    /// A command to paste that asks the same controller.
+    fn same(&self, command: &str) -> String {
+        on_controller(command, &self.controller)
+    }
+}
+
+/// A command to paste that asks that controller, named where it would ask another.
+fn on_controller(command: &str, url: &str) -> String {
+    named(command, "--controller", url, [Some(CONTROLLER), std::env::var(CONTROLLER_VARIABLE).ok().as_deref()])
+}
+
+/// A command to paste that asks that broker, named where it would ask another.
+fn on_broker(command: &str, url: &str) -> String {
+    named(command, "--broker", url, [Some(BROKER), std::env::var(BROKER_VARIABLE).ok().as_deref()])
+}
+
+/// `command` with `option url`, unless it would ask there anyway: where the last known of `asked` says.
+fn named(command: &str, option: &str, url: &str, asked: [Option<&str>; 2]) -> String {
+    if asked.into_iter().flatten().last() == Some(url) {
+        return command.to_owned();
+    }
+    format!("{command} {option} {}", shell_word(url))
+}
+
+/// Text as one word of a shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Why a command did not do what it should.
@@ -95,8 +133,15 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Address { .. } => Self::Usage(error.to_string()),
-            ClientError::Unreachable { .. } => {
-                Self::Unreachable(format!("{error}; is a node running? `weir start --data-dir ./data` starts one"))
+            ClientError::Unreachable { ref url, .. } => {
+                // On its own ports it is found without a word.
+                let usual = [CONTROLLER, BROKER].contains(&url.as_str());
+                let remedy = if usual {
+                    "is a node running? `weir start --data-dir ./data` starts one"
+                } else {
+                    "is a node running there, and is the address right?"
+                };
+                Self::Unreachable(format!("{error}; {remedy}"))
             }
         }
     }
@@ -168,6 +213,22 @@ mod tests {
             assert!(name == "completions" || help.contains("Examples:"), "weir {name} --help shows no example");
         }
         assert!(command.render_help().to_string().contains("Exit codes"));
+    }
+
+    #[test]
+    fn hints_name_what_would_not_be_asked_anyway() {
+        let hint = |url, variable| named("weir lag", "--controller", url, [Some(CONTROLLER), variable]);
+        assert_eq!(hint(CONTROLLER, None), "weir lag");
+        assert_eq!(hint("http://db1:9000", None), "weir lag --controller http://db1:9000");
+        assert_eq!(hint("http://db1:9000", Some("http://db1:9000")), "weir lag");
+        assert_eq!(hint(CONTROLLER, Some("http://db1:9000")), format!("weir lag --controller {CONTROLLER}"));
+        assert_eq!(hint("http://h/a b", None), "weir lag --controller 'http://h/a b'");
+    }
+
+    #[test]
+    fn a_text_is_one_word_of_a_shell() {
+        assert_eq!(shell_word("/opt/weir-1/weir"), "/opt/weir-1/weir");
+        assert_eq!(shell_word("/my programs/o'k"), r"'/my programs/o'\''k'");
     }
 
     #[test]

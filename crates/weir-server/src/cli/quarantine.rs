@@ -171,7 +171,7 @@ impl QuarantineArguments {
                 let client = Client::new(&address.controller);
                 list(&client, &table, &which, limit, format.unwrap_or_else(Format::of_stdout)).await
             }
-            Action::Show { table, record, address } => show(&Client::new(&address.controller), &table, &record).await,
+            Action::Show { table, record, address } => show(&address, &table, &record).await,
             Action::Replay { table, which, address } => replay(&Client::new(&address.controller), &table, &which).await,
             Action::Drop { table, which, all, address } => {
                 let query = which.query();
@@ -213,11 +213,13 @@ async fn list(client: &Client, table: &str, which: &Which, limit: u64, format: F
     data_raw(&grid.write(format))
 }
 
-async fn show(client: &Client, table: &str, record: &Which) -> Result<(), Failure> {
+async fn show(address: &ControllerAddress, table: &str, record: &Which) -> Result<(), Failure> {
+    let client = Client::new(&address.controller);
     let answer = good(client.get(&format!("/tables/{table}/quarantine?{}", record.query())).await?)?;
     let entries = answer["entries"].as_array().cloned().unwrap_or_default();
     if entries.is_empty() {
-        return Err(Failure::Failed(format!("it is not in the quarantine of {table}: weir quarantine list {table}")));
+        let all = address.same(&format!("weir quarantine list {table}"));
+        return Err(Failure::Failed(format!("it is not in the quarantine of {table}: {all} shows what is")));
     }
     for entry in entries {
         data(&serde_json::to_string_pretty(&entry).unwrap_or_else(|_| entry.to_string()))?;

@@ -2,16 +2,17 @@
 
 use crate::{
     cli::{
-        Failure,
+        Failure, on_controller,
         output::{data, say},
         run::{LogFormat, start_log, told_to_stop},
     },
     client::Client,
-    node::{DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, NodeSettings},
+    node::{DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, NodeSettings, disk_floor},
     serve::{Server, StartError},
 };
 use clap::Args;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
+use weir_ingest::DiskFloor;
 
 const START_EXAMPLES: &str = "\
 Examples:
@@ -21,7 +22,11 @@ Examples:
   weir start --data-dir ./data --deep-store s3://bucket/weir --deep-store-setting access_key_id=env:KEY_ID \\
     --deep-store-setting secret_access_key=file:/run/secrets/s3
 
-When all ports answer it prints one line `ready` to stdout; the log goes to stderr (WEIR_LOG=debug says more).";
+When all ports answer it prints one line `ready` to stdout; the log goes to stderr (WEIR_LOG=debug says more).
+
+A port keeps as many connections as a quarter of the files that the process may open, 4,096 at most; more wait until
+one is free. It closes one that brings no whole head of a request for 30 s, whose body takes more than 30 s and a second
+for each 64 KiB (408), or that takes nothing of its answer for 60 s.";
 
 const UP_EXAMPLES: &str = "\
 Examples:
@@ -62,6 +67,10 @@ pub(super) struct NodeArguments {
     /// machine's where not given
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
     ingest_memory_mib: Option<u64>,
+    /// How much of the disk stays free: below it local copies of segments that the deep store has go, the least recently
+    /// used first. A share (10%) or a size (20GiB, 512MiB); 0 keeps every copy; 5%, at most 16GiB, where not given
+    #[arg(long, value_name = "SIZE", value_parser = disk_floor)]
+    disk_floor: Option<DiskFloor>,
     /// Time-out of a query that names none, in milliseconds
     #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     query_timeout_ms: u64,
@@ -89,6 +98,9 @@ impl NodeArguments {
         }
         if let Some(mib) = self.ingest_memory_mib {
             settings.ingest_memory_bytes = mib << 20;
+        }
+        if let Some(floor) = self.disk_floor {
+            settings.disk_floor = floor;
         }
         settings.query_timeout = Duration::from_millis(self.query_timeout_ms);
         settings
@@ -168,7 +180,10 @@ async fn serve(settings: NodeSettings) -> Result<(), Failure> {
     let server = start(settings).await?;
     announce(&server).await?;
     match server.node.tables().await {
-        Ok(tables) if tables.is_empty() => say("no table yet: `weir apply FILE` makes one, `weir demo` shows one"),
+        Ok(tables) if tables.is_empty() => {
+            let apply = on_controller("weir apply FILE", &server.node.addresses().controller_url());
+            say(&format!("no table yet: `{apply}` makes one, `weir demo` shows one"));
+        }
         Ok(_) => {}
         Err(error) => say(&format!("tables cannot be listed: {error}")),
     }

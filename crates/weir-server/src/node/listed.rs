@@ -24,7 +24,7 @@ pub struct ListedSegment {
     pub schema_version: SchemaVersion,
     /// The instances that hold it.
     pub replicas: Vec<Arc<str>>,
-    /// What keeps it from being committed, where it has ended.
+    /// What keeps it from being committed, where it has ended, or from being read, where it is committed.
     pub trouble: Option<String>,
 }
 
@@ -82,5 +82,9 @@ pub(crate) async fn listed(ingest: &IngestNode, name: &TableName) -> Result<Vec<
     let instance = &ingest.deps().options.instance;
     let replays = ingest.replays(name).await?;
     all.extend(replays.iter().flat_map(|replay| ListedSegment::of_replay(name, replay, instance)));
+    let mut not_opened = ingest.open_troubles(name);
+    for segment in all.iter_mut().filter(|segment| segment.trouble.is_none()) {
+        segment.trouble = not_opened.remove(&segment.name);
+    }
     Ok(all)
 }

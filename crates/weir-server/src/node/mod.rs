@@ -21,7 +21,7 @@ pub use marks_dir::remove_orphaned_marks;
 pub use open::OpenError;
 pub use queries::{Answered, Asked};
 pub use refusal::Refusal;
-pub use settings::{Addresses, DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, NodeSettings};
+pub use settings::{Addresses, DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, NodeSettings, disk_floor};
 pub use tables::{REALTIME, TableConfigs, capabilities};
 pub use topics::{TopicInfo, produce_bounds};
 

@@ -31,6 +31,8 @@ impl Node {
         }
         let tables: BTreeSet<&TableName> = statuses.iter().map(|status| &status.table).collect();
         self.metrics.gauge(Gauge::Tables, &labels("", "", None), number(tables.len() as u64));
+        let fetched = number(self.ingest.segments_fetched());
+        self.metrics.gauge(Gauge::SegmentsFetched, &labels("", "", None), fetched);
         for table in tables {
             match self.ingest.quarantine(table) {
                 Some(kept) => {

@@ -99,6 +99,7 @@ impl Node {
                 dir: data_dir.path().join("tables"),
                 marks: marks_dir(&data_dir),
                 owns_deep_store,
+                disk_floor: settings.disk_floor,
                 open_bytes: settings.ingest_memory_bytes - for_queues,
                 discovery_every: settings.discovery_every,
                 creation_timeout: settings.creation_timeout,

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use weir_ingest::DiskFloor;
 
 /// Pinot's controller port.
 pub const DEFAULT_CONTROLLER_PORT: u16 = 9000;
@@ -38,6 +39,8 @@ pub struct NodeSettings {
     pub query_memory_bytes: u64,
     /// Memory that rows which are no segment files yet and messages that wait for them may hold, in bytes.
     pub ingest_memory_bytes: u64,
+    /// How much of the disk stays free of local copies of what the deep store has.
+    pub disk_floor: DiskFloor,
     /// A query that names no time-out has this.
     pub query_timeout: Duration,
     /// How often new and vanished partitions are looked for.
@@ -63,6 +66,7 @@ impl NodeSettings {
             query_threads: std::thread::available_parallelism().map_or(2, usize::from),
             query_memory_bytes: quarter_of_memory(),
             ingest_memory_bytes: quarter_of_memory(),
+            disk_floor: DiskFloor::default(),
             query_timeout: Duration::from_secs(10),
             discovery_every: Duration::from_secs(5),
             creation_timeout: Duration::from_secs(5),
@@ -82,6 +86,30 @@ impl NodeSettings {
     pub fn absolute_data_dir(&self) -> PathBuf {
         std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone())
     }
+}
+
+/// Reads a floor of the disk: `10%`, or a size such as `20GiB` or `512MiB`; `0` is none.
+///
+/// # Errors
+/// If it is neither, with what would be.
+pub fn disk_floor(text: &str) -> Result<DiskFloor, String> {
+    let wrong = || format!("'{text}' is neither a share of the disk such as 10% nor a size such as 20GiB or 512MiB");
+    if let Some(percent) = text.strip_suffix('%') {
+        let percent: u8 = percent.trim().parse().map_err(|_| wrong())?;
+        if percent > 90 {
+            return Err(format!("'{text}' leaves no room for data: 90% is the most"));
+        }
+        return Ok(DiskFloor::Share { percent, at_most: u64::MAX });
+    }
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("", 0)];
+    let (number, shift) =
+        units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift))).ok_or_else(wrong)?;
+    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+    let bytes = number.checked_mul(1 << shift).ok_or_else(wrong)?;
+    if shift == 0 && bytes > 0 {
+        return Err(format!("'{text}' has no unit: write {text}MiB or {text}GiB"));
+    }
+    Ok(DiskFloor::Bytes(bytes))
 }
 
 /// A quarter of the machine's memory, at least 256 MiB (a query or a busy stream needs some) and at most 8 GiB (the rest
@@ -162,6 +190,22 @@ fn machine_name() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_floor_of_the_disk_is_a_share_or_a_size() {
+        for (text, floor) in [
+            ("0", DiskFloor::Bytes(0)),
+            ("512MiB", DiskFloor::Bytes(512 << 20)),
+            ("20 GiB", DiskFloor::Bytes(20 << 30)),
+            ("10%", DiskFloor::Share { percent: 10, at_most: u64::MAX }),
+        ] {
+            assert_eq!(disk_floor(text), Ok(floor), "{text}");
+        }
+        for text in ["", "ten", "91%", "-1%", "20", "20GB", "99999999TiB"] {
+            let error = disk_floor(text).unwrap_err();
+            assert!(error.contains(&format!("'{text}'")), "{error}");
+        }
+    }
 
     #[test]
     fn names_carry_host_and_port() {

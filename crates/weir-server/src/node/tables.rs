@@ -297,7 +297,9 @@ impl Node {
 
     /// Which of a table's segments this node serves.
     pub fn loaded(&self, name: &TableName) -> Result<Loaded, Refusal> {
-        let whole = self.snapshot(name)?.segments.into_iter().filter(|segment| !segment.consuming);
+        let whole = self.snapshot(name)?.segments.into_iter();
+        // One that could not be opened is not served until it is.
+        let whole = whole.filter(|view| !view.consuming && view.segment.trouble().is_none());
         let open = self.partitions(name)?.into_iter().filter_map(|status| Some(status.open_segment?.to_string()));
         Ok(Loaded {
             consuming: open.collect(),

@@ -182,6 +182,7 @@ pub(crate) mod tests {
             max_time_ms: Some(20),
             built_ms: 30,
             uploaded_ms: 40,
+            time_range: None,
             missing_indexes: vec![],
         };
         let state = if done {

@@ -1,9 +1,12 @@
 //! Answers and errors of the REST surface: errors are Pinot's `{"code":..,"error":".."}`.
 
-use crate::node::Refusal;
+use crate::{connections::SlowBody, node::Refusal};
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONNECTION, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -53,6 +56,10 @@ impl IntoResponse for ApiError {
         body.extend(self.more);
         let mut response = json_response(&Json::Object(body));
         *response.status_mut() = self.status;
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            // The rest of the request is not waited for.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }
@@ -109,8 +116,16 @@ pub async fn read_body(body: Body, most: usize) -> Result<Bytes, ApiError> {
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("the body is larger than {most} bytes: send less at once"),
         )),
-        Err(error) => Err(ApiError::bad_request(format!("the body could not be read: {error}"))),
+        Err(error) => match slow(&*error) {
+            Some(slow) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, slow.to_string())),
+            None => Err(ApiError::bad_request(format!("the body could not be read: {error}"))),
+        },
     }
+}
+
+/// The slowness of a client among the causes of an error.
+fn slow<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a SlowBody> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// The body as JSON.

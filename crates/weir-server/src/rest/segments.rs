@@ -35,12 +35,14 @@ pub(super) fn column_filter(list: &str) -> impl Fn(&str) -> bool {
     move |column| names.iter().any(|name| name == "*" || name == column)
 }
 
-fn shown(record: &ListedSegment, snapshot: &TableSnapshot, wanted: Option<&String>) -> Json {
+async fn shown(record: &ListedSegment, snapshot: &TableSnapshot, wanted: Option<&String>) -> Json {
     let mut shown = metadata(record);
     let name = record.name.to_string();
     let loaded = snapshot.segments.iter().find(|view| *view.segment.meta().name == *name);
-    if let (Some(wanted), Some(view)) = (wanted, loaded) {
-        shown.insert("columns".to_owned(), columns(&*view.segment, &snapshot.schema, column_filter(wanted)));
+    if let (Some(wanted), Some(view)) = (wanted, loaded)
+        && let Ok(segment) = view.segment.open().await
+    {
+        shown.insert("columns".to_owned(), columns(&*segment, &snapshot.schema, column_filter(wanted)));
     }
     Json::Object(shown)
 }
@@ -57,7 +59,7 @@ async fn all_metadata(
     for record in &segments {
         let name = record.name.to_string();
         if only.as_ref().is_none_or(|only| only(&name)) {
-            answer.insert(name, shown(record, &snapshot, params.get("columns")));
+            answer.insert(name, shown(record, &snapshot, params.get("columns")).await);
         }
     }
     Ok(json_response(&answer.into()))
@@ -72,5 +74,5 @@ async fn one_metadata(
     let segments = node.segments(&name).await?;
     let record = segments.iter().find(|record| record.name.to_string() == segment);
     let record = record.ok_or_else(|| ApiError::not_found(format!("table {name} has no segment {segment}")))?;
-    Ok(json_response(&shown(record, &node.snapshot(&name)?, params.get("columns"))))
+    Ok(json_response(&shown(record, &node.snapshot(&name)?, params.get("columns")).await))
 }

@@ -55,7 +55,10 @@ async fn totals(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(p
     let bytes = segments.iter().filter_map(artifact).map(|artifact| artifact.byte_count).sum();
     let snapshot = node.snapshot(&name)?;
     let rows = snapshot.segments.iter().map(|view| u64::from(view.segment.meta().rows)).sum();
-    let cardinalities = cardinalities(&snapshot, params.get("columns").map_or("", String::as_str));
+    let cardinalities = match params.get("columns") {
+        Some(columns) => cardinalities(&snapshot.opened().await, columns),
+        None => BTreeMap::new(),
+    };
     Ok(json_response(&metadata(name.as_str(), bytes, segments.len(), rows, &cardinalities)))
 }
 
@@ -65,8 +68,9 @@ fn cardinalities(snapshot: &TableSnapshot, wanted: &str) -> BTreeMap<String, f64
     let mut means = BTreeMap::new();
     for field in snapshot.schema.fields().iter().filter(|field| wanted(field.name.as_str())) {
         let known = snapshot.segments.iter().filter_map(|view| {
-            let column = view.segment.column(field.name.as_str())?;
-            Some(f64::from(view.segment.stats(column.at).cardinality?))
+            let segment = view.segment.at_hand()?;
+            let column = segment.column(field.name.as_str())?;
+            Some(f64::from(segment.stats(column.at).cardinality?))
         });
         let (sum, count) = known.fold((0.0, 0_u32), |(sum, count), cardinality| (sum + cardinality, count + 1));
         if count > 0 {

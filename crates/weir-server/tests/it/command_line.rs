@@ -280,6 +280,30 @@ fn every_example_is_well_described() {
     }
 }
 
+/// What is shown to be pasted asks the node that was asked, without a variable to help.
+#[test]
+fn hints_repeat_where_the_node_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Running::start(&["start"], &dir.path().join("data"));
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/orders-local.json");
+    let empty = text(&weir().args(["lag", "--controller", &node.controller]).output().unwrap().stderr);
+    assert!(empty.contains(&format!("`weir apply FILE --controller {}`", node.controller)), "{empty}");
+    let applied = weir().args(["apply", example, "--controller", &node.controller]).output().unwrap();
+    let said = text(&applied.stderr);
+    let hint = said.lines().find_map(|line| line.strip_prefix("ask it: ")).unwrap_or_else(|| panic!("{said}"));
+    let port = node.broker.rsplit(':').next().unwrap();
+    let broker = hint.rsplit_once("--broker ").unwrap_or_else(|| panic!("{hint}")).1;
+    assert!(hint.starts_with("weir sql -e ") && broker.ends_with(&format!(":{port}")), "{hint}");
+    let asked = weir().args(["sql", "-e", "SELECT COUNT(*) FROM orders", "--broker", broker]).output().unwrap();
+    assert_eq!(text(&asked.stdout), "{\"count(*)\":0}\n", "{}", text(&asked.stderr));
+    let shown = weir().args(["quarantine", "show", "orders", "orders/0/7", "--controller", &node.controller]).output();
+    let said = text(&shown.unwrap().stderr);
+    assert!(said.contains(&format!("weir quarantine list orders --controller {}", node.controller)), "{said}");
+    // Where nobody answers at an address that was given, no other is started.
+    let nobody = text(&weir().args(["lag", "--controller", "http://127.0.0.1:1"]).output().unwrap().stderr);
+    assert!(nobody.contains("is a node running there") && !nobody.contains("weir start"), "{nobody}");
+}
+
 /// The README's way from an example to an answer.
 #[test]
 fn the_local_example_takes_what_the_readme_sends() {

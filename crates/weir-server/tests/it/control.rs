@@ -236,6 +236,26 @@ async fn the_audit_says_who_did_what() {
     node.server.stop().await;
 }
 
+/// A partition that is moved while something wider is paused does not consume, and the audit does not say that it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_of_a_move_names_the_pauses_that_stay() {
+    let (node, log, topic) = reading(2).await;
+    log.append(&topic, 0, 0..10).await;
+    node.wait_for_rows(ALL, &json!([[10, 10]])).await;
+    node.tell("pauseConsumption?comment=all", &Json::Null).await;
+    log.append(&topic, 0, 10..20).await;
+    let body = json!({"consumeFrom": {&topic: {"0": 12}}});
+    node.tell(&format!("resumeConsumption?topic={topic}&partition=0"), &body).await;
+    node.wait_for_state(&topic, 0, "PAUSED").await;
+    node.tell("resumeConsumption", &Json::Null).await;
+    node.tell(&format!("pauseConsumption?topic={topic}&comment=topic"), &Json::Null).await;
+    node.tell(&format!("resumeConsumption?topic={topic}&partition=1"), &Json::Null).await;
+    let sql = "SELECT before, after FROM system.audit WHERE action = 'RESUME' ORDER BY number";
+    let (all, part) = ("paused: the table ADMINISTRATIVE: all", format!("paused: {topic} ADMINISTRATIVE: topic"));
+    assert_eq!(node.rows(sql).await, json!([[all, all], ["paused: ADMINISTRATIVE: all", "consuming"], [part, part]]));
+    node.server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_by_pattern_are_read_as_they_come() {
     let node = TestNode::start().await;

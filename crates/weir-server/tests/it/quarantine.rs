@@ -268,3 +268,29 @@ async fn the_command_line_lists_shows_replays_and_drops() {
     node.server.stop().await;
     assert_eq!(weir(&url, &["quarantine", "list", "orders"]).0, Some(3));
 }
+
+/// A record that was read again after a rewind, and rejected again, is one that was named, not two.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_after_a_rewind_tells_what_is_not_there() {
+    let node = TestNode::start().await;
+    node.make(&checked(true)).await;
+    produce(&node, 0, &[order(1, "DE", 1.0), old(2)]).await;
+    kept(&node, 1).await;
+    node.wait_for_rows("SELECT COUNT(*) FROM orders", &json!([[1]])).await;
+    let back = json!({"consumeFrom": {"orders": {"0": 0}}});
+    let moved = node.post("/tables/orders/resumeConsumption?allowDuplicates=true", &back).await;
+    assert_eq!(moved.status, 200, "{}", moved.text());
+    node.wait_for_rows("SELECT COUNT(*) FROM orders", &json!([[2]])).await;
+    eventually("the reject of the second reading", async || {
+        let rejected = sum(&node, "rejected").await;
+        if rejected == 2 { Ok(()) } else { Err(rejected.to_string()) }
+    })
+    .await;
+    change(&node, &checked(false)).await;
+    let named = json!({"entries": [{"topic": "orders", "partition": 0, "offsets": [1, 77]}]});
+    let report = replay(&node, &named).await;
+    assert_eq!((&report["notInQuarantine"], &report["failed"]), (&json!(1), &json!(0)), "{report}");
+    let again = replay(&node, &named).await;
+    assert_eq!((&again["notInQuarantine"], &again["replayed"]), (&json!(2), &json!(0)), "{again}");
+    node.server.stop().await;
+}

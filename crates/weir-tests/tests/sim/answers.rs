@@ -7,11 +7,14 @@ use crate::{
     tally::Tally,
     world::{Alive, PARTITIONS, record, table_name},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use weir_control::{SegmentRecord, chain};
 use weir_ingest::PartitionStatus;
 use weir_segment::Segment;
-use weir_table::TableSnapshot;
+use weir_table::{SegmentView, TableSnapshot};
 use weir_types::{Column, NextOffset, OffsetRange, SkipReason};
 
 /// What has been seen so far and must not be seen to go back.
@@ -77,22 +80,29 @@ impl Seen {
     }
 }
 
-pub(crate) fn snapshot(alive: &Alive) -> Result<TableSnapshot, String> {
-    Ok(alive.tables.get("events").ok_or("the table is not there")?.snapshot())
+/// What a query that reads all of it sees now: every segment open, and what cannot be opened among the lacks.
+pub(crate) async fn snapshot(alive: &Alive) -> Result<TableSnapshot, String> {
+    let table = alive.tables.get("events").ok_or("the table is not there")?;
+    Ok(table.snapshot().opened().await)
+}
+
+/// A segment of such a snapshot.
+pub(crate) fn open(view: &SegmentView) -> Arc<dyn Segment> {
+    view.segment.at_hand().expect("the snapshot's segments are open")
 }
 
 /// Numbers of the rows that are visible, each once and each produced.
 fn visible(snapshot: &TableSnapshot, places: &Places) -> Result<Vec<bool>, String> {
     let mut found = vec![];
     for view in &snapshot.segments {
-        for id in longs(&*view.segment, "id") {
+        for id in longs(&*open(view), "id") {
             let Some(place) = places.get(id) else { return Err(format!("row {id} is visible and was not produced")) };
             let at = id as usize;
             if found.len() <= at {
                 found.resize(at + 1, false);
             }
             if std::mem::replace(&mut found[at], true) {
-                let holders = snapshot.segments.iter().filter(|view| longs(&*view.segment, "id").contains(&id));
+                let holders = snapshot.segments.iter().filter(|view| longs(&*open(view), "id").contains(&id));
                 let holders: Vec<&str> = holders.map(|view| &*view.segment.meta().name).collect();
                 let kind = if place.odd { "odd row" } else { "row" };
                 return Err(format!("{kind} {id} is visible twice: in {holders:?}"));
@@ -108,8 +118,8 @@ fn is_set(flags: &[bool], id: i64) -> bool {
 
 /// An answer that says nothing of lacks never lacks what one before held, but what the stream dropped before it was fixed.
 /// Gives the rows that are visible.
-pub(crate) fn see(alive: &Alive, seen: &mut Seen) -> Result<Vec<bool>, String> {
-    let snapshot = snapshot(alive)?;
+pub(crate) async fn see(alive: &Alive, seen: &mut Seen) -> Result<Vec<bool>, String> {
+    let snapshot = snapshot(alive).await?;
     seen.places.follow(&seen.model);
     let visible = visible(&snapshot, &seen.places)?;
     if !snapshot.lacks.is_empty() {
@@ -182,7 +192,7 @@ pub(crate) async fn check(alive: &Alive, seen: &Seen) -> Result<(), String> {
 
 /// The same, counting what was met.
 pub(crate) async fn count(alive: &Alive, seen: &Seen, tally: &mut Tally) -> Result<(), String> {
-    let (snapshot, gone) = (snapshot(alive)?, gone(alive, seen).await?);
+    let (snapshot, gone) = (snapshot(alive).await?, gone(alive, seen).await?);
     let mut places = Places::default();
     places.follow(&seen.model);
     let visible = visible(&snapshot, &places)?;
@@ -197,7 +207,7 @@ pub(crate) async fn count(alive: &Alive, seen: &Seen, tally: &mut Tally) -> Resu
         }
     }
     for view in &snapshot.segments {
-        check_values(&*view.segment, seen, &places, tally)?;
+        check_values(&*open(view), seen, &places, tally)?;
     }
     let record = record(alive).await.ok_or("the record is gone")?;
     let segments = alive.catalog.segments(&record).await.map_err(|error| error.to_string())?;

@@ -288,4 +288,8 @@ impl Disk for BadDisk {
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         self.inner.free_bytes(path)
     }
+
+    fn total_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.inner.total_bytes(path)
+    }
 }

@@ -164,7 +164,7 @@ fn a_file_of_another_schema_is_discarded() {
     live(&world, async |alive| {
         assert_eq!((alive.counted(Counter::CheckpointsRestored), alive.counted(Counter::CheckpointsDiscarded)), (0, 1));
         all_there(alive, &seen).await;
-        assert!(snapshot(alive).segments.iter().all(|view| view.segment.column("later").is_some()));
+        assert!(snapshot(alive).segments.iter().all(|view| view.segment.at_hand().unwrap().column("later").is_some()));
     });
 }
 

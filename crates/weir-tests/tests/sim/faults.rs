@@ -12,7 +12,7 @@ use weir_control::SegmentState;
 use weir_types::{NextOffset, StreamPartition, TopicName};
 
 /// The rows of the crash table and the faults; each has to happen.
-pub(crate) const ALL: [&str; 39] = [
+pub(crate) const ALL: [&str; 40] = [
     "crash before transaction A, nothing open",
     "crash before transaction A, rows open",
     "crash after A, not built",
@@ -37,6 +37,7 @@ pub(crate) const ALL: [&str; 39] = [
     "offsets skipped, on the record",
     "offsets of a fixed range lost, on the record",
     "local segment lost",
+    "local copy given up for the disk's floor",
     "partition read on after a restart",
     "rejected",
     "replayed",
@@ -239,10 +240,11 @@ pub(crate) async fn note_crash(world: &World, alive: &Alive, tally: &mut Tally) 
     }
 }
 
-/// What became of checkpoints in this life.
+/// What became of checkpoints and local copies in this life.
 pub(crate) fn note_checkpoints(alive: &Alive, tally: &mut Tally) {
     tally.hit_times("segment restored from its checkpoint", alive.counted(Counter::CheckpointsRestored));
     tally.hit_times("checkpoint torn", alive.counted(Counter::CheckpointsTorn));
     tally.hit_times("checkpoint discarded", alive.counted(Counter::CheckpointsDiscarded));
+    tally.hit_times("local copy given up for the disk's floor", alive.counted(Counter::CopiesEvicted));
     tally.hit_times("checkpoint ended by the disk", alive.counted(Counter::CheckpointsStopped));
 }

@@ -3,6 +3,7 @@
 //! follow one another or recorded moves; a move that was answered is on the record; counts add up.
 
 use crate::{
+    answers::{open, snapshot},
     run::{Bug, longs, table_files},
     seeds::survive,
     tally::Tally,
@@ -16,6 +17,7 @@ use std::{
 use weir_base::{Chance, Disk};
 use weir_control::{Move, PauseInfo, SegmentRecord, SegmentState, chain};
 use weir_ingest::{ConsumeFrom, PartitionState, PartitionStatus, ResumeRequest, Scope};
+use weir_table::TableSnapshot;
 use weir_types::{NextOffset, OffsetRange, SkipReason, StartAt, StreamPartition, TopicName};
 
 /// Ids of one incarnation of a partition's log.
@@ -146,6 +148,7 @@ impl Script {
                 return Err(format!("the move of {number} from {from} to {to} was answered and is not on the record"));
             }
         }
+        let snapshot = snapshot(alive).await?;
         for number in 0..PARTITIONS {
             let of = partition(number);
             let records: Vec<SegmentRecord> =
@@ -153,7 +156,7 @@ impl Script {
             let steps: Vec<Move> = moves.iter().filter(|step| step.partition == of).cloned().collect();
             chain(&records, &[], &steps).map_err(|error| format!("{of}: {error}"))?;
             let lost = losses.iter().filter(|(partition, _)| *partition == of).map(|(_, loss)| loss.range).collect();
-            self.check_rows(alive, &of, &records, &steps, lost)?;
+            self.check_rows((alive, &snapshot), &of, &records, &steps, lost)?;
         }
         for status in alive.node.all_partitions() {
             let counts = &status.accounting;
@@ -168,20 +171,19 @@ impl Script {
     /// Each segment has the rows of its range in one incarnation, which another one follows only behind a recorded move.
     fn check_rows(
         &self,
-        alive: &Alive,
+        (alive, snapshot): (&Alive, &TableSnapshot),
         of: &StreamPartition,
         records: &[SegmentRecord],
         steps: &[Move],
         lost: Vec<OffsetRange>,
     ) -> Result<(), String> {
-        let snapshot = alive.tables.get("events").ok_or("the table is not there")?.snapshot();
         let status = alive.node.all_partitions().into_iter().find(|status| status.partition == *of);
         let next = status.ok_or("the partition is gone")?.next;
         let mut before: Option<(i64, u32)> = None;
         for record in records {
             let name = record.name.to_string();
             let view = snapshot.segments.iter().find(|view| *view.segment.meta().name == *name);
-            let mut found: Vec<i64> = view.map(|view| longs(&*view.segment, "id")).unwrap_or_default();
+            let mut found: Vec<i64> = view.map(|view| longs(&*open(view), "id")).unwrap_or_default();
             found.sort_unstable();
             let open = OffsetRange::try_new(record.state.start(), next);
             let range = record.state.range().map_or(open, Ok).map_err(|error| error.to_string())?;
@@ -312,14 +314,14 @@ fn a_range_that_is_to_be_read_again_is_not_read_from_a_topic_made_anew() {
             world.streams.append(&topic(), 0, None, Some(value), vec![], world.wall_ms);
         }
     };
-    let ids = |alive: &Alive| {
-        let snapshot = alive.tables.get("events").unwrap().snapshot();
-        snapshot.segments.iter().flat_map(|view| longs(&*view.segment, "id")).collect::<BTreeSet<i64>>()
+    let ids = async |alive: &Alive| {
+        let snapshot = snapshot(alive).await.unwrap();
+        snapshot.segments.iter().flat_map(|view| longs(&*open(view), "id")).collect::<BTreeSet<i64>>()
     };
     live(&world, async |alive| {
         alive.node.create_table(table(100_000), "sim").await.unwrap();
         produce(0, 30);
-        until("all is read", async || ids(alive).len() == 30).await;
+        until("all is read", async || ids(alive).await.len() == 30).await;
         world.store.set_down(true);
         assert_eq!(alive.node.force_commit(&table_name(), None, "sim").await.unwrap().len(), 1);
     });
@@ -342,11 +344,11 @@ fn a_range_that_is_to_be_read_again_is_not_read_from_a_topic_made_anew() {
             alive.node.all_partitions().iter().all(|status| matches!(status.state, PartitionState::Recreated(_)))
         })
         .await;
-        assert_eq!(ids(alive), BTreeSet::new(), "the new topic's rows are not taken for the old one's");
+        assert_eq!(ids(alive).await, BTreeSet::new(), "the new topic's rows are not taken for the old one's");
         let everywhere = Some(ConsumeFrom::At(StartAt::Earliest));
         let request = ResumeRequest { everywhere, ..ResumeRequest::default() };
         alive.node.resume(&table_name(), &request, "sim").await.unwrap();
-        until("the new topic is read", async || ids(alive) == (INCARNATION..INCARNATION + 50).collect()).await;
+        until("the new topic is read", async || ids(alive).await == (INCARNATION..INCARNATION + 50).collect()).await;
     });
 }
 
@@ -360,14 +362,14 @@ fn rows_that_were_open_in_front_of_a_topic_made_anew_are_lost_on_the_record() {
             world.streams.append(&topic(), 0, None, Some(value), vec![], world.wall_ms);
         }
     };
-    let rows = |alive: &Alive| {
-        let snapshot = alive.tables.get("events").unwrap().snapshot();
-        snapshot.segments.iter().map(|view| longs(&*view.segment, "id").len()).sum::<usize>()
+    let rows = async |alive: &Alive| {
+        let snapshot = snapshot(alive).await.unwrap();
+        snapshot.segments.iter().map(|view| longs(&*open(view), "id").len()).sum::<usize>()
     };
     live(&world, async |alive| {
         alive.node.create_table(table(100_000), "sim").await.unwrap();
         produce(0, 30);
-        until("all is read", async || rows(alive) == 30).await;
+        until("all is read", async || rows(alive).await == 30).await;
     });
     let mut lost = vec![];
     for (incarnation, visible) in [(1, 30), (2, 50)] {
@@ -385,7 +387,7 @@ fn rows_that_were_open_in_front_of_a_topic_made_anew_are_lost_on_the_record() {
             let everywhere = Some(ConsumeFrom::At(StartAt::Earliest));
             let request = ResumeRequest { everywhere, ..ResumeRequest::default() };
             alive.node.resume(&table_name(), &request, "sim").await.unwrap();
-            until("the new topic is read", async || rows(alive) == 50).await;
+            until("the new topic is read", async || rows(alive).await == 50).await;
             let found = alive.catalog.losses(&record(alive).await.unwrap()).await.unwrap();
             let found: Vec<_> = found
                 .iter()

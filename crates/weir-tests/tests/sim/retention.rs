@@ -3,6 +3,7 @@
 //! disk and deep store hold what the records name and nothing else.
 
 use crate::{
+    answers::{open, snapshot},
     run::{Bug, longs, table_files},
     seeds::survive,
     tally::Tally,
@@ -155,7 +156,7 @@ impl<'a> Run<'a> {
                     let removed = alive.node.clean().await.segments;
                     self.tally.hit_times("segments removed", removed);
                 }
-                self.see(&alive)?;
+                self.see(&alive).await?;
             }
             if !last {
                 let node = alive.node.clone();
@@ -182,10 +183,10 @@ impl<'a> Run<'a> {
     }
 
     /// What is visible: nothing twice, nothing that was not made, and no young row less than before without a word.
-    fn see(&mut self, alive: &Alive) -> Result<BTreeSet<i64>, String> {
-        let snapshot = alive.tables.get("events").ok_or("the table is not there")?.snapshot();
+    async fn see(&mut self, alive: &Alive) -> Result<BTreeSet<i64>, String> {
+        let snapshot = snapshot(alive).await?;
         let mut ids = BTreeSet::new();
-        for id in snapshot.segments.iter().flat_map(|view| longs(&*view.segment, "id")) {
+        for id in snapshot.segments.iter().flat_map(|view| longs(&*open(view), "id")) {
             if !ids.insert(id) {
                 return Err(format!("row {id} is visible twice"));
             }
@@ -211,7 +212,7 @@ impl<'a> Run<'a> {
         }
         let removed = alive.node.clean().await.segments;
         self.tally.hit_times("segments removed", removed);
-        let visible = self.see(alive)?;
+        let visible = self.see(alive).await?;
         if let Some(lost) = self.made.young.iter().find(|id| !visible.contains(id)) {
             return Err(format!("young row {lost} is lost"));
         }
@@ -224,7 +225,7 @@ impl<'a> Run<'a> {
 
     /// All is read and committed but for what is open.
     async fn is_settled(&mut self, alive: &Alive) -> Result<bool, String> {
-        self.see(alive)?;
+        self.see(alive).await?;
         let Some(table) = record(alive).await else { return Err("the record is gone".into()) };
         let segments = alive.catalog.segments(&table).await.map_err(|error| error.to_string())?;
         let committing = segments.iter().any(|segment| matches!(segment.state, SegmentState::Committing { .. }));

@@ -72,7 +72,7 @@ impl Run<'_> {
             fault(&self.world, &alive, &mut self.chance, &mut self.seen, self.tally);
             self.admin.step(&alive, &mut self.chance, &mut self.seen, self.tally).await?;
             self.settle().await;
-            see(&alive, &mut self.seen)?;
+            see(&alive, &mut self.seen).await?;
             self.waits()?;
         }
         if last {
@@ -138,14 +138,14 @@ impl Run<'_> {
         let mut pause = Duration::from_millis(100);
         // At least three seals a run: the last ones by request.
         loop {
-            let visible = see(alive, &mut self.seen)?;
+            let visible = see(alive, &mut self.seen).await?;
             let record = record(alive).await.ok_or("the record is gone")?;
             let segments = alive.catalog.segments(&record).await.map_err(|error| error.to_string())?;
             let count =
                 |wanted: fn(&SegmentState) -> bool| segments.iter().filter(|segment| wanted(&segment.state)).count();
             let done = count(|state| matches!(state, SegmentState::Done { .. }));
             let committing = count(|state| matches!(state, SegmentState::Committing { .. }));
-            let (lacks, read) = (snapshot(alive)?.lacks, caught_up(alive, &self.seen));
+            let (lacks, read) = (snapshot(alive).await?.lacks, caught_up(alive, &self.seen));
             let missing = missing(&self.seen, &visible, &gone(alive, &self.seen).await?);
             if read && missing == 0 && committing == 0 && lacks.is_empty() {
                 if done >= 3 {

@@ -10,7 +10,7 @@ use weir_base::{
 };
 use weir_control::{NewTable, RedbCatalog, Store, TableRecord};
 use weir_files::{Faulty, SharedFileSystem};
-use weir_ingest::{HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions, Seats};
+use weir_ingest::{DiskFloor, HeavyWork, IngestDeps, IngestError, IngestNode, IngestOptions, Seats};
 use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, Streams};
 use weir_table::Tables;
 use weir_types::{TableName, TopicName};
@@ -112,6 +112,8 @@ impl World {
                 dir: "/data/tables".into(),
                 marks: "/data/marks".into(),
                 owns_deep_store: true,
+                // A disk that is said to be full is below it.
+                disk_floor: DiskFloor::Bytes(8 << 10),
                 open_bytes: 1 << 30,
                 discovery_every: Duration::from_secs(2),
                 creation_timeout: Duration::from_secs(5),

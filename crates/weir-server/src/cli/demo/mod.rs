@@ -7,6 +7,7 @@ use crate::{
         Failure,
         output::{data, say},
         run::{LogFormat, start_log, told_to_stop},
+        shell_word,
         start::{announce, start},
     },
     node::{
@@ -112,12 +113,6 @@ impl DemoArguments {
 fn own_path() -> String {
     let path = std::env::current_exe().map_or_else(|_| "weir".to_owned(), |path| path.display().to_string());
     shell_word(&path)
-}
-
-/// Text as one word of a shell.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 async fn wait_until(until: Option<Instant>) {
@@ -251,12 +246,6 @@ impl Drop for Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_is_one_word_of_a_shell() {
-        assert_eq!(shell_word("/opt/weir-1/weir"), "/opt/weir-1/weir");
-        assert_eq!(shell_word("/my programs/o'k"), r"'/my programs/o'\''k'");
-    }
 
     #[test]
     fn a_temporary_folder_goes_with_its_owner() {

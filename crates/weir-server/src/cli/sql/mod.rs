@@ -7,7 +7,7 @@ mod words;
 
 use crate::{
     cli::{
-        ControllerAddress, Failure,
+        BROKER, BROKER_VARIABLE, ControllerAddress, Failure,
         output::{data_raw, say},
         table_text::Format,
     },
@@ -49,7 +49,7 @@ pub(super) struct SqlArguments {
     #[arg(long, value_name = "KEY=VALUE")]
     option: Vec<String>,
     /// URL of the broker, which answers queries
-    #[arg(long, env = "WEIR_BROKER", default_value = "http://127.0.0.1:8099", value_name = "URL")]
+    #[arg(long, env = BROKER_VARIABLE, default_value = BROKER, value_name = "URL")]
     broker: String,
     #[command(flatten)]
     address: ControllerAddress,
