@@ -3,6 +3,7 @@
 use crate::{
     budget::Budget,
     checkpoint::Checkpoints,
+    pace::NodePace,
     prepare::{KeyStage, NoKeys},
     quarantine::Quarantine,
     recount::Recounts,
@@ -156,6 +157,8 @@ pub(crate) struct Permits {
     pub(crate) again: Arc<Semaphore>,
     /// What their rows may hold of the memory.
     pub(crate) budget: Arc<Budget>,
+    /// How fast all of them together take messages.
+    pub(crate) pace: Arc<NodePace>,
 }
 
 impl Permits {
@@ -167,7 +170,7 @@ impl Permits {
         };
         let permits = |count| Arc::new(Semaphore::new(count));
         let budget = Budget::new(options.open_bytes);
-        Self { build: permits(1), ahead: permits(ahead), again: permits(cores), budget }
+        Self { build: permits(1), ahead: permits(ahead), again: permits(cores), budget, pace: Arc::default() }
     }
 }
 

@@ -12,6 +12,7 @@ mod feeds;
 mod made_topics;
 mod message_columns;
 mod node;
+mod pace;
 mod pipeline;
 mod prepare;
 mod quarantine;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a script that is wrong fails, and says where")]
 
 mod ahead;
+mod pace;
 mod reshape;
 mod retention;
 mod seams;

@@ -18,7 +18,7 @@ mod scalars;
 mod scope;
 mod single;
 
-pub(crate) use parse::{Parsed, parse};
+pub(crate) use parse::{Parsed, may_hold_options, parse};
 
 use crate::{answer::QueryException, error::Code};
 use datafusion::{
