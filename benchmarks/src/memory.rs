@@ -25,7 +25,7 @@ pub(crate) struct Memory {
 
 const TABLE: &str = "memory_events";
 const TOPIC: &str = "memory";
-/// What the process holds beside the budget: code and heap of the engine and of a client for each partition, segments that
+/// What the process holds beside the budget: code and heap of the engine and of the clients of the topic, segments that
 /// are being built, pages of files that are mapped.
 const BESIDE_MIB: u64 = 512;
 

@@ -1,7 +1,12 @@
-//! After kill -9, with rows open or with many committed segments: time to ready, to a first answer, to a right one.
+//! After kill -9, with rows open or with many committed segments: time to ready, to a first answer, to a right one and to the
+//! end of the log; and the same where rows that were open have to be read from the log again.
 
 use crate::{event::table_configs, kafka, node::Launch};
-use std::time::{Duration, Instant};
+use std::{
+    fmt, fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -91,14 +96,23 @@ impl Restart {
             }
         }
         node.kill()?;
-        let begun = Instant::now();
+        let checkpoint = self.restart(launch, &sql)?;
+        println!("restart after kill -9 with {} rows open: {checkpoint}", self.open_rows);
+        let removed = remove_checkpoints(&launch.data_dir)?;
+        let log = self.restart(launch, &sql)?;
+        println!("the same without its {removed} checkpoints, all rows read from the log again: {log}");
+        Ok(())
+    }
+
+    /// Starts a node that was killed, and times it to a right answer and to the end of the log; ends with it killed.
+    fn restart(&self, launch: &Launch, sql: &str) -> Result<Times, Failure> {
+        let (begun, deadline) = (Instant::now(), Instant::now() + Duration::from_secs(600));
         let node = launch.start()?;
-        let mut first = None;
-        let mut silent_wrong = 0;
+        let (mut first, mut silent_wrong) = (None, 0);
         loop {
-            let answer = node.query(&sql)?;
+            let answer = node.query(sql)?;
             first.get_or_insert(begun.elapsed());
-            let right = reached(answer.number(0));
+            let right = answer.number(0) >= self.open_rows as f64;
             if right && answer.exceptions.is_empty() {
                 break;
             }
@@ -107,14 +121,58 @@ impl Restart {
                 return Err("the answer is not right in time".into());
             }
         }
-        println!(
-            "restart after kill -9 with {} rows open: ready {:?}, first answer {:?}, right answer {:?}, wrong answers \
-             without a word: {silent_wrong}",
-            self.open_rows,
-            node.ready_after,
-            first.unwrap_or_default(),
-            begun.elapsed()
+        let right = begun.elapsed();
+        let behind = format!(
+            "SELECT COUNT(*) FROM system.partitions WHERE \"table\" = '{TABLE}' AND (state <> 'CONSUMING' OR lagOffsets IS NULL OR lagOffsets > 0)"
         );
-        Ok(())
+        while node.query(&behind)?.number(0) != 0.0 {
+            if Instant::now() > deadline {
+                return Err("the end of the log is not reached in time".into());
+            }
+        }
+        let times = Times {
+            ready: node.ready_after,
+            first: first.unwrap_or_default(),
+            right,
+            caught_up: begun.elapsed().saturating_sub(right),
+            silent_wrong,
+        };
+        node.kill()?;
+        Ok(times)
     }
+}
+
+struct Times {
+    ready: Duration,
+    first: Duration,
+    right: Duration,
+    /// From the right answer on.
+    caught_up: Duration,
+    silent_wrong: u32,
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ready, first, right, caught_up, silent_wrong } = self;
+        write!(
+            f,
+            "ready {ready:.0?}, first answer {first:.0?}, right answer {right:.0?}, lag zero {caught_up:.0?} after it, \
+             wrong answers without a word: {silent_wrong}"
+        )
+    }
+}
+
+/// Removes the files of open segments, as a node would find its disk that never wrote any.
+fn remove_checkpoints(dir: &Path) -> Result<usize, Failure> {
+    let mut removed = 0;
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            removed += remove_checkpoints(&path)?;
+        } else if path.extension().is_some_and(|ending| ending == "chunks") {
+            fs::remove_file(&path)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }

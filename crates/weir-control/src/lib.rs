@@ -5,6 +5,7 @@
 //! `flush` decide and touch nothing.
 
 pub mod catalog;
+mod cluster;
 pub mod completion;
 pub mod flush;
 mod history;
@@ -15,6 +16,7 @@ pub mod store;
 mod topics;
 
 pub use catalog::{Catalog, CatalogError, RedbCatalog, SharedCatalog};
+pub use cluster::{ClusterConfigError, ClusterConfigs};
 pub use completion::{Completion, Report, SoleReplica, Verdict};
 pub use flush::{FlushMemory, LastSegment};
 pub use history::{AUDIT_KEPT, AuditAction, AuditEntry, AuditLog, Move, led, resumes_at};

@@ -4,6 +4,7 @@ use crate::{
     budget::Budget,
     checkpoint::Checkpoints,
     floor::DiskFloor,
+    pace::NodePace,
     prepare::{KeyStage, NoKeys},
     quarantine::Quarantine,
     recount::Recounts,
@@ -122,6 +123,8 @@ pub(crate) struct Permits {
     pub(crate) budget: Arc<Budget>,
     /// Turns at opening segment files.
     pub(crate) openings: Arc<Openings>,
+    /// How fast all of them together take messages.
+    pub(crate) pace: Arc<NodePace>,
 }
 
 impl Permits {
@@ -133,8 +136,8 @@ impl Permits {
         };
         let permits = |count| Arc::new(Semaphore::new(count));
         let budget = Budget::new(options.open_bytes);
-        let openings = Arc::default();
-        Self { build: permits(1), ahead: permits(ahead), again: permits(cores), budget, openings }
+        let (openings, pace) = (Arc::default(), Arc::default());
+        Self { build: permits(1), ahead: permits(ahead), again: permits(cores), budget, openings, pace }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 use weir_control::{NewPartition, SegmentRecord, TableRecord, spec::TopicMatcher};
@@ -27,6 +27,8 @@ pub(crate) struct Feed {
     identity: Arc<Identity>,
     /// Identity at the last look.
     looked: Arc<parking_lot::Mutex<Option<Arc<str>>>>,
+    /// How many partitions the topic had when it was asked last; 0 where it was not.
+    count: Arc<AtomicU32>,
 }
 
 /// What a stream last said of whose log it is. Hundreds of partitions that ask at once share one answer, but nobody is
@@ -45,7 +47,7 @@ pub(crate) type Feeds = BTreeMap<TopicName, Feed>;
 impl Feed {
     fn new(deps: &IngestDeps, position: usize, spec: StreamSpec) -> Result<Self, IngestError> {
         let source = deps.streams.source(&spec).map_err(|source| stream_error(position, source))?;
-        Ok(Self { position, spec, source, identity: Arc::default(), looked: Arc::default() })
+        Ok(Self { position, spec, source, identity: Arc::default(), looked: Arc::default(), count: Arc::default() })
     }
 
     /// A topic that a table no longer reads, to read again what of it is not committed.
@@ -81,7 +83,7 @@ impl Feed {
 
     /// The partitions that are to be read. Naming one that the topic lacks is an error.
     async fn wanted(&self) -> Result<Vec<u32>, StreamError> {
-        let found = self.source.partitions().await?;
+        let found = self.found().await?;
         let Some(only) = &self.spec.only_partitions else { return Ok(found) };
         let missing: Vec<String> = only.iter().filter(|id| !found.contains(id)).map(ToString::to_string).collect();
         if missing.is_empty() {
@@ -94,9 +96,22 @@ impl Feed {
         })
     }
 
+    /// All partitions of the topic.
+    async fn found(&self) -> Result<Vec<u32>, StreamError> {
+        let found = self.source.partitions().await?;
+        self.count.store(u32::try_from(found.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        Ok(found)
+    }
+
+    /// Messages a second that one partition may take, where the table's settings say so. How many partitions share the
+    /// limit of the topic is known from the last look at it; until then it is one's own.
+    pub(crate) fn rate_limit(&self) -> Option<f64> {
+        self.spec.rate_limit.map(|limit| limit.of_one(self.count.load(Ordering::Relaxed)))
+    }
+
     /// The partitions that are to be read as far as they are there.
     pub(crate) async fn partitions(&self) -> Result<Vec<u32>, StreamError> {
-        let mut found = self.source.partitions().await?;
+        let mut found = self.found().await?;
         found.retain(|partition| self.reads(*partition));
         Ok(found)
     }

@@ -13,6 +13,7 @@ mod floor;
 mod made_topics;
 mod message_columns;
 mod node;
+mod pace;
 mod pipeline;
 mod prepare;
 mod quarantine;

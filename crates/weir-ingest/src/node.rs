@@ -20,7 +20,9 @@ use std::{
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 use weir_base::tasks::spawn_named;
-use weir_control::{AuditAction, AuditEntry, Move, NewTable, ReplayRecord, SegmentRecord, TableRecord, changes};
+use weir_control::{
+    AuditAction, AuditEntry, ClusterConfigs, Move, NewTable, ReplayRecord, SegmentRecord, TableRecord, changes,
+};
 use weir_types::{SegmentName, Skip, StreamPartition, TableName, TopicName};
 
 /// The ingestion of a node.
@@ -50,6 +52,7 @@ impl IngestNode {
             changing: tokio::sync::Mutex::default(),
             deps,
         });
+        node.obey(&node.deps.store.cluster_configs().await?);
         for record in node.deps.store.tables().await? {
             let name = record.spec.name.clone();
             let (permits, checkpoints) = (node.permits.clone(), node.checkpoints.clone());
@@ -60,6 +63,25 @@ impl IngestNode {
         let floor = spawn_named("keep the disk's floor", keep_floor(Arc::downgrade(&node), node.deps.clock.clone()));
         node.cleaning.lock().extend([clean, floor]);
         Ok(node)
+    }
+
+    /// Sets some settings of the cluster, and removes those that are `None`; they hold at once.
+    ///
+    /// # Errors
+    /// One of them cannot be taken, and none was.
+    pub async fn change_cluster_configs(
+        &self,
+        changes: &BTreeMap<String, Option<String>>,
+    ) -> Result<ClusterConfigs, IngestError> {
+        let _turn = self.changing.lock().await;
+        let changed = self.deps.store.change_cluster_configs(changes).await?;
+        let configs = changed.map_err(|wrong| IngestError::Setting { path: wrong.name, reason: wrong.reason })?;
+        self.obey(&configs);
+        Ok(configs)
+    }
+
+    fn obey(&self, configs: &ClusterConfigs) {
+        self.permits.pace.set(configs.node_limit(), self.deps.clock.monotonic());
     }
 
     /// What the node stands on.

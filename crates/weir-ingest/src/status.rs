@@ -111,6 +111,8 @@ pub struct PartitionStatus {
     pub open_seal_at_ms: i64,
     /// When a message was last consumed, wall time in milliseconds; 0 where none was.
     pub last_consumed_ms: i64,
+    /// Messages a second that it may take, where its table's settings limit that.
+    pub rate_limit: Option<f64>,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
     /// The offset it concerned.
@@ -147,6 +149,7 @@ impl PartitionStatus {
             open_rows_limit: 0,
             open_seal_at_ms: 0,
             last_consumed_ms: 0,
+            rate_limit: None,
             last_error: None,
             last_error_offset: None,
         }

@@ -1,9 +1,10 @@
 //! Runs queries: on threads of their own, in a bounded pool of memory, under a deadline. Whatever goes wrong is an
 //! exception of the answer.
 //!
-//! A query is three tasks. One reads its text, on a thread that does nothing else, one plans and runs it, on the threads of
-//! queries. The third watches, on a thread that never works: it waits for the others and for a turn, and when the deadline
-//! comes first it stops the work and answers at once. However busy the threads are, and be it only one, it is seen.
+//! A query is one task, which reads, plans and runs it on the threads of queries. Whoever asked waits for it and for a turn,
+//! by the clock of a thread that never works; when the deadline comes first, the work is stopped and the answer given at
+//! once. However busy the threads are, and be it only one, it is seen. A text that may say the deadline itself is read
+//! before, on a thread that does nothing else.
 
 use crate::{
     answer::{QueryException, QueryRequest, QueryResponse, QueryStats, ResultColumn},
@@ -85,7 +86,9 @@ struct Engine {
     state: SessionState,
     turns: Arc<Semaphore>,
     clock: SharedClock,
-    /// Where texts are read: apart from all else, as how long a query may take stands in its text.
+    /// Whose timers say when a deadline comes; nothing else is done there.
+    watch: Handle,
+    /// Where texts are read that may say how long the query may take: apart from all else.
     reader: Handle,
     /// Where queries are planned, and short ones run.
     workers: Handle,
@@ -197,7 +200,8 @@ impl QueryEngine {
         let turns = Arc::new(Semaphore::new(count * QUERIES_PER_THREAD));
         let reader = runtimes.read.handle().clone();
         let (workers, long) = (runtimes.work.handle().clone(), runtimes.long.handle().clone());
-        let engine = Engine { options, tables, state, turns, clock, reader, workers, long };
+        let watch = runtimes.watch.handle().clone();
+        let engine = Engine { options, tables, state, turns, clock, watch, reader, workers, long };
         Ok(Self { engine: Arc::new(engine), runtimes: Some(runtimes) })
     }
 
@@ -210,14 +214,7 @@ impl QueryEngine {
     /// Answers a query. Never fails: errors are exceptions of the answer.
     pub async fn execute(&self, request: QueryRequest) -> QueryResponse {
         let started = self.engine.clock.monotonic();
-        let engine = self.engine.clone();
-        let Some(Runtimes { watch, .. }) = &self.runtimes else { return QueryResponse::default() };
-        let task = watch.spawn(async move { engine.answer(request).await });
-        let mut watching = Awaited { task, stop: StopFlag::default() };
-        let mut response = match (&mut watching.task).await {
-            Ok(response) => response,
-            Err(error) => failed(QueryException::new(Code::Internal, crash(error))),
-        };
+        let mut response = self.engine.clone().answer(request).await;
         let took = self.engine.clock.monotonic().saturating_sub(started);
         response.stats.time_used_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         response
@@ -283,6 +280,25 @@ struct Ready {
 
 type Outcome<T> = Result<T, QueryException>;
 
+/// A query's text and the options that came beside it.
+enum Text {
+    /// It says no option, so the work may begin with reading it.
+    Unread {
+        sql: String,
+        options: Vec<(String, String)>,
+    },
+    Read(dialect::Parsed, Settings),
+}
+
+impl Text {
+    fn read(self) -> Outcome<(dialect::Parsed, Settings)> {
+        match self {
+            Self::Unread { sql, options } => read(&sql, &options),
+            Self::Read(parsed, settings) => Ok((parsed, settings)),
+        }
+    }
+}
+
 /// Reads a text and all options of its query.
 fn read(sql: &str, options: &[(String, String)]) -> Outcome<(dialect::Parsed, Settings)> {
     let parsed = dialect::parse(sql)?;
@@ -292,9 +308,25 @@ fn read(sql: &str, options: &[(String, String)]) -> Outcome<(dialect::Parsed, Se
 }
 
 impl Engine {
+    /// What comes of `future`, if it comes by then. It is waited for where the caller is, whatever that runtime's time is.
+    async fn by<T>(&self, deadline: tokio::time::Instant, future: impl Future<Output = T>) -> Option<T> {
+        let late = {
+            let _watch = self.watch.enter();
+            tokio::time::sleep_until(deadline)
+        };
+        tokio::select! {
+            biased;
+            done = future => Some(done),
+            () = late => None,
+        }
+    }
+
     /// Lets a query work, until it ends or its deadline comes. All work is done elsewhere, reading the text included.
     async fn answer(self: Arc<Self>, request: QueryRequest) -> QueryResponse {
-        let began = tokio::time::Instant::now();
+        let began = {
+            let _watch = self.watch.enter();
+            tokio::time::Instant::now()
+        };
         let late = |code, timeout: Duration| {
             let ms = timeout.as_millis();
             let what = format!("the query did not end within {ms} ms; narrow it, or set timeoutMs higher");
@@ -304,26 +336,32 @@ impl Engine {
         let beside = Settings::read(&request.options).ok().and_then(|settings| settings.timeout);
         let timeout = beside.unwrap_or(self.options.default_timeout);
         let QueryRequest { sql, options, database } = request;
-        let task = self.reader.spawn(async move { read(&sql, &options) });
-        let mut reading = Awaited { task, stop: StopFlag::default() };
-        let (parsed, settings) = match tokio::time::timeout_at(began + timeout, &mut reading.task).await {
-            Ok(Ok(Ok(read))) => read,
-            Ok(Ok(Err(exception))) => return failed(exception),
-            Ok(Err(error)) => return failed(QueryException::new(Code::Internal, crash(error))),
-            Err(_) => return late(Code::SchedulingTimeout, timeout),
+        let text = if dialect::may_hold_options(&sql) {
+            let task = self.reader.spawn(async move { read(&sql, &options) });
+            let mut reading = Awaited { task, stop: StopFlag::default() };
+            match self.by(began + timeout, &mut reading.task).await {
+                Some(Ok(Ok((parsed, settings)))) => Text::Read(parsed, settings),
+                Some(Ok(Err(exception))) => return failed(exception),
+                Some(Err(error)) => return failed(QueryException::new(Code::Internal, crash(error))),
+                None => return late(Code::SchedulingTimeout, timeout),
+            }
+        } else {
+            Text::Unread { sql, options }
         };
-        let timeout = settings.timeout.unwrap_or(self.options.default_timeout);
-        let turn = match tokio::time::timeout_at(began + timeout, self.turns.clone().acquire_owned()).await {
-            Ok(Ok(turn)) => turn,
-            Ok(Err(_)) | Err(_) => return late(Code::SchedulingTimeout, timeout),
+        let timeout = match &text {
+            Text::Read(_, settings) => settings.timeout.unwrap_or(self.options.default_timeout),
+            Text::Unread { .. } => timeout,
+        };
+        let Some(Ok(turn)) = self.by(began + timeout, self.turns.clone().acquire_owned()).await else {
+            return late(Code::SchedulingTimeout, timeout);
         };
         let (names, stop) = (Names::default(), StopFlag::with_patience(began + timeout.mul_f64(PATIENCE)));
-        let work = self.clone().work(parsed, settings, database, names.clone(), stop.clone(), turn);
+        let work = self.clone().work(text, database, names.clone(), stop.clone(), turn);
         let mut working = Awaited { task: self.workers.spawn(work), stop };
-        let mut response = match tokio::time::timeout_at(began + timeout, &mut working.task).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => failed(QueryException::new(Code::Internal, crash(error))),
-            Err(_) => late(Code::ExecutionTimeout, timeout),
+        let mut response = match self.by(began + timeout, &mut working.task).await {
+            Some(Ok(response)) => response,
+            Some(Err(error)) => failed(QueryException::new(Code::Internal, crash(error))),
+            None => late(Code::ExecutionTimeout, timeout),
         };
         response.tables.clone_from(&names.lock());
         response
@@ -332,13 +370,16 @@ impl Engine {
     /// The work of a query. It holds its turn until it has really ended: what was stopped and still runs counts.
     async fn work(
         self: Arc<Self>,
-        parsed: dialect::Parsed,
-        settings: Settings,
+        text: Text,
         database: Option<String>,
         names: Names,
         stop: StopFlag,
         turn: OwnedSemaphorePermit,
     ) -> QueryResponse {
+        let (parsed, settings) = match text.read() {
+            Ok(read) => read,
+            Err(exception) => return failed(exception),
+        };
         let host = self.options.host_name.clone();
         let mut taken = Taken::new(&*self.tables, database, settings.nulls, host, names);
         let mut response = match stop.around(self.run(parsed, settings, &mut taken, &stop)).await {

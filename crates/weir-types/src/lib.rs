@@ -22,7 +22,7 @@ pub use names::{ColumnName, NameError, SegmentName, StreamPartition, TableKind, 
 pub use offset::{NextOffset, OffsetRange, RangeError, Skip, SkipReason};
 pub use schema::{DataType, ExceedStrategy, FieldKind, FieldSpec, Schema, SchemaVersion, Stored};
 pub use table_spec::{
-    AutoReset, ErrorPolicy, FieldIndexes, FlushPolicy, IndexKind, QuarantineSpec, RetentionSpec, RowsThreshold,
-    StartAt, StreamSpec, TableSpec, TopicPattern,
+    AutoReset, ErrorPolicy, FieldIndexes, FlushPolicy, IndexKind, NodeLimit, QuarantineSpec, RateLimit, RetentionSpec,
+    RowsThreshold, StartAt, StreamSpec, TableSpec, TopicPattern,
 };
 pub use value::Value;

@@ -43,6 +43,47 @@ pub struct StreamSpec {
     pub only_partitions: Option<Vec<u32>>,
     /// When a backlog is passed over.
     pub auto_reset: Option<AutoReset>,
+    /// How fast messages may be taken.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// How many messages a second may be taken; a finite number above 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RateLimit {
+    /// By all partitions of the topic together, each its part.
+    PerTopic(f64),
+    /// By each partition.
+    PerPartition(f64),
+}
+
+impl RateLimit {
+    /// Messages a second that one of `partitions` partitions of the topic may take.
+    #[must_use]
+    pub fn of_one(self, partitions: u32) -> f64 {
+        match self {
+            Self::PerTopic(rate) => rate / f64::from(partitions.max(1)),
+            Self::PerPartition(rate) => rate,
+        }
+    }
+}
+
+/// What a node takes a second at most, from all streams together; a finite number above 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum NodeLimit {
+    /// Messages.
+    Messages(f64),
+    /// Bytes of their values.
+    Bytes(f64),
+}
+
+impl NodeLimit {
+    /// The number.
+    #[must_use]
+    pub fn per_second(self) -> f64 {
+        match self {
+            Self::Messages(rate) | Self::Bytes(rate) => rate,
+        }
+    }
 }
 
 impl fmt::Debug for StreamSpec {
@@ -60,6 +101,7 @@ impl fmt::Debug for StreamSpec {
             .field("fetch_timeout", &self.fetch_timeout)
             .field("only_partitions", &self.only_partitions)
             .field("auto_reset", &self.auto_reset)
+            .field("rate_limit", &self.rate_limit)
             .finish()
     }
 }

@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 use weir_types::{
-    AutoReset, ErrorPolicy, FlushPolicy, QuarantineSpec, RowsThreshold, StartAt, StreamSpec, TopicName, TopicPattern,
-    secret::pieces,
+    AutoReset, ErrorPolicy, FlushPolicy, QuarantineSpec, RateLimit, RowsThreshold, StartAt, StreamSpec, TopicName,
+    TopicPattern, secret::pieces,
 };
 
 /// Rows per node where no threshold is given.
@@ -215,6 +215,7 @@ impl<'a> MapReader<'a> {
         };
         let only_partitions = self.only_partitions(findings);
         let auto_reset = self.auto_reset(findings);
+        let rate_limit = self.rate_limit(findings);
         let read = topics.zip(decoder).map(|((topic, pattern), decoder)| {
             let stream = StreamSpec {
                 stream_type: self.stream_type.clone(),
@@ -226,6 +227,7 @@ impl<'a> MapReader<'a> {
                 fetch_timeout: fetch,
                 only_partitions,
                 auto_reset,
+                rate_limit,
             };
             match pattern {
                 Some(pattern) => Read::Pattern(TopicPattern::new(pattern, stream)),
@@ -344,6 +346,20 @@ impl<'a> MapReader<'a> {
             findings.wrong(&at, "needs offsetThreshold or timeThresholdSeconds above 0 beside it, or set false");
         }
         Some(AutoReset { offsets, age: seconds.map(Duration::from_secs) })
+    }
+
+    /// The limit of a partition wins over that of its topic; -1 and 0 are none.
+    fn rate_limit(&self, findings: &mut Findings) -> Option<RateLimit> {
+        let mut limit = |key: &str| {
+            let at = self.map.key(key);
+            let rate = findings.text(&at)?.trim().parse::<f64>().ok().filter(|rate| rate.is_finite());
+            if rate.is_none() {
+                findings.wrong(&at, "must be a number of messages a second; -1 is no limit");
+            }
+            rate.filter(|rate| *rate > 0.0)
+        };
+        let (topic, partition) = (limit("topic.consumption.rate.limit"), limit("partition.consumption.rate.limit"));
+        partition.map(RateLimit::PerPartition).or(topic.map(RateLimit::PerTopic))
     }
 
     fn settings(&self, for_client: &[(&str, At<'_>)], findings: &mut Findings) -> BTreeMap<String, String> {

@@ -13,6 +13,7 @@
 //! doomed/{uid}/{until}/{segment}                        objects in the deep store that go when their time has come
 //! flush/{uid}/{topic}                                   what sealed segments taught about row limits
 //! dropping/{uid}                                        tables whose keys are being removed
+//! cluster                                               settings of the whole cluster
 //! audits                                                how many audit entries were written
 //! audit/{number}                                        what somebody did; outlives the table
 //! ```
@@ -26,6 +27,7 @@ pub(super) const UIDS: &str = "uids";
 pub(super) const TABLES: &str = "tables/";
 pub(super) const SCHEMAS: &str = "schemas/";
 pub(super) const DROPPING: &str = "dropping/";
+pub(super) const CLUSTER: &str = "cluster";
 pub(super) const AUDITS: &str = "audits";
 pub(super) const AUDIT: &str = "audit/";
 

@@ -4,6 +4,7 @@
 //! read. A change under a table also checks that the table is still there, so nothing is written below a dropped one.
 
 mod audit;
+mod cluster;
 mod keys;
 mod moves;
 mod removals;

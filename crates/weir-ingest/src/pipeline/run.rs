@@ -9,6 +9,7 @@ use crate::{
     checkpoint::Restored,
     deps::{PartitionPast, TableContext},
     feeds::Feed,
+    pace::Bucket,
     pipeline::{
         ahead::Ahead,
         command::Command,
@@ -98,6 +99,8 @@ pub(crate) struct PartitionPipeline {
     rejects: RejectRate,
     /// Its part of the node's memory for rows.
     pub(super) share: Share,
+    /// How fast it may take messages, where its table limits that.
+    pace: Option<Bucket>,
 }
 
 /// What a pipeline is made of.
@@ -175,6 +178,7 @@ impl PartitionPipeline {
             seal_again_at_ms: 0,
             rejects: RejectRate::default(),
             share,
+            pace: None,
         };
         if pipeline.open.segment.rows() > 0 {
             pipeline.view.publish_open(pipeline.open.loaded(), pipeline.open.next());
@@ -222,17 +226,42 @@ impl PartitionPipeline {
             if !fits {
                 self.wait_for_memory();
             }
-            let tick = clock.sleep(if fits { tick } else { tick.min(MEMORY_TICK) });
+            let now = self.table.deps.clock.monotonic();
+            let (fetch, tick) = match self.may_fetch(now) {
+                _ if !fits => (None, tick.min(MEMORY_TICK)),
+                Ok(fetch) => (Some(fetch), tick),
+                Err(wait) => (None, tick.min(wait)),
+            };
+            // Who does not listen cannot say that nothing came.
+            self.caught_up &= fetch.is_some();
+            let tick = self.table.deps.clock.sleep(tick);
             let reads = !self.waits_for_settings();
             tokio::select! {
                 biased;
                 command = self.commands.recv() => self.obey(command).await?,
                 first = ahead.next(self.open.record.name.sequence), if reads && !ahead.is_empty() => self.take_first(first).await?,
-                batch = reader.next_batch(FETCH), if reads && fits && ahead.has_room() && !self.open.is_at_agreed_end() =>
+                batch = reader.next_batch(fetch.unwrap_or(FETCH)),
+                    if reads && fetch.is_some() && ahead.has_room() && !self.open.is_at_agreed_end() =>
                     self.take_in(batch, &mut ahead).await?,
                 () = tick => self.tick().await?,
             }
         }
+    }
+
+    /// How much may be fetched now, or when to look again. What was visible before a crash is read again as fast as can be:
+    /// answers lack it until then. The node's limit spares the machine, so it always holds.
+    fn may_fetch(&mut self, now: Duration) -> Result<FetchLimit, Duration> {
+        let fetch = self.table.permits.pace.narrow(FETCH, now)?;
+        let limit = self.feed.rate_limit().filter(|_| self.owed().is_none());
+        if limit != self.pace.as_ref().map(Bucket::rate) {
+            self.status.change(|status| status.rate_limit = limit);
+            match (&mut self.pace, limit) {
+                (Some(pace), Some(rate)) => pace.set(rate, now),
+                (pace, limit) => *pace = limit.map(|rate| Bucket::new(rate, now)),
+            }
+        }
+        let Some(pace) = &mut self.pace else { return Ok(fetch) };
+        Ok(FetchLimit { max_messages: fetch.max_messages.min(pace.allows(now)?), ..fetch })
     }
 
     /// Settings changed and the open range is not fixed yet: what comes next is for the new ones.
@@ -257,6 +286,10 @@ impl PartitionPipeline {
                 return Err(Interrupted::Stream(error));
             }
         };
+        self.table.permits.pace.took(&batch);
+        if let Some(pace) = &mut self.pace {
+            pace.take(batch.messages.len());
+        }
         let more = batch.high_watermark.is_some_and(|high| high.since(batch.range.end()) >= FETCH.max_messages as u64);
         if ahead.is_empty() && (!more || batch.messages.is_empty()) {
             return self.take(batch, None).await;

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod floor;
+mod pace;
 mod reshape;
 mod retention;
 mod seams;

@@ -19,7 +19,7 @@ mod scope;
 mod single;
 mod words;
 
-pub(crate) use parse::{Parsed, parse};
+pub(crate) use parse::{Parsed, may_hold_options, parse};
 
 use crate::{answer::QueryException, error::Code};
 use datafusion::{

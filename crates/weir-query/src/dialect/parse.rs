@@ -27,6 +27,12 @@ pub(crate) struct Parsed {
     pub(crate) sql: String,
 }
 
+/// Whether options may stand in a text: they follow one of these words.
+pub(crate) fn may_hold_options(sql: &str) -> bool {
+    let holds = |word: &str| sql.as_bytes().windows(word.len()).any(|at| at.eq_ignore_ascii_case(word.as_bytes()));
+    holds("set") || holds("option")
+}
+
 fn refused(what: impl std::fmt::Display) -> QueryException {
     QueryException::new(Code::SqlParsing, what)
 }
@@ -206,6 +212,8 @@ mod tests {
         assert_eq!(pairs(&parsed.options), expected);
         assert_eq!(parsed.query.to_string(), "SELECT 'OPTION(a=b)' FROM t LIMIT 3");
         assert!(!parsed.explain);
+        assert!(may_hold_options(sql) && may_hold_options("SELECT 1 Option(x=1)") && may_hold_options("SeT x=1;"));
+        assert!(!may_hold_options("SELECT se, t FROM optio LIMIT 3"));
     }
 
     #[test]

@@ -5,8 +5,9 @@ use crate::{
     pinot_json::consuming::ForceCommitJob,
     system::{audit, skips},
 };
+use std::collections::BTreeMap;
 use weir_base::Chance;
-use weir_control::{AuditLog, PauseInfo};
+use weir_control::{AuditLog, ClusterConfigs, PauseInfo};
 use weir_ingest::{IngestNode, PlannedMove, ResumeRequest, Scope};
 use weir_types::TableName;
 
@@ -14,6 +15,17 @@ use weir_types::TableName;
 pub(super) const FORCE_COMMITS_KEPT: usize = 100;
 
 impl Node {
+    /// Settings of the whole cluster.
+    pub async fn cluster_configs(&self) -> Result<ClusterConfigs, Refusal> {
+        Ok(self.store.cluster_configs().await?)
+    }
+
+    /// Sets some of them, and removes those that are `None`.
+    pub async fn change_cluster_configs(&self, changes: &BTreeMap<String, Option<String>>) -> Result<(), Refusal> {
+        self.ingest.change_cluster_configs(changes).await?;
+        Ok(())
+    }
+
     /// Stops reading a table, a topic or a partition until it is resumed, also over restarts.
     pub async fn pause(&self, name: &TableName, scope: &Scope, comment: &str, who: &str) -> Result<(), Refusal> {
         let pause =

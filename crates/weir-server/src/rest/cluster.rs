@@ -5,17 +5,18 @@ use crate::{
     pinot_json::table::broker,
     rest::{
         Params,
-        answer::{ApiError, ApiResult, json_response, table_of},
-        api::Api,
+        answer::{ApiError, ApiResult, json_response, read_json, status, table_of},
+        api::{Api, Carries},
     },
 };
 use axum::{
+    body::Body,
     extract::{Path, Query, State},
     http::{HeaderValue, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value as Json, json};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The only tenant.
 const TENANT: &str = "DefaultTenant";
@@ -37,6 +38,9 @@ pub(super) fn controller_routes(api: Api) -> Api {
         .get("/tenants/{tenantName}", "instances of a tenant", &[], tenant)
         .get("/databases", "names of databases", &[], databases)
         .get("/cluster/info", "the name of the cluster", &[], cluster_info)
+        .get("/cluster/configs", "settings of the whole cluster", &[], configs)
+        .post("/cluster/configs", "sets settings of the whole cluster, at once", &[], Carries::Json, set_configs)
+        .delete("/cluster/configs/{configName}", "removes a setting of the whole cluster", remove_config)
         .get("/auth/info", "how to sign in: there is no need to", &[], auth_info)
 }
 
@@ -53,6 +57,35 @@ fn common(api: Api) -> Api {
     api.get("/health", "OK when it answers queries", &[], health)
         .get("/version", "the version of this build", &[], version)
         .get("/metrics", "metrics for Prometheus", &[], metrics)
+}
+
+async fn configs(State(node): State<Arc<Node>>) -> ApiResult {
+    Ok(json_response(&json!(node.cluster_configs().await?.settings())))
+}
+
+async fn set_configs(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
+    let Json::Object(settings) = read_json(body).await? else {
+        return Err(ApiError::bad_request("the body must be an object of settings: {\"name\": \"value\"}"));
+    };
+    let mut changes = BTreeMap::new();
+    for (name, value) in settings {
+        let value = match value {
+            Json::String(text) => text,
+            Json::Number(number) => number.to_string(),
+            other => return Err(ApiError::bad_request(format!("{name} = {other}: must be text or a number"))),
+        };
+        changes.insert(name, Some(value));
+    }
+    node.change_cluster_configs(&changes).await?;
+    Ok(status("Updated cluster config."))
+}
+
+async fn remove_config(State(node): State<Arc<Node>>, Path(name): Path<String>) -> ApiResult {
+    if !node.cluster_configs().await?.settings().contains_key(&name) {
+        return Err(ApiError::not_found(format!("{name} is not set")));
+    }
+    node.change_cluster_configs(&BTreeMap::from([(name.clone(), None)])).await?;
+    Ok(status(&format!("Deleted cluster config: {name}")))
 }
 
 async fn health() -> &'static str {

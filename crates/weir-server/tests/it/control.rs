@@ -412,3 +412,46 @@ async fn a_segment_that_cannot_be_uploaded_says_why_and_is_committed_once_it_can
     node.wait_for_rows(sealed, &json!([["DONE", null]])).await;
     node.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_reading_are_told_and_changed_while_it_goes_on() {
+    let node = TestNode::start().await;
+    let log = Log::local(&node);
+    let topic = log.topic("limits", 2).await;
+    log.append(&topic, 0, 0..30).await;
+    log.append(&topic, 1, 30..60).await;
+    let mut limited = log.map(&topic, &[]);
+    node.make(&ids("t", &[limited.clone()])).await;
+    node.wait_for_rows(ALL, &json!([[60, 60]])).await;
+    let limits = "SELECT rateLimit FROM system.partitions";
+    assert_eq!(node.rows(limits).await, json!([[null], [null]]));
+    limited["topic.consumption.rate.limit"] = json!("200");
+    let changed = node.send(Method::PUT, "/tableConfigs/t", &ids("t", &[limited.clone()])).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    node.wait_for_rows(limits, &json!([["100 messages/s"], ["100 messages/s"]])).await;
+    log.append(&topic, 0, 60..70).await;
+    node.wait_for_rows(ALL, &json!([[70, 70]])).await;
+    limited["partition.consumption.rate.limit"] = json!("a lot");
+    let refused = node.send(Method::PUT, "/tableConfigs/t", &ids("t", &[limited])).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("partition.consumption.rate.limit"), "{}", refused.text());
+
+    let name = "pinot.server.consumption.rate.limit";
+    assert_eq!(node.json("/cluster/configs").await, json!({}));
+    assert_eq!(node.post("/cluster/configs", &json!({name: 500})).await.status, 200);
+    for (body, part) in [
+        (json!({name: "fast"}), "must be a number"),
+        (json!({name: "1", "pinot.broker.x": "y"}), "pinot.broker.x: is not a setting"),
+        (json!({name: [1]}), "must be text or a number"),
+        (json!([]), "must be an object"),
+    ] {
+        let refused = node.post("/cluster/configs", &body).await;
+        assert_eq!(refused.status, 400, "{body}");
+        assert!(refused.text().contains(part), "{}", refused.text());
+    }
+    let node = node.restarted().await;
+    assert_eq!(node.json("/cluster/configs").await, json!({name: "500"}), "what was refused changed nothing");
+    assert_eq!(node.delete(&format!("/cluster/configs/{name}")).await.status, 200);
+    assert_eq!(node.delete(&format!("/cluster/configs/{name}")).await.status, 404);
+    assert_eq!(node.json("/cluster/configs").await, json!({}));
+}

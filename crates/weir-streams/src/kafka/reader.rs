@@ -191,10 +191,7 @@ impl KafkaReader {
 
     /// The client may stay silent about a log that ends before the offset it is to read, as that of a topic which was made
     /// anew while the broker was coming back.
-    fn after_silence(
-        &mut self,
-        answer: Result<Result<Watermarks, StreamError>, JoinError>,
-    ) -> Result<(), StreamError> {
+    fn after_silence(&mut self, answer: Result<Result<Watermarks, StreamError>, JoinError>) -> Result<(), StreamError> {
         let at = self.asked.as_ref().map(|asked| asked.at);
         let held = self.answered(answer)?;
         // What was read since then may be newer than the answer.

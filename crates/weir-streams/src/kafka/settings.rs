@@ -282,6 +282,7 @@ mod tests {
             fetch_timeout: Duration::from_secs(1),
             only_partitions: None,
             auto_reset: None,
+            rate_limit: None,
         }
     }
 

@@ -36,6 +36,7 @@ pub(crate) fn spec(topic: &str, settings: BTreeMap<String, String>) -> StreamSpe
         fetch_timeout: Duration::from_millis(200),
         only_partitions: None,
         auto_reset: None,
+        rate_limit: None,
     }
 }
 
