@@ -43,6 +43,26 @@ pub(super) fn verdict_by_record(view: &SegmentView, request: &ScanRequest) -> Ve
     verdict(&request.filter, &known)
 }
 
+/// Rows of a segment that a request's filter may let pass, as far as least and greatest values tell: nothing is opened for
+/// it, and no index is asked.
+pub(super) fn rows_that_may_pass(view: &SegmentView, request: &ScanRequest) -> u64 {
+    let known = |column: &weir_types::ColumnName| {
+        by_record(view, request, column.as_str()).or_else(|| by_statistics(view, request, column.as_str()))
+    };
+    let rows = u64::from(view.segment.meta().rows);
+    if rows > 0 && verdict(&request.filter, &known) == Verdict::None { 0 } else { rows }
+}
+
+/// Least and greatest stored value of a column of a segment that is at hand, in the form that the request has its literals
+/// in.
+fn by_statistics(view: &SegmentView, request: &ScanRequest, column: &str) -> Option<(Value, Value)> {
+    let segment = view.segment.at_hand()?;
+    let held = segment.column(column)?;
+    let wanted = request.columns.iter().chain(&request.filter_columns).find(|wanted| wanted.name.as_str() == column)?;
+    let fits = wanted.single_value && held.single_value && wanted.data_type == held.data_type;
+    segment.stats(held.at).min_max.clone().filter(|_| fits)
+}
+
 /// Least and greatest value of a column, as the request wants them, where every row of the segment may be seen and passes.
 pub(super) fn min_max(view: &SegmentView, request: &Arc<ScanRequest>, column: &str) -> Option<(Value, Value)> {
     // Whether rows are null there the record does not tell.
@@ -59,4 +79,51 @@ fn by_record(view: &SegmentView, request: &ScanRequest, column: &str) -> Option<
     let wanted = request.columns.iter().chain(&request.filter_columns).find(|wanted| wanted.name.as_str() == column)?;
     let fits = wanted.single_value && wanted.data_type.stored() == times.min.stored();
     fits.then(|| (times.min.clone(), times.max.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::HashSet, ops::Bound};
+    use weir_indexes::{Filter, Predicate};
+    use weir_segment::{ConsumingSegment, ConsumingSpec, ScanColumn, Segment};
+    use weir_types::{
+        ColumnData, ColumnName, DataType, FieldKind, FieldSpec, NextOffset, RowBatch, Schema, SchemaVersion,
+        StreamPartition, TopicName,
+    };
+
+    /// A segment at hand of numbers `n`.
+    fn view(numbers: Vec<i64>) -> SegmentView {
+        let n = FieldSpec::new(ColumnName::parse("n").unwrap(), DataType::Long, FieldKind::Dimension);
+        let schema = Arc::new(Schema::new("numbers", SchemaVersion(1), vec![n]));
+        let mut batch = RowBatch::new(&schema);
+        batch.message_of_row = (0..numbers.len() as u32).collect();
+        batch.columns[0].data = ColumnData::Long(numbers);
+        let name = "numbers__0__0__20260101T0000Z".into();
+        let (no_dictionary, keep_offsets) = (HashSet::new(), false);
+        let mut segment =
+            ConsumingSegment::new(ConsumingSpec { name, schema, no_dictionary, keep_offsets, created_ms: 0 });
+        segment.append(&batch, &|message| NextOffset::new(u64::from(message)));
+        let segment: Arc<dyn Segment> = segment.snapshot();
+        let partition = StreamPartition { topic: TopicName::parse("numbers").unwrap(), partition: 0 };
+        SegmentView { segment: segment.into(), validity: None, partition, consuming: true }
+    }
+
+    fn from(least: i64, data_type: DataType) -> ScanRequest {
+        let name = ColumnName::parse("n").unwrap();
+        let predicate = Predicate::Range { lower: Bound::Included(Value::Long(least)), upper: Bound::Unbounded };
+        let filter = Filter::Column { column: name.clone(), predicate };
+        let column = ScanColumn { name, data_type, single_value: true, default: Value::Long(0) };
+        ScanRequest { columns: vec![], filter_columns: vec![column], filter, nulls: false, host: "host".into() }
+    }
+
+    #[test]
+    fn rows_of_segments_that_the_filter_leaves_out_are_none_to_read() {
+        let view = view(vec![3, 9, 4]);
+        assert_eq!(rows_that_may_pass(&view, &from(9, DataType::Long)), 3);
+        assert_eq!(rows_that_may_pass(&view, &from(10, DataType::Long)), 0);
+        // Values of another type than the filter's literals are not compared with them.
+        assert_eq!(rows_that_may_pass(&view, &from(10, DataType::Double)), 3);
+        assert_eq!(rows_that_may_pass(&view, &ScanRequest { filter: Filter::All, ..from(10, DataType::Long) }), 3);
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Missed, Output,
-    known::{min_max, rows_seen},
+    known::{min_max, rows_seen, rows_that_may_pass},
     queue::{Counted, Piece, Queue, Ready},
 };
 use crate::stop::StopFlag;
@@ -103,9 +103,10 @@ impl SegmentScanExec {
         self.request.filter != Filter::All
     }
 
-    /// Rows of the snapshot, or the scan's limit where that is less and nothing is filtered.
+    /// Rows of the segments that the filter does not leave out whole, or the scan's limit where that is less and nothing is
+    /// filtered.
     pub(crate) fn rows_at_most(&self) -> u64 {
-        let rows: u64 = self.snapshot.segments.iter().map(|view| u64::from(view.segment.meta().rows)).sum();
+        let rows: u64 = self.snapshot.segments.iter().map(|view| rows_that_may_pass(view, &self.request)).sum();
         match self.limit {
             Some(limit) if !self.filters() => rows.min(limit as u64),
             _ => rows,

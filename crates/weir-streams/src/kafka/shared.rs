@@ -15,9 +15,9 @@ use rdkafka::{
     ClientConfig,
     bindings::{
         rd_kafka_consume_batch_queue, rd_kafka_consume_start_queue, rd_kafka_consume_stop,
-        rd_kafka_get_watermark_offsets, rd_kafka_last_error, rd_kafka_queue_cb_event_enable, rd_kafka_queue_destroy,
-        rd_kafka_queue_new, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_t, rd_kafka_topic_destroy,
-        rd_kafka_topic_new, rd_kafka_topic_t,
+        rd_kafka_get_watermark_offsets, rd_kafka_last_error, rd_kafka_message_t, rd_kafka_queue_cb_event_enable,
+        rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_t,
+        rd_kafka_topic_destroy, rd_kafka_topic_new, rd_kafka_topic_t,
     },
     consumer::Consumer,
     error::RDKafkaErrorCode,
@@ -201,7 +201,18 @@ impl Shared {
 }
 
 /// One partition of a shared client, read by one reader. Dropping it stops the partition, and nothing else.
-pub(super) struct Seat(Option<Sitting>);
+pub(super) struct Seat {
+    sitting: Option<Sitting>,
+    slots: Slots,
+}
+
+/// Where the client puts messages when the queue is drained: kept, as it is drained a thousand times a second.
+struct Slots(Vec<*mut rd_kafka_message_t>);
+
+// SAFETY: between drains it holds nothing.
+unsafe impl Send for Slots {}
+// SAFETY: as above.
+unsafe impl Sync for Slots {}
 
 struct Sitting {
     queue: Queue,
@@ -228,11 +239,11 @@ impl Seat {
             let code = unsafe { rd_kafka_last_error() };
             return Err(RDKafkaErrorCode::from(code).to_string());
         }
-        Ok(Self(Some(sitting)))
+        Ok(Self { sitting: Some(sitting), slots: Slots(vec![]) })
     }
 
     fn sitting(&self) -> &Sitting {
-        self.0.as_ref().expect("it is taken only when dropped")
+        self.sitting.as_ref().expect("it is taken only when dropped")
     }
 
     /// The client.
@@ -251,14 +262,17 @@ impl Seat {
     }
 
     /// Up to `most` messages that are there, without waiting.
-    pub(super) fn drain(&self, most: usize) -> Vec<OwnedMessage> {
+    pub(super) fn drain(&mut self, most: usize) -> impl Iterator<Item = OwnedMessage> {
         let queue = self.sitting().queue.queue.as_ptr();
-        let mut slots = vec![ptr::null_mut(); most];
-        // SAFETY: the queue is alive and `slots` has room for `most` pointers.
-        let count = unsafe { rd_kafka_consume_batch_queue(queue, 0, slots.as_mut_ptr(), slots.len()) };
-        slots.truncate(usize::try_from(count).unwrap_or(0));
-        // SAFETY: each of the first `count` slots is a message that is ours to destroy.
-        slots.into_iter().filter_map(|message| unsafe { OwnedMessage::new(message) }).collect()
+        let slots = &mut self.slots.0;
+        slots.reserve(most);
+        // SAFETY: the queue is alive and `slots`, which is empty, has room for `most` pointers.
+        let count = unsafe { rd_kafka_consume_batch_queue(queue, 0, slots.as_mut_ptr(), most) };
+        // SAFETY: the client wrote the first `count` of them, none where that is an error.
+        unsafe { slots.set_len(usize::try_from(count).unwrap_or(0)) };
+        // SAFETY: each of them is a message that is ours to destroy; those that are not taken are not told of again, so all
+        // are taken by whoever drains.
+        slots.drain(..).filter_map(|message| unsafe { OwnedMessage::new(message) })
     }
 
     /// The log's first and next offset as the last fetch told them.
@@ -280,7 +294,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let Some(sitting) = self.0.take() else { return };
+        let Some(sitting) = self.sitting.take() else { return };
         sitting.shared.seats.lock().insert(sitting.partition, true);
         // The client is waited for: aside, where a runtime is at hand.
         match tokio::runtime::Handle::try_current() {
