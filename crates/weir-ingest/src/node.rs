@@ -4,7 +4,7 @@ use crate::{
     checkpoint::CheckpointQueue,
     deps::{IngestDeps, IngestOptions, Permits},
     error::IngestError,
-    feeds::{feeds, found_topics, plan, start_records},
+    feeds::{Feed, feeds, found_topics, plan, start_records},
     floor::{Floor, keep_floor},
     made_topics::MadeTopics,
     quarantine::{Quarantine, Selection},
@@ -178,7 +178,8 @@ impl IngestNode {
         Ok(record)
     }
 
-    /// Asks the streams of topics that a table does not read yet; all must be of a kind that can be read.
+    /// Asks the streams of topics that a table does not read yet, or reads elsewhere or otherwise from now on; all must be of
+    /// a kind that can be read.
     async fn ask_added(
         &self,
         runtime: &TableRuntime,
@@ -189,7 +190,9 @@ impl IngestNode {
         feeds(&self.deps, &draft, &reads)?;
         let mut added = BTreeSet::new();
         for (at, stream) in draft.streams().iter().enumerate() {
-            if !reads.contains_key(&stream.topic) {
+            let as_before =
+                |feed: &Feed| (&feed.spec.stream_type, &feed.spec.settings) == (&stream.stream_type, &stream.settings);
+            if !reads.get(&stream.topic).is_some_and(as_before) {
                 made.ensure(&self.deps.streams, at, stream).await?;
                 added.insert(stream.topic.clone());
             }

@@ -1,6 +1,6 @@
 //! The conductor: fetch, prepare, append, publish, seal; one pipeline per partition, nobody calls back.
 //!
-//! Order of events for a run of messages: rejects go to quarantine, rows are appended, the visible mark is written, the
+//! Order of events for a run of messages: rejects go to quarantine, the visible mark is written, rows are appended, the
 //! snapshot is swapped. A crash in between repeats the run and doubles nothing: the quarantine knows its entries, rows of
 //! an open segment live in memory only, and the mark says what has to be there again before answers are right.
 
@@ -184,6 +184,7 @@ impl PartitionPipeline {
             pipeline.view.publish_open(pipeline.open.loaded(), pipeline.open.next());
         }
         pipeline.describe_open();
+        pipeline.show_counters();
         Ok(pipeline)
     }
 

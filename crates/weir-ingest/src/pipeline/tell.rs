@@ -110,6 +110,25 @@ impl PartitionPipeline {
         });
     }
 
+    /// Shows the counters that people watch before they count anything: to Prometheus a value that was not there did not rise.
+    pub(super) fn show_counters(&self) {
+        for counter in [
+            Counter::MessagesFetched,
+            Counter::MessagesStored,
+            Counter::MessagesRejected,
+            Counter::Tombstones,
+            Counter::OffsetsGaps,
+            Counter::OffsetsSkipped,
+            Counter::Errors,
+            Counter::SegmentsSealed,
+            Counter::SegmentsCommitted,
+            Counter::SealRetries,
+            Counter::UploadsFailed,
+        ] {
+            self.table.deps.metrics.count(counter, &self.labels, 0);
+        }
+    }
+
     pub(super) fn count(&self, counts: &Accounting) {
         let metrics = &self.table.deps.metrics;
         for (counter, count) in [

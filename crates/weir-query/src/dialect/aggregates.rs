@@ -317,8 +317,11 @@ impl Lower<'_> {
             | "distinctcountsmarthll"
             | "distinctcountsmarthllplus"
             | "distinctcountsmartull" => {
-                if call_.distinct && call_.args.len() > 1 && self.single() {
-                    return invalid("COUNT(DISTINCT ..) of several columns needs SET useMultistageEngine = true");
+                if call_.distinct && call_.args.len() > 1 {
+                    return invalid(
+                        "COUNT(DISTINCT ..) takes one column: of several, SET useMultistageEngine = true; \
+                         SELECT COUNT(*) FROM (SELECT DISTINCT a, b FROM t)",
+                    );
                 }
                 let args = if call_.distinct { call_.args.clone() } else { vec![call_.first()?] };
                 let count = call_.distinct_of("count", args);

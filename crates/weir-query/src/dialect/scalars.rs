@@ -183,6 +183,9 @@ impl Lower<'_> {
         }
         let ours = NAMES.into_iter().chain(super::aggregates::NAMES);
         let close = near(name, ours.chain(self.profile.functions.names()));
+        if close.iter().any(|known| known.replace('_', "").eq_ignore_ascii_case(&name.replace('_', ""))) {
+            return invalid(format!("function '{}' does not take these arguments", function.name));
+        }
         invalid(format!("function '{}' is not known{}", function.name, did_you_mean(&close)))
     }
 

@@ -151,8 +151,19 @@ const KINDS: [Kind; 8] = [
     Kind { name: "array_has_any", counts: Counts::Pairs, exact: false, estimate: pairs },
 ];
 
-/// Functions of DataFusion that make arrays of any length out of numbers. Pinot has none of them.
-pub(crate) const REMOVED: [&str; 4] = ["range", "generate_series", "array_repeat", "array_resize"];
+/// Functions of DataFusion that make arrays of any length out of numbers, and those that say something of its own clock, files
+/// and version. Pinot has none of them.
+pub(crate) const REMOVED: [&str; 9] = [
+    "range",
+    "generate_series",
+    "array_repeat",
+    "array_resize",
+    "current_date",
+    "current_time",
+    "version",
+    "input_file_name",
+    "file_row_index",
+];
 
 /// Bounded ones in place of those of DataFusion that `find` gives by name.
 pub(crate) fn in_place_of(find: impl Fn(&str) -> Option<Arc<ScalarUDF>>) -> Vec<ScalarUDF> {

@@ -79,7 +79,9 @@ struct Request<'a> {
     records: Vec<Record<'a>>,
 }
 
+/// A field that is misspelt is refused: a record without a value would be a tombstone.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Record<'a> {
     #[serde(borrow, default)]
     key: Option<&'a RawValue>,
@@ -198,6 +200,8 @@ mod tests {
         for wrong in ["", "{}", r#"{"records":[]}"#, r#"{"records":[1]}"#, r#"{"records":[{"partition":-1}]}"#] {
             assert_eq!(records(wrong.as_bytes(), Embedded::Json).err().unwrap().status, 400, "{wrong}");
         }
+        let misspelt = records(br#"{"records":[{"valu":1}]}"#, Embedded::Json).err().unwrap();
+        assert!(misspelt.error.contains("unknown field `valu`, expected one of `key`, `value`"), "{}", misspelt.error);
         let kind = |text| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(text))]);
         assert_eq!(embedded(&kind("application/vnd.kafka.json.v2+json; charset=utf-8")).unwrap(), Embedded::Json);
         assert_eq!(embedded(&kind("application/vnd.kafka.binary.v2+json")).unwrap(), Embedded::Binary);

@@ -455,3 +455,23 @@ async fn limits_of_reading_are_told_and_changed_while_it_goes_on() {
     assert_eq!(node.delete(&format!("/cluster/configs/{name}")).await.status, 404);
     assert_eq!(node.json("/cluster/configs").await, json!({}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_to_be_read_elsewhere_must_answer_there() {
+    let (node, log, topic) = reading(1).await;
+    log.append(&topic, 0, 0..3).await;
+    node.wait_for_rows(ALL, &json!([[3, 3]])).await;
+    let elsewhere = json!({
+        "streamType": "kafka",
+        "stream.kafka.topic.name": topic,
+        "stream.kafka.decoder.class.name": "json",
+        "stream.kafka.broker.list": "127.0.0.1:1",
+    });
+    let refused = node.send(Method::PUT, "/tableConfigs/t", &ids("t", &[elsewhere])).await;
+    assert!((400..500).contains(&refused.status), "{refused:?}");
+    assert!(refused.text().contains("127.0.0.1:1"), "{}", refused.text());
+    log.append(&topic, 0, 3..5).await;
+    node.wait_for_rows(ALL, &json!([[5, 5]])).await;
+    let same = node.send(Method::PUT, "/tableConfigs/t", &ids("t", &[log.map(&topic, &[])])).await;
+    assert_eq!(same.status, 200, "{same:?}");
+}

@@ -32,12 +32,17 @@ enum Line<'a> {
     Tables,
     Columns(&'a str),
     Sql(&'a str),
+    Unknown(&'a str),
     Nothing,
 }
 
 fn read(line: &str) -> Line<'_> {
     let line = line.trim();
     let word = line.trim_end_matches(';').trim_end();
+    // A statement may be left in its middle.
+    if line.lines().next_back().is_some_and(|last| last.trim() == "\\q") {
+        return Line::Leave;
+    }
     match word {
         "" => Line::Nothing,
         "\\q" | "exit" | "quit" => Line::Leave,
@@ -45,6 +50,7 @@ fn read(line: &str) -> Line<'_> {
         "\\d" => Line::Tables,
         _ => match word.strip_prefix("\\d ") {
             Some(table) => Line::Columns(table.trim()),
+            None if word.starts_with('\\') => Line::Unknown(word),
             None => Line::Sql(line),
         },
     }
@@ -123,6 +129,7 @@ pub(super) async fn run(asker: &Asker, controller: &Client) -> Result<(), Failur
             Line::Nothing => {}
             Line::Leave => return Ok(()),
             Line::Help => say(HELP),
+            Line::Unknown(word) => say(&format!("{word} is no command of the shell:\n{HELP}")),
             Line::Tables => words.tables().iter().for_each(|table| say(&table.name)),
             Line::Columns(wanted) => match words.tables().iter().find(|t| t.name.eq_ignore_ascii_case(wanted)) {
                 Some(table) => table.columns.iter().for_each(|column| say(column)),
@@ -154,6 +161,8 @@ mod tests {
         assert_eq!(read("\\d orders"), Line::Columns("orders"));
         assert_eq!(read(" select 1; "), Line::Sql("select 1;"));
         assert_eq!(read(" ; "), Line::Nothing);
+        assert_eq!(read("\\dt"), Line::Unknown("\\dt"));
+        assert_eq!(read("select 1\n \\q"), Line::Leave);
     }
 
     #[test]

@@ -201,7 +201,11 @@ fn answer(
 ) -> Step {
     let said = |verdict, detail: String| step("answer", verdict, detail);
     if let Some(entry) = entry {
-        let remedy = "mend the table, then `weir quarantine replay` makes a row of it";
+        let remedy = if word(entry, "stage") == "DECODE" {
+            "what cannot be decoded has to be written to the stream anew"
+        } else {
+            "mend the table, then `weir quarantine replay` makes a row of it"
+        };
         return said("REJECTED", format!("{}; {remedy}", rejection(entry)));
     }
     if let Some(skip) = skip {
