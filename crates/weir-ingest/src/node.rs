@@ -234,9 +234,12 @@ impl IngestNode {
         let context = runtime.context();
         let record = context.record.load_full();
         let folder = IngestOptions::folder(&record);
-        let marks = self.deps.disk.remove_dir_all(&self.deps.options.marks.join(&folder));
-        let removed = marks.and_then(|()| self.deps.disk.remove_dir_all(&self.deps.options.dir.join(&folder)));
-        removed.map_err(|source| IngestError::Disk { action: format!("remove the files of {name}"), source })?;
+        // Nothing names them any more: what stays, as a segment that is being fetched puts its file there, is swept later.
+        for dir in [&self.deps.options.marks, &self.deps.options.dir] {
+            if let Err(error) = self.deps.disk.remove_dir_all(&dir.join(&folder)) {
+                tracing::warn!(table = %name, %error, "files of a dropped table stay until they are cleaned up");
+            }
+        }
         // The catalog no longer names the objects; one that stays is garbage, not a wrong answer.
         match self.deps.deep_store.list(&context.object_prefix()).await {
             Ok(objects) => {

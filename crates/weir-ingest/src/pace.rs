@@ -101,14 +101,14 @@ impl NodePace {
         }
     }
 
-    /// A batch was fetched.
-    pub(crate) fn took(&self, batch: &MessageBatch) {
+    /// A batch was fetched, of which the last `count` messages count.
+    pub(crate) fn took(&self, batch: &MessageBatch, count: usize) {
         match &mut *self.0.lock() {
             None => {}
-            Some((NodeLimit::Messages(_), bucket)) => bucket.take(batch.messages.len()),
+            Some((NodeLimit::Messages(_), bucket)) => bucket.take(count),
             Some((NodeLimit::Bytes(_), bucket)) => {
-                let bytes = (0..batch.messages.len()).map(|at| batch.messages.value(at).map_or(0, <[u8]>::len)).sum();
-                bucket.take(bytes);
+                let counted = batch.messages.len() - count..batch.messages.len();
+                bucket.take(counted.map(|at| batch.messages.value(at).map_or(0, <[u8]>::len)).sum());
             }
         }
     }

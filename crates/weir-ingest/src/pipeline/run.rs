@@ -250,10 +250,9 @@ impl PartitionPipeline {
     }
 
     /// How much may be fetched now, or when to look again. What was visible before a crash is read again as fast as can be:
-    /// answers lack it until then. The node's limit spares the machine, so it always holds.
+    /// answers lack it until then.
     fn may_fetch(&mut self, now: Duration) -> Result<FetchLimit, Duration> {
-        let fetch = self.table.permits.pace.narrow(FETCH, now)?;
-        let limit = self.feed.rate_limit().filter(|_| self.owed().is_none());
+        let limit = self.feed.rate_limit();
         if limit != self.pace.as_ref().map(Bucket::rate) {
             self.status.change(|status| status.rate_limit = limit);
             match (&mut self.pace, limit) {
@@ -261,6 +260,10 @@ impl PartitionPipeline {
                 (pace, limit) => *pace = limit.map(|rate| Bucket::new(rate, now)),
             }
         }
+        if self.owed().is_some() {
+            return Ok(FETCH);
+        }
+        let fetch = self.table.permits.pace.narrow(FETCH, now)?;
         let Some(pace) = &mut self.pace else { return Ok(fetch) };
         Ok(FetchLimit { max_messages: fetch.max_messages.min(pace.allows(now)?), ..fetch })
     }
@@ -287,9 +290,13 @@ impl PartitionPipeline {
                 return Err(Interrupted::Stream(error));
             }
         };
-        self.table.permits.pace.took(&batch);
+        // What is read again is free; what comes with it beyond that is not.
+        let free = self.owed().unwrap_or(batch.range.start());
+        let from = (0..batch.messages.len()).find(|at| batch.messages.offset(*at) >= free);
+        let counted = from.map_or(0, |from| batch.messages.len() - from);
+        self.table.permits.pace.took(&batch, counted);
         if let Some(pace) = &mut self.pace {
-            pace.take(batch.messages.len());
+            pace.take(counted);
         }
         let more = batch.high_watermark.is_some_and(|high| high.since(batch.range.end()) >= FETCH.max_messages as u64);
         if ahead.is_empty() && (!more || batch.messages.is_empty()) {

@@ -78,6 +78,8 @@ async fn the_node_takes_what_it_may_whatever_its_tables_allow() {
     let took = until(&world, 600).await;
     assert!((8.0..16.0).contains(&took.as_secs_f64()), "1,100 bytes at 100 a second: {took:?}");
     let world = world.restart().await;
+    let took = until(&world, 600).await;
+    assert!(took < Duration::from_secs(2), "what was visible is read again without a limit: {took:?}");
     world.produce(&numbered(600..700));
     let took = until(&world, 700).await;
     assert!(took > Duration::from_secs(8), "a restart forgets no limit: {took:?}");

@@ -8,6 +8,9 @@ use super::Outcome;
 use crate::{answer::QueryException, error::Code};
 use datafusion::sql::sqlparser::{keywords::Keyword, tokenizer::Token};
 
+/// Bytes of a query's text. Reading takes some hundred bytes of memory for each, which nobody counts: this many a gigabyte.
+pub(super) const MOST_TEXT: usize = 2 << 20;
+
 /// Operators in one another within one condition or value, other than AND and OR. Planning such a chain takes time in
 /// proportion to the square of its length, as the type of each is asked for again at each above it: this many take half a
 /// second, and nobody sees the deadline meanwhile.

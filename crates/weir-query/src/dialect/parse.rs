@@ -39,6 +39,12 @@ fn refused(what: impl std::fmt::Display) -> QueryException {
 
 /// Parses a text with exactly one query.
 pub(crate) fn parse(sql: &str) -> Outcome<Parsed> {
+    if sql.len() > bounds::MOST_TEXT {
+        let (bytes, most) = (sql.len(), bounds::MOST_TEXT);
+        return Err(refused(format!(
+            "the text of the query has {bytes} bytes, {most} are the most: ask for parts of it"
+        )));
+    }
     let dialect = Decided::default();
     let mut tokens = Tokenizer::new(&dialect, sql).tokenize().map_err(|error| refused(error.to_string()))?;
     tokens.retain(|token| !matches!(token, Token::Whitespace(_)));

@@ -5,6 +5,7 @@ use std::{
     io,
     path::Path,
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 use weir_base::{Chance, Disk, RealDisk, SystemClock, metrics::Metrics, tasks::spawn_named};
 use weir_control::{CatalogError, RedbCatalog, Store};
@@ -14,7 +15,10 @@ use weir_query::{QueryEngine, QueryOptions};
 use weir_segment::consuming::BLOCK_ROWS;
 use weir_streams::{LocalLogOptions, LocalLogs, MemoryStreams, Streams, queues::Queues};
 use weir_table::Tables;
-use weir_types::{Classify, ErrorKind};
+use weir_types::{Classify, ErrorKind, Retry};
+
+/// A deep store that a start asks answers within some hundred milliseconds; one that hangs is as one that is away.
+const STORE_ANSWERS: Duration = Duration::from_secs(10);
 
 /// Rows that a query without LIMIT gets.
 const DEFAULT_LIMIT: u64 = 10;
@@ -67,7 +71,7 @@ impl Node {
         let deep_store = weir_files::open(&deep_store_uri, &settings.deep_store_settings, disk.clone())?;
         let catalog = data_dir.path().join("catalog.redb");
         let started_before = disk.byte_count(&catalog).is_ok_and(|bytes| bytes.is_some());
-        match probe(&*deep_store).await {
+        match in_time(&*deep_store, probe(&*deep_store)).await {
             Err(error) if starts_without(&error, started_before) => {
                 tracing::error!(%error, "the deep store takes nothing now: segments are uploaded once it does");
             }
@@ -152,10 +156,26 @@ fn starts_without(error: &FileError, before: bool) -> bool {
     }
 }
 
+/// What the deep store says, if it says it in time.
+async fn in_time<T>(
+    deep_store: &dyn FileSystem,
+    asked: impl Future<Output = Result<T, FileError>>,
+) -> Result<T, FileError> {
+    tokio::time::timeout(STORE_ANSWERS, asked).await.unwrap_or_else(|_| {
+        Err(FileError {
+            action: "ask",
+            uri: deep_store.uri(""),
+            reason: format!("no answer within {} s", STORE_ANSWERS.as_secs()),
+            kind: ErrorKind::Unavailable,
+            retry: Retry::Later,
+        })
+    })
+}
+
 /// Whether the deep store's folder is this data folder's alone. Where it is another's, or does not say, nothing of it is
 /// swept: what no record here names may be named there.
 async fn owns(deep_store: &dyn FileSystem, id: &str) -> bool {
-    match is_owned_by(deep_store, id).await {
+    match in_time(deep_store, is_owned_by(deep_store, id)).await {
         Ok(true) => true,
         Ok(false) => {
             let owner = deep_store.uri(".weir-owner");
