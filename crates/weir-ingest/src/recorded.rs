@@ -1,7 +1,7 @@
 //! Committed segments, shown from their records: what a record says of a segment, and opening the files ahead of queries.
 //!
 //! A partition that starts shows its committed segments at once, without a look at their files: seven hundred of them take
-//! milliseconds. Behind it a task opens one after the other, the newest first, at lower priority; a query that comes
+//! milliseconds. Behind it a task opens one after the other, the newest first; a query that comes
 //! before it opens what it needs itself.
 
 use crate::{deps::TableContext, floor::has_room};

@@ -57,7 +57,8 @@ pub enum CacheError {
 pub enum Urgency {
     /// A query waits for it.
     Asked,
-    /// Nobody yet: done at lower priority. `fetch`: also where the local copy is missing or damaged.
+    /// Nobody yet, but whoever comes meanwhile waits for it: done at no lower priority, where a stream that is read at full
+    /// speed would hold it up for seconds. `fetch`: also where the local copy is missing or damaged.
     Ahead {
         /// The deep store may be asked.
         fetch: bool,
@@ -197,14 +198,14 @@ impl SegmentCache {
         let found = {
             let _turn = turn(&self.openings.checking).await;
             let cache = self.clone();
-            self.run(urgency, move || cache.local(&segment, Some(crc))).await
+            self.work.run_soon(move || cache.local(&segment, Some(crc))).await
         };
         let sealed = match (found, urgency) {
             (Some(sealed), _) => sealed,
             (None, Urgency::Ahead { fetch: false }) => {
                 return Err(CacheError::NotLocal { segment: facts.name.to_string() });
             }
-            (None, _) => self.fetch(facts, urgency).await?,
+            (None, _) => self.fetch(facts).await?,
         };
         let damaged = |reason| CacheError::Damaged { segment: facts.name.to_string(), reason };
         if sealed.meta().crc != Some(facts.crc) {
@@ -216,20 +217,13 @@ impl SegmentCache {
         Ok(sealed)
     }
 
-    async fn fetch(self: &Arc<Self>, facts: &SegmentFacts, urgency: Urgency) -> Result<Arc<SealedSegment>, CacheError> {
+    async fn fetch(self: &Arc<Self>, facts: &SegmentFacts) -> Result<Arc<SealedSegment>, CacheError> {
         let _turn = turn(&self.openings.fetching).await;
         let content = self.deep_store.get(&facts.key).await;
         let content = content.map_err(|source| CacheError::Fetch { segment: facts.name.to_string(), source })?;
         self.openings.fetched.fetch_add(1, Ordering::Relaxed);
         let (cache, segment) = (self.clone(), facts.name.clone());
-        self.run(urgency, move || cache.keep(&segment, &content)).await
-    }
-
-    async fn run<T: Send + 'static>(&self, urgency: Urgency, work: impl FnOnce() -> T + Send + 'static) -> T {
-        match urgency {
-            Urgency::Asked => self.work.run_soon(work).await,
-            Urgency::Ahead { .. } => self.work.run(work).await,
-        }
+        self.work.run_soon(move || cache.keep(&segment, &content)).await
     }
 
     /// Removes a segment's local copy.
