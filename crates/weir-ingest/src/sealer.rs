@@ -258,12 +258,15 @@ async fn build_and_keep(
     let spec = build_spec(&table.record.load(), name);
     let (keeper, segment) = (table.clone(), name.clone());
     // Building takes the processor, keeping the file waits for the disk: neither may hold up a pipeline's thread.
-    let made = table.deps.options.heavy.run(move || {
+    let work = move || {
         let built = build(&*rows, &spec).map_err(|error| format!("could not build: {error}"))?;
         let sealed = keeper.cache.keep(&segment, &built.bytes).map_err(|error| error.to_string())?;
         // From here on the file has the bytes: an upload that takes long holds no memory.
         Ok((BuiltSegment { bytes: vec![], ..built }, sealed))
-    });
+    };
+    let heavy = table.deps.options.heavy;
+    // After a crash answers lack these rows until the segment is there; else they are seen as they lie in memory.
+    let made = if job.frozen.is_some() { heavy.run(work) } else { heavy.run_soon(work) };
     let (built, sealed): (BuiltSegment, _) = made.await.map_err(Failure::Again)?;
     for failure in &built.index_failures {
         tracing::error!(segment = &**name, failure, "an index could not be built; the segment is sealed without it");
