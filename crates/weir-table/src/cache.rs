@@ -52,19 +52,6 @@ pub enum CacheError {
     },
 }
 
-/// Who an opening is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
-    /// A query waits for it.
-    Asked,
-    /// Nobody yet, but whoever comes meanwhile waits for it: done at no lower priority, where a stream that is read at full
-    /// speed would hold it up for seconds. `fetch`: also where the local copy is missing or damaged.
-    Ahead {
-        /// The deep store may be asked.
-        fetch: bool,
-    },
-}
-
 /// What all tables of a node take turns at when files are opened.
 #[derive(Debug)]
 pub struct Openings {
@@ -188,11 +175,12 @@ impl SegmentCache {
         }
     }
 
-    /// The segment of a record, from the local copy or else from the deep store.
+    /// The segment of a record, from the local copy or else, where `fetch` says so, from the deep store. At no lower priority
+    /// even where nobody asked: whoever comes meanwhile waits for it, for seconds where a stream is read at full speed.
     pub(crate) async fn load(
         self: &Arc<Self>,
         facts: &SegmentFacts,
-        urgency: Urgency,
+        fetch: bool,
     ) -> Result<Arc<SealedSegment>, CacheError> {
         let (segment, crc) = (facts.name.clone(), facts.crc);
         let found = {
@@ -200,12 +188,10 @@ impl SegmentCache {
             let cache = self.clone();
             self.work.run_soon(move || cache.local(&segment, Some(crc))).await
         };
-        let sealed = match (found, urgency) {
-            (Some(sealed), _) => sealed,
-            (None, Urgency::Ahead { fetch: false }) => {
-                return Err(CacheError::NotLocal { segment: facts.name.to_string() });
-            }
-            (None, _) => self.fetch(facts).await?,
+        let sealed = match found {
+            Some(sealed) => sealed,
+            None if fetch => self.fetch(facts).await?,
+            None => return Err(CacheError::NotLocal { segment: facts.name.to_string() }),
         };
         let damaged = |reason| CacheError::Damaged { segment: facts.name.to_string(), reason };
         if sealed.meta().crc != Some(facts.crc) {

@@ -9,7 +9,7 @@ mod partition;
 mod recorded;
 mod table;
 
-pub use cache::{CacheError, Openings, SegmentCache, Urgency};
+pub use cache::{CacheError, Openings, SegmentCache};
 pub use marks::{Mark, VisibleMarks};
 pub use partition::{LoadedSegment, PartitionSnapshot, PartitionView, Target};
 pub use recorded::{NotOpened, RecordedSegment, SegmentFacts, SegmentHandle, TimeValues};

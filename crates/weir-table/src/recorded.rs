@@ -6,7 +6,7 @@
 //! those who ask soon after; later ones try again. A file that was opened may be given up again ([`RecordedSegment::evict`]):
 //! who has it keeps it, who asks next opens it anew.
 
-use crate::cache::{CacheError, SegmentCache, Urgency};
+use crate::cache::{CacheError, SegmentCache};
 use std::{
     sync::{
         Arc, Weak,
@@ -182,7 +182,7 @@ impl RecordedSegment {
                 Found::Failed(why) => return Err(why),
                 Found::Begun => {
                     begun = true;
-                    self.begin(Urgency::Asked);
+                    self.begin(true);
                 }
                 Found::Wait => {}
             }
@@ -203,7 +203,7 @@ impl RecordedSegment {
             true
         });
         if begun {
-            self.begin(Urgency::Ahead { fetch });
+            self.begin(fetch);
         }
         let state = changes.wait_for(|state| !state.is_passing()).await.expect("its sender is ours");
         match &*state {
@@ -268,12 +268,13 @@ impl RecordedSegment {
         found
     }
 
-    /// Opens the file on the cache's runtime. The state says that it is being opened.
-    fn begin(self: &Arc<Self>, urgency: Urgency) {
+    /// Opens the file on the cache's runtime; fetches it where it is not here and `fetch` says so. The state says that it is
+    /// being opened.
+    fn begin(self: &Arc<Self>, fetch: bool) {
         let attempt = Attempt { segment: self.clone(), ended: false };
         let _runtime = self.cache.runtime().enter();
         spawn_named(format!("open {}", self.facts.name), async move {
-            let loaded = attempt.segment.cache.load(&attempt.segment.facts, urgency).await;
+            let loaded = attempt.segment.cache.load(&attempt.segment.facts, fetch).await;
             attempt.end(loaded);
         });
     }

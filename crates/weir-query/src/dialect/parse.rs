@@ -238,6 +238,9 @@ mod tests {
 
     #[test]
     fn what_is_no_query_is_refused() {
+        let long = format!("SELECT '{}'", "x".repeat(bounds::MOST_TEXT));
+        assert!(parse(&long).unwrap_err().message.contains("are the most"));
+        assert!(parse(&long[..bounds::MOST_TEXT]).is_err_and(|error| !error.message.contains("are the most")));
         for (sql, part) in [
             ("", "no query"),
             ("SET a = 1", "no query"),
