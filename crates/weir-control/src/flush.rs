@@ -21,11 +21,51 @@ const NEW_SHARE: f64 = 0.1;
 /// Growth after a segment that ended by age before it was full.
 const AFTER_TIME: f64 = 1.1;
 
+/// How much more than its row limit a segment may hold where its columns say that its file will still be too small: the
+/// limit is a guess made before the first row, the columns are there.
+const OVER_ROWS: u64 = 2;
+
+/// What a segment may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of its file that a thousand bytes of its open columns will make, as segments before it taught; `None` before
+    /// there were any.
+    pub file_permille: Option<u32>,
+}
+
+impl Limits {
+    /// So many rows, and nothing learnt of sizes.
+    #[must_use]
+    pub const fn of_rows(rows: u64) -> Self {
+        Self { rows, file_permille: None }
+    }
+
+    /// Bytes of the file that open columns of this many bytes will make, where that was learnt.
+    #[must_use]
+    pub fn predict(&self, column_bytes: u64) -> Option<u64> {
+        let bytes = |permille: u32| u128::from(column_bytes) * u128::from(permille) / 1000;
+        self.file_permille.map(|permille| u64::try_from(bytes(permille)).unwrap_or(u64::MAX))
+    }
+
+    /// Whether a segment of so many rows, whose file will have `predicted` bytes of `wanted`, is full.
+    #[must_use]
+    pub fn is_full_by_size(&self, rows: u64, predicted: Option<u64>, wanted: u64) -> bool {
+        match predicted {
+            Some(predicted) => predicted >= wanted || rows >= self.rows.saturating_mul(OVER_ROWS).min(MOST_ROWS),
+            None => rows >= self.rows,
+        }
+    }
+}
+
 /// What the segments of a table and topic taught.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct FlushMemory {
     /// Rows per byte of a built segment, a running average; `None` until one was built.
     pub rows_per_byte: Option<f64>,
+    /// Bytes of a built segment per byte of its columns while it was open, a running average; `None` until one was built.
+    pub file_share: Option<f64>,
     /// The limit that the last segment had; 0 before there was one.
     pub last_limit: u64,
     /// The last segment whose size was its limits' doing.
@@ -52,6 +92,8 @@ pub struct LastSegment {
     pub rows: u64,
     /// Bytes of its file.
     pub byte_count: u64,
+    /// Bytes of its columns when it ended, where that is known.
+    pub column_bytes: Option<u64>,
     /// The rows it might have had.
     pub rows_limit: u64,
     /// Why it ended.
@@ -67,9 +109,11 @@ pub fn learn(policy: &FlushPolicy, memory: &FlushMemory, last: &LastSegment) -> 
     if by_chance || last.rows == 0 || last.byte_count == 0 {
         return learnt;
     }
-    let ratio = last.rows as f64 / last.byte_count as f64;
-    learnt.rows_per_byte =
-        Some(memory.rows_per_byte.map_or(ratio, |before| NEW_SHARE * ratio + (1.0 - NEW_SHARE) * before));
+    let average = |before: Option<f64>, new: f64| before.map_or(new, |old| NEW_SHARE * new + (1.0 - NEW_SHARE) * old);
+    learnt.rows_per_byte = Some(average(memory.rows_per_byte, last.rows as f64 / last.byte_count as f64));
+    if let Some(column_bytes) = last.column_bytes.filter(|bytes| *bytes > 0) {
+        learnt.file_share = Some(average(memory.file_share, last.byte_count as f64 / column_bytes as f64));
+    }
     if last.reason != SealReason::Memory {
         let age = (last.reason == SealReason::Time).then_some(policy.max_age);
         let LastSegment { rows, byte_count, rows_limit, .. } = *last;
@@ -78,15 +122,17 @@ pub fn learn(policy: &FlushPolicy, memory: &FlushMemory, last: &LastSegment) -> 
     learnt
 }
 
-/// Rows that the next segment may hold, at least 1. `partitions_on_node` counts the table's partitions that this node
+/// What the next segment may hold: at least one row. `partitions_on_node` counts the table's partitions that this node
 /// hosts.
 #[must_use]
-pub fn next_rows_limit(
-    policy: &FlushPolicy,
-    memory: &FlushMemory,
-    partitions_on_node: u64,
-    chance: &mut Chance,
-) -> u64 {
+pub fn next_limits(policy: &FlushPolicy, memory: &FlushMemory, partitions_on_node: u64, chance: &mut Chance) -> Limits {
+    let rows = next_rows(policy, memory, partitions_on_node, chance);
+    // A file is never a thousand times its columns: what a share beyond that would predict is of no use.
+    let permille = |share: f64| (share * 1000.0).round().clamp(1.0, 1_000_000.0) as u32;
+    Limits { rows, file_permille: memory.file_share.map(permille) }
+}
+
+fn next_rows(policy: &FlushPolicy, memory: &FlushMemory, partitions_on_node: u64, chance: &mut Chance) -> u64 {
     match policy.rows {
         RowsThreshold::PerNode(rows) => (rows / partitions_on_node.max(1)).clamp(1, MOST_ROWS),
         RowsThreshold::PerSegment(rows) => rows.clamp(1, MOST_ROWS),
@@ -146,11 +192,11 @@ mod tests {
     }
 
     fn last(rows: u64, byte_count: u64, reason: SealReason) -> LastSegment {
-        LastSegment { rows, byte_count, rows_limit: 100_000, reason }
+        LastSegment { rows, byte_count, column_bytes: None, rows_limit: 100_000, reason }
     }
 
     fn limit_after(policy: &FlushPolicy, memory: &FlushMemory, last: &LastSegment) -> u64 {
-        next_rows_limit(policy, &learn(policy, memory, last), 1, &mut Chance::seeded(1))
+        next_rows(policy, &learn(policy, memory, last), 1, &mut Chance::seeded(1))
     }
 
     #[test]
@@ -165,7 +211,7 @@ mod tests {
             (BY_SIZE, 3, 100_000),
             (RowsThreshold::BySize { segment_bytes: MB, initial_rows: 50 }, 3, 50),
         ] {
-            let limit = next_rows_limit(&policy(rows), &FlushMemory::default(), partitions, &mut chance);
+            let limit = next_rows(&policy(rows), &FlushMemory::default(), partitions, &mut chance);
             assert_eq!(limit, expected, "{rows:?} over {partitions}");
         }
     }
@@ -210,12 +256,12 @@ mod tests {
         let policy = policy(BY_SIZE);
         let first = learn(&policy, &FlushMemory::default(), &last(100_000, 100 * MB, SealReason::Size));
         let second = learn(&policy, &first, &last(200_000, 100 * MB, SealReason::Size));
-        assert_eq!(next_rows_limit(&policy, &second, 1, &mut Chance::seeded(1)), 110_000);
+        assert_eq!(next_rows(&policy, &second, 1, &mut Chance::seeded(1)), 110_000);
         let by_age = learn(&policy, &FlushMemory::default(), &last(80_000, 40 * MB, SealReason::Time));
         let shorter = FlushPolicy { max_age: HOUR / 2, ..policy };
-        assert_eq!(next_rows_limit(&shorter, &by_age, 1, &mut Chance::seeded(1)), 44_000);
+        assert_eq!(next_rows(&shorter, &by_age, 1, &mut Chance::seeded(1)), 44_000);
         let longer = FlushPolicy { max_age: HOUR * 2, ..policy };
-        assert_eq!(next_rows_limit(&longer, &by_age, 1, &mut Chance::seeded(1)), 88_000);
+        assert_eq!(next_rows(&longer, &by_age, 1, &mut Chance::seeded(1)), 88_000);
     }
 
     #[test]
@@ -223,9 +269,45 @@ mod tests {
         let policy = FlushPolicy { variance_fraction: 0.2, ..policy(BY_SIZE) };
         let memory = learn(&policy, &FlushMemory::default(), &last(100_000, 100 * MB, SealReason::Size));
         let mut chance = Chance::seeded(7);
-        let limits: Vec<u64> = (0..1000).map(|_| next_rows_limit(&policy, &memory, 1, &mut chance)).collect();
+        let limits: Vec<u64> = (0..1000).map(|_| next_rows(&policy, &memory, 1, &mut chance)).collect();
         let (least, most) = (limits.iter().min().unwrap(), limits.iter().max().unwrap());
         assert!(*least >= 80_000 && *most <= 120_000, "{least} to {most}");
         assert!(*least < 85_000 && *most > 115_000, "{least} to {most}");
+    }
+
+    #[test]
+    fn the_share_of_files_in_columns_is_learnt_and_predicts() {
+        let policy = policy(BY_SIZE);
+        let mut chance = Chance::seeded(1);
+        let first = next_limits(&policy, &FlushMemory::default(), 1, &mut chance);
+        assert_eq!((first, first.predict(1000)), (Limits { rows: 100_000, file_permille: None }, None));
+        let sized =
+            |byte_count| LastSegment { column_bytes: Some(100 * MB), ..last(100_000, byte_count, SealReason::Size) };
+        let memory = learn(&policy, &FlushMemory::default(), &sized(40 * MB));
+        let limits = next_limits(&policy, &memory, 1, &mut chance);
+        assert_eq!((limits.file_permille, limits.predict(10 * MB)), (Some(400), Some(4 * MB)));
+        let memory = learn(&policy, &memory, &sized(50 * MB));
+        assert_eq!(next_limits(&policy, &memory, 1, &mut chance).file_permille, Some(410));
+        // What ended by request teaches nothing, and what is not known changes nothing.
+        let forced = LastSegment { reason: SealReason::Forced, ..sized(90 * MB) };
+        assert_eq!(learn(&policy, &memory, &forced).file_share, memory.file_share);
+        assert_eq!(learn(&policy, &memory, &last(1, MB, SealReason::Size)).file_share, memory.file_share);
+    }
+
+    #[test]
+    fn columns_decide_where_their_file_is_predicted_and_rows_only_far_beyond() {
+        let limits = Limits { rows: 100, file_permille: Some(500) };
+        for (rows, predicted, full) in [
+            (99, None, false),
+            (100, None, true),
+            (10, Some(1000), true),
+            (100, Some(999), false),
+            (200, Some(999), true),
+        ] {
+            assert_eq!(limits.is_full_by_size(rows, predicted, 1000), full, "{rows} rows, {predicted:?}");
+        }
+        let most = Limits { rows: MOST_ROWS, file_permille: Some(1) };
+        assert!(most.is_full_by_size(MOST_ROWS, Some(1), u64::MAX));
+        assert_eq!(Limits { rows: 1, file_permille: Some(1_000_000) }.predict(u64::MAX), Some(u64::MAX));
     }
 }

@@ -18,10 +18,10 @@ mod topics;
 pub use catalog::{Catalog, CatalogError, RedbCatalog, SharedCatalog};
 pub use cluster::{ClusterConfigError, ClusterConfigs};
 pub use completion::{Completion, Report, SoleReplica, Verdict};
-pub use flush::{FlushMemory, LastSegment};
+pub use flush::{FlushMemory, LastSegment, Limits};
 pub use history::{AUDIT_KEPT, AuditAction, AuditEntry, AuditLog, Move, led, resumes_at};
 pub use records::{
-    Artifact, NewPartition, NewTable, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason,
+    Artifact, NewPartition, NewTable, OpenSize, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason,
     SegmentRecord, SegmentState, StoredSchema, TableRecord, TimeRange, chain,
 };
 pub use retention::{Doomed, Expiry, Removed, RemovedRun, expired, expired_replays, first_offset, is_older};

@@ -4,6 +4,7 @@
 //! read; or `Done` with its artifact. No field is set only in some state.
 
 use crate::{
+    flush::Limits,
     history::{Move, led},
     retention::RemovedRun,
     topics::{PartPause, Retired},
@@ -170,8 +171,8 @@ pub struct SegmentRecord {
     pub partition: StreamPartition,
     /// Where it stands.
     pub state: SegmentState,
-    /// Rows it may hold.
-    pub rows_limit: u64,
+    /// What it may hold.
+    pub limits: Limits,
     /// When it was made, wall time in milliseconds since the epoch.
     pub created_ms: i64,
     /// The schema it is consumed with.
@@ -253,6 +254,17 @@ pub struct Seal {
     pub accounting: Accounting,
     /// When, wall time in milliseconds since the epoch.
     pub at_ms: i64,
+    /// How large its columns were; `None` of segments from before that was noted, and of replayed ones.
+    pub size: Option<OpenSize>,
+}
+
+/// How large an open segment was when it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenSize {
+    /// Bytes of its columns: ids, raw values, dictionaries' values.
+    pub column_bytes: u64,
+    /// Bytes that its file was predicted to have.
+    pub predicted_bytes: Option<u64>,
 }
 
 /// Why a segment ended.
@@ -501,7 +513,7 @@ mod tests {
             table_uid: 1,
             partition: StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 0 },
             state,
-            rows_limit: 1,
+            limits: Limits::of_rows(1),
             created_ms: 0,
             schema_version: SchemaVersion(1),
             replicas: vec![],
@@ -510,7 +522,7 @@ mod tests {
     }
 
     fn committing(sequence: u32, start: u64, end: u64) -> SegmentRecord {
-        let seal = Seal { reason: SealReason::Rows, accounting: Accounting::default(), at_ms: 0 };
+        let seal = Seal { reason: SealReason::Rows, accounting: Accounting::default(), at_ms: 0, size: None };
         record(sequence, SegmentState::Committing { range: range(start, end), seal })
     }
 

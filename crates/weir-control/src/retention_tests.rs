@@ -21,7 +21,7 @@ fn record(of: u32, sequence: u32, state: SegmentState) -> SegmentRecord {
         table_uid: 1,
         partition: partition(of),
         state,
-        rows_limit: 1,
+        limits: crate::Limits::of_rows(1),
         created_ms: 0,
         schema_version: SchemaVersion(1),
         replicas: vec![],
@@ -49,13 +49,13 @@ fn done(of: u32, sequence: u32, rows: u64, max_time_ms: Option<i64>) -> SegmentR
         time_range: None,
         missing_indexes: vec![],
     };
-    let seal = Seal { reason: SealReason::Rows, accounting: counts(10), at_ms: NOW - 86_400_000 };
+    let seal = Seal { reason: SealReason::Rows, accounting: counts(10), at_ms: NOW - 86_400_000, size: None };
     record(of, sequence, SegmentState::Done { range: range(start, start + 10), seal, artifact })
 }
 
 fn committing(of: u32, sequence: u32) -> SegmentRecord {
     let start = u64::from(sequence) * 10;
-    let seal = Seal { reason: SealReason::Rows, accounting: counts(10), at_ms: 0 };
+    let seal = Seal { reason: SealReason::Rows, accounting: counts(10), at_ms: 0, size: None };
     record(of, sequence, SegmentState::Committing { range: range(start, start + 10), seal })
 }
 

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use support::{Bench, artifact, new_table, partition, range, schema_json, seal};
 use weir_base::Chance;
 use weir_control::{
-    MoveTo, NewPartition, PauseInfo, SegmentRecord, SegmentState, StoreError,
+    Limits, MoveTo, NewPartition, PauseInfo, SegmentRecord, SegmentState, StoreError,
     catalog::Op,
     chain,
     flush::{FlushMemory, Lesson},
@@ -103,20 +103,21 @@ async fn the_two_transactions() {
     let bench = Bench::new();
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
-    let started = store.start_partition(&table, new(3, 100), 50, 10, &replicas()).await.unwrap();
+    let started = store.start_partition(&table, new(3, 100), Limits::of_rows(50), 10, &replicas()).await.unwrap();
     assert_eq!(started.name.to_string(), "orders__3__0__19700101T0000Z");
-    let twice = store.start_partition(&table, new(3, 100), 50, 10, &replicas()).await.unwrap_err();
+    let twice = store.start_partition(&table, new(3, 100), Limits::of_rows(50), 10, &replicas()).await.unwrap_err();
     assert!(matches!(twice, StoreError::Conflict { .. }), "{twice}");
 
-    let wrong = store.fix_end(&started, range(99, 150), seal(50), 60, 20).await.unwrap_err();
+    let wrong = store.fix_end(&started, range(99, 150), seal(50), Limits::of_rows(60), 20).await.unwrap_err();
     assert!(matches!(wrong, StoreError::Contradiction { .. }), "{wrong}");
-    let (committing, successor) = store.fix_end(&started, range(100, 150), seal(50), 60, 20).await.unwrap();
+    let (committing, successor) =
+        store.fix_end(&started, range(100, 150), seal(50), Limits::of_rows(60), 20).await.unwrap();
     assert_eq!(successor.state, SegmentState::Consuming { start: NextOffset::new(150) });
-    assert_eq!((successor.rows_limit, successor.name.sequence), (60, 1));
-    let again = store.fix_end(&started, range(100, 160), seal(60), 60, 20).await.unwrap_err();
+    assert_eq!((successor.limits.rows, successor.name.sequence), (60, 1));
+    let again = store.fix_end(&started, range(100, 160), seal(60), Limits::of_rows(60), 20).await.unwrap_err();
     assert!(matches!(again, StoreError::Conflict { .. }), "the end is fixed once: {again}");
 
-    let (second, third) = store.fix_end(&successor, range(150, 170), seal(20), 60, 30).await.unwrap();
+    let (second, third) = store.fix_end(&successor, range(150, 170), seal(20), Limits::of_rows(60), 30).await.unwrap();
     // B comes in any order.
     let done = store.finish(&second, artifact(&second)).await.unwrap();
     assert!(matches!(done.state, SegmentState::Done { .. }));
@@ -137,11 +138,11 @@ async fn a_changed_schema_is_that_of_the_next_segment() {
     let bench = Bench::new();
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
-    let started = store.start_partition(&table, new(0, 0), 50, 10, &replicas()).await.unwrap();
+    let started = store.start_partition(&table, new(0, 0), Limits::of_rows(50), 10, &replicas()).await.unwrap();
     let mut wider = schema_json("orders");
     wider["dimensionFieldSpecs"].as_array_mut().unwrap().push(serde_json::json!({"name": "more", "dataType": "INT"}));
     store.replace_table(&table, support::new_table_of("orders", &wider), &[]).await.unwrap();
-    let (committing, successor) = store.fix_end(&started, range(0, 5), seal(5), 60, 20).await.unwrap();
+    let (committing, successor) = store.fix_end(&started, range(0, 5), seal(5), Limits::of_rows(60), 20).await.unwrap();
     assert_eq!((committing.schema_version, successor.schema_version), (SchemaVersion(1), SchemaVersion(2)));
 }
 
@@ -150,8 +151,8 @@ async fn skips_stand_between_segments_and_losses_within_them() {
     let bench = Bench::new();
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
-    let started = store.start_partition(&table, new(0, 0), 50, 10, &replicas()).await.unwrap();
-    let (committing, open) = store.fix_end(&started, range(0, 5), seal(5), 60, 20).await.unwrap();
+    let started = store.start_partition(&table, new(0, 0), Limits::of_rows(50), 10, &replicas()).await.unwrap();
+    let (committing, open) = store.fix_end(&started, range(0, 5), seal(5), Limits::of_rows(60), 20).await.unwrap();
     let skip = |start, end| Skip { range: range(start, end), reason: SkipReason::Retention, at_ms: 7 };
     let astray = store.record_skip(&table, &open, skip(6, 9)).await.unwrap_err();
     assert!(matches!(astray, StoreError::Contradiction { .. }), "{astray}");
@@ -175,13 +176,19 @@ async fn a_partition_that_ended_starts_again_where_it_ended_or_behind_a_skip() {
     let bench = Bench::new();
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
-    let started = store.start_partition(&table, new(0, 0), 50, 10, &replicas()).await.unwrap();
-    let (_, open) = store.fix_end(&started, range(0, 5), seal(5), 60, 20).await.unwrap();
-    let both = store.start_partitions(&table, vec![new(1, 0), new(0, 5)], 50, 10, &replicas()).await.unwrap_err();
+    let started = store.start_partition(&table, new(0, 0), Limits::of_rows(50), 10, &replicas()).await.unwrap();
+    let (_, open) = store.fix_end(&started, range(0, 5), seal(5), Limits::of_rows(60), 20).await.unwrap();
+    let both = store
+        .start_partitions(&table, vec![new(1, 0), new(0, 5)], Limits::of_rows(50), 10, &replicas())
+        .await
+        .unwrap_err();
     assert!(matches!(both, StoreError::Conflict { .. }), "{both}");
     assert_eq!(store.segments_of(&table, &partition(1)).await.unwrap(), [], "all or none are started");
     assert_eq!(store.segments_of(&table, &partition(0)).await.unwrap().last(), Some(&open));
-    let twice = store.start_partitions(&table, vec![new(1, 0), new(1, 0)], 50, 10, &replicas()).await.unwrap_err();
+    let twice = store
+        .start_partitions(&table, vec![new(1, 0), new(1, 0)], Limits::of_rows(50), 10, &replicas())
+        .await
+        .unwrap_err();
     assert!(matches!(twice, StoreError::Conflict { .. }), "{twice}");
 }
 
@@ -190,8 +197,8 @@ async fn nothing_is_written_below_a_dropped_table() {
     let bench = Bench::new();
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
-    let open = store.start_partition(&table, new(0, 0), 50, 10, &replicas()).await.unwrap();
-    let (committing, open) = store.fix_end(&open, range(0, 5), seal(5), 60, 20).await.unwrap();
+    let open = store.start_partition(&table, new(0, 0), Limits::of_rows(50), 10, &replicas()).await.unwrap();
+    let (committing, open) = store.fix_end(&open, range(0, 5), seal(5), Limits::of_rows(60), 20).await.unwrap();
     store.put_flush_memory(&table, &partition(0).topic, &FlushMemory::default()).await.unwrap();
     let skip = Skip { range: range(5, 9), reason: SkipReason::Reset, at_ms: 7 };
     let open = store.record_skip(&table, &open, skip).await.unwrap();
@@ -203,11 +210,11 @@ async fn nothing_is_written_below_a_dropped_table() {
     let remade = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     assert_ne!(remade.uid, table.uid);
     for error in [
-        store.fix_end(&open, range(9, 9), seal(0), 1, 1).await.err(),
+        store.fix_end(&open, range(9, 9), seal(0), Limits::of_rows(1), 1).await.err(),
         store.finish(&committing, artifact(&committing)).await.err(),
         store.record_skip(&table, &open, Skip { range: range(9, 10), ..skip }).await.err(),
         store.record_loss(&table, &partition(0), 0, skip).await.err(),
-        store.start_partition(&table, new(1, 0), 50, 10, &replicas()).await.err(),
+        store.start_partition(&table, new(1, 0), Limits::of_rows(50), 10, &replicas()).await.err(),
         store.put_flush_memory(&table, &partition(0).topic, &FlushMemory::default()).await.err(),
     ] {
         assert!(matches!(error, Some(StoreError::NotFound { .. })), "{error:?}");
@@ -220,7 +227,10 @@ async fn a_drop_that_was_cut_short_is_finished_later() {
     let bench = Bench::new();
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
-    store.start_partitions(&table, (0..10).map(|at| new(at, 0)).collect(), 50, 10, &replicas()).await.unwrap();
+    store
+        .start_partitions(&table, (0..10).map(|at| new(at, 0)).collect(), Limits::of_rows(50), 10, &replicas())
+        .await
+        .unwrap();
     // As the first transaction of a drop leaves it.
     let ops =
         vec![Op::Delete("tables/orders".into()), Op::Put(format!("dropping/{:016x}", table.uid), b"orders".to_vec())];
@@ -241,7 +251,7 @@ async fn what_segments_taught_is_remembered_by_topic() {
     let (topic, other) = (partition(0).topic, TopicName::parse("other").unwrap());
     let age = Some(std::time::Duration::from_secs(60));
     let last = Some(Lesson { rows: 5, byte_count: 6, rows_limit: 7, age });
-    let memory = FlushMemory { rows_per_byte: Some(0.1 + 0.2), last_limit: 9, last };
+    let memory = FlushMemory { rows_per_byte: Some(0.1 + 0.2), file_share: Some(0.1 + 0.3), last_limit: 9, last };
     store.put_flush_memory(&table, &topic, &memory).await.unwrap();
     assert_eq!(store.flush_memory(&table, &topic).await.unwrap(), memory);
     assert_eq!(store.flush_memory(&table, &other).await.unwrap(), FlushMemory::default());
@@ -253,10 +263,10 @@ async fn segments_come_in_the_order_of_their_numbers() {
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let partitions = [200, 9, 10, 1].map(|at| new(at, 0));
-    store.start_partitions(&table, partitions.to_vec(), 50, 10, &replicas()).await.unwrap();
+    store.start_partitions(&table, partitions.to_vec(), Limits::of_rows(50), 10, &replicas()).await.unwrap();
     let mut open = store.segments_of(&table, &partition(9)).await.unwrap().remove(0);
     for at in 0..12 {
-        open = store.fix_end(&open, range(at, at + 1), seal(1), 60, 20).await.unwrap().1;
+        open = store.fix_end(&open, range(at, at + 1), seal(1), Limits::of_rows(60), 20).await.unwrap().1;
     }
     let found = store.segments(&table).await.unwrap();
     let order: Vec<(u32, u32)> =
@@ -274,7 +284,9 @@ async fn five_hundred_partitions_start_in_one_transaction() {
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let began = Instant::now();
-    let started = store.start_partitions(&table, (0..500).map(|at| new(at, 0)).collect(), 50, 10, &replicas()).await;
+    let started = store
+        .start_partitions(&table, (0..500).map(|at| new(at, 0)).collect(), Limits::of_rows(50), 10, &replicas())
+        .await;
     let started = started.unwrap();
     assert!(began.elapsed().as_secs() < 2, "{:?}", began.elapsed());
     let versions: std::collections::BTreeSet<u64> = started.iter().map(|record| record.version).collect();
@@ -298,13 +310,19 @@ async fn random_lives_keep_the_chain() {
             match (chance.below(12), records.last().cloned()) {
                 (0..5, None) => {
                     let start = chance.below(10);
-                    records.push(store.start_partition(&table, new(at, start), 50, 10, &replicas()).await.unwrap());
+                    records.push(
+                        store
+                            .start_partition(&table, new(at, start), Limits::of_rows(50), 10, &replicas())
+                            .await
+                            .unwrap(),
+                    );
                 }
                 (0..5, Some(open)) => {
                     let start = open.state.start().number();
                     let range = range(start, start + chance.below(9));
-                    let (committing, successor) = store.fix_end(&open, range, seal(1), 50, 20).await.unwrap();
-                    assert!(store.fix_end(&open, range, seal(1), 50, 20).await.is_err());
+                    let (committing, successor) =
+                        store.fix_end(&open, range, seal(1), Limits::of_rows(50), 20).await.unwrap();
+                    assert!(store.fix_end(&open, range, seal(1), Limits::of_rows(50), 20).await.is_err());
                     *records.last_mut().unwrap() = committing;
                     records.push(successor);
                 }

@@ -248,9 +248,9 @@ pub(crate) async fn start_records(
     let memory = deps.store.flush_memory(record, &plan.partitions[0].partition.topic).await?;
     let mut chance = weir_base::Chance::seeded(deps.seed);
     let partitions = plan.partitions.len() as u64;
-    let limit = weir_control::flush::next_rows_limit(&record.spec.flush, &memory, partitions, &mut chance);
+    let limits = weir_control::flush::next_limits(&record.spec.flush, &memory, partitions, &mut chance);
     let replicas = [deps.options.instance.clone()];
-    let started = deps.store.start_partitions(record, plan.partitions, limit, deps.clock.wall_ms(), &replicas).await;
+    let started = deps.store.start_partitions(record, plan.partitions, limits, deps.clock.wall_ms(), &replicas).await;
     started.map_err(|error| {
         tracing::debug!(kind = ?error.kind(), "partitions could not be recorded");
         error.into()

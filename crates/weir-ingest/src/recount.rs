@@ -78,8 +78,11 @@ mod tests {
             name: SegmentName::new(TableName::parse("t").unwrap(), 0, sequence, 1),
             table_uid: 1,
             partition: partition(),
-            state: SegmentState::Committing { range, seal: Seal { reason: SealReason::Rows, accounting, at_ms: 1 } },
-            rows_limit: 10,
+            state: SegmentState::Committing {
+                range,
+                seal: Seal { reason: SealReason::Rows, accounting, at_ms: 1, size: None },
+            },
+            limits: weir_control::Limits::of_rows(10),
             created_ms: 1,
             schema_version: SchemaVersion(1),
             replicas: vec![],

@@ -22,7 +22,7 @@ use weir_base::{
     metrics::{Counter, Labels},
     tasks::spawn_named,
 };
-use weir_control::{Artifact, LastSegment, SegmentRecord, SegmentState, StoreError, TableRecord, flush};
+use weir_control::{Artifact, LastSegment, Limits, SegmentRecord, SegmentState, StoreError, TableRecord, flush};
 use weir_segment::{BuildSpec, BuiltSegment, SealedSegment, Segment, build};
 use weir_streams::{SharedSource, StreamSource};
 use weir_table::{LoadedSegment, PartitionView, RecordedSegment, SegmentHandle};
@@ -91,19 +91,19 @@ impl Sealer {
         under_way.iter().filter_map(|(segment, trouble)| Some((segment.clone(), trouble.clone()?))).collect()
     }
 
-    /// The row limit for the successor of a segment.
-    pub(crate) async fn next_rows_limit(&self, table: &TableContext, last: &SegmentRecord) -> u64 {
+    /// What the successor of a segment may hold.
+    pub(crate) async fn next_limits(&self, table: &TableContext, last: &SegmentRecord) -> Limits {
         let record = table.record.load_full();
         let topic = &last.partition.topic;
         match table.deps.store.flush_memory(&record, topic).await {
             Ok(memory) => {
                 let partitions = table.on_node.partitions().len().max(1);
                 let mut chance = Chance::seeded(table.deps.seed ^ u64::from(last.name.sequence));
-                flush::next_rows_limit(&record.spec.flush, &memory, partitions as u64, &mut chance)
+                flush::next_limits(&record.spec.flush, &memory, partitions as u64, &mut chance)
             }
             Err(error) => {
                 tracing::warn!(%error, "the learnt segment size cannot be read; the last limit stays");
-                last.rows_limit
+                last.limits
             }
         }
     }
@@ -388,8 +388,13 @@ async fn learn(job: &SealJob, copy: &LocalCopy, byte_count: u64) {
     let SegmentState::Committing { seal, .. } = &job.record.state else { return };
     let record = job.table.record.load_full();
     let store = &job.table.deps.store;
-    let last =
-        LastSegment { rows: u64::from(copy.rows), byte_count, rows_limit: job.record.rows_limit, reason: seal.reason };
+    let last = LastSegment {
+        rows: u64::from(copy.rows),
+        byte_count,
+        column_bytes: seal.size.map(|size| size.column_bytes),
+        rows_limit: job.record.limits.rows,
+        reason: seal.reason,
+    };
     let learnt = async {
         let memory = store.flush_memory(&record, &job.record.partition.topic).await?;
         let memory = flush::learn(&record.spec.flush, &memory, &last);

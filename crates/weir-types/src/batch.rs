@@ -25,6 +25,7 @@ impl Default for BytesColumn {
 impl BytesColumn {
     /// How many values it holds.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.offsets.len() - 1
     }
@@ -37,11 +38,13 @@ impl BytesColumn {
 
     /// Value `at`.
     #[must_use]
+    #[inline]
     pub fn get(&self, at: usize) -> &[u8] {
         &self.data[self.offsets[at] as usize..self.offsets[at + 1] as usize]
     }
 
     /// Appends a value. A batch is bounded far below 4 GiB by its fetch limit.
+    #[inline]
     pub fn push(&mut self, value: &[u8]) {
         self.data.extend_from_slice(value);
         let end = u32::try_from(self.data.len()).expect("a batch holds less than 4 GiB of text in a column");

@@ -2,7 +2,7 @@
 
 use crate::{
     catalog::{Check, Op},
-    flush::FlushMemory,
+    flush::{FlushMemory, Limits},
     history::{AuditEntry, Move},
     records::{Artifact, NewPartition, Seal, SegmentRecord, SegmentState, TableRecord, chain},
     store::{Store, StoreError, TRIES, keys, stored, tables::no_table},
@@ -49,7 +49,7 @@ impl Store {
         &self,
         table: &TableRecord,
         new: Vec<NewPartition>,
-        rows_limit: u64,
+        limits: Limits,
         now_ms: i64,
         replicas: &[Arc<str>],
     ) -> Result<Vec<SegmentRecord>, StoreError> {
@@ -72,7 +72,7 @@ impl Store {
                     table_uid: table.uid,
                     partition: partition.partition.clone(),
                     state: SegmentState::Consuming { start: partition.start },
-                    rows_limit,
+                    limits,
                     created_ms: now_ms,
                     schema_version: guard.schema_version,
                     replicas: replicas.to_vec(),
@@ -104,11 +104,11 @@ impl Store {
         &self,
         table: &TableRecord,
         new: NewPartition,
-        rows_limit: u64,
+        limits: Limits,
         now_ms: i64,
         replicas: &[Arc<str>],
     ) -> Result<SegmentRecord, StoreError> {
-        let mut started = self.start_partitions(table, vec![new], rows_limit, now_ms, replicas).await?;
+        let mut started = self.start_partitions(table, vec![new], limits, now_ms, replicas).await?;
         started.pop().ok_or_else(|| StoreError::contradiction("no segment was started"))
     }
 
@@ -119,7 +119,7 @@ impl Store {
         consuming: &SegmentRecord,
         range: OffsetRange,
         seal: Seal,
-        successor_rows_limit: u64,
+        successor_limits: Limits,
         now_ms: i64,
     ) -> Result<(SegmentRecord, SegmentRecord), StoreError> {
         let SegmentState::Consuming { start } = consuming.state else {
@@ -139,7 +139,7 @@ impl Store {
             let successor = SegmentRecord {
                 name: SegmentName::new(name.table.clone(), name.partition_group, sequence, now_ms),
                 state: SegmentState::Consuming { start: range.end() },
-                rows_limit: successor_rows_limit,
+                limits: successor_limits,
                 created_ms: now_ms,
                 schema_version: guard.schema_version,
                 ..consuming.clone()

@@ -4,10 +4,10 @@
 //! them; the decoders that the registry resolved are stored beside it, since class names are known elsewhere.
 
 use crate::{
-    flush::{FlushMemory, Lesson},
+    flush::{FlushMemory, Lesson, Limits},
     records::{
-        Artifact, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason, SegmentRecord, SegmentState,
-        StoredSchema, TableRecord, TimeRange,
+        Artifact, OpenSize, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason, SegmentRecord,
+        SegmentState, StoredSchema, TableRecord, TimeRange,
     },
     spec::{self, StoredDecoders},
     store::StoreError,
@@ -83,6 +83,8 @@ struct StoredSegment {
     topic: String,
     partition: u32,
     rows_limit: u64,
+    /// Absent in records from before it was learnt.
+    file_permille: Option<u32>,
     created_ms: i64,
     schema_version: u32,
     replicas: Vec<Arc<str>>,
@@ -98,6 +100,14 @@ struct StoredSeal {
     reason: String,
     at_ms: i64,
     counts: StoredCounts,
+    /// Absent in records from before sizes were noted.
+    size: Option<StoredSize>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSize {
+    column_bytes: u64,
+    predicted_bytes: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -181,6 +191,8 @@ struct StoredSkip {
 struct StoredMemory {
     v: u32,
     rows_per_byte: Option<f64>,
+    /// Absent in records from before it was learnt.
+    file_share: Option<f64>,
     last_limit: u64,
     last: Option<StoredLesson>,
 }
@@ -340,7 +352,8 @@ pub(super) fn encode_segment(record: &SegmentRecord) -> Vec<u8> {
         uid: record.table_uid,
         topic: record.partition.topic.to_string(),
         partition: record.partition.partition,
-        rows_limit: record.rows_limit,
+        rows_limit: record.limits.rows,
+        file_permille: record.limits.file_permille,
         created_ms: record.created_ms,
         schema_version: record.schema_version.0,
         replicas: record.replicas.clone(),
@@ -374,7 +387,7 @@ fn segment(stored: StoredSegment, version: u64) -> Result<SegmentRecord, Reason>
         table_uid: stored.uid,
         partition: partition_of(&stored.topic, stored.partition)?,
         state,
-        rows_limit: stored.rows_limit,
+        limits: Limits { rows: stored.rows_limit, file_permille: stored.file_permille },
         created_ms: stored.created_ms,
         schema_version: SchemaVersion(stored.schema_version),
         replicas: stored.replicas,
@@ -387,7 +400,8 @@ pub(super) fn partition_of(topic: &str, partition: u32) -> Result<StreamPartitio
 }
 
 fn stored_seal(seal: &Seal) -> StoredSeal {
-    StoredSeal { reason: seal.reason.as_str().into(), at_ms: seal.at_ms, counts: stored_counts(seal.accounting) }
+    let size = seal.size.map(|OpenSize { column_bytes, predicted_bytes }| StoredSize { column_bytes, predicted_bytes });
+    StoredSeal { reason: seal.reason.as_str().into(), at_ms: seal.at_ms, counts: stored_counts(seal.accounting), size }
 }
 
 pub(super) fn stored_counts(counts: Accounting) -> StoredCounts {
@@ -405,7 +419,9 @@ pub(super) fn counts(stored: StoredCounts) -> Accounting {
 fn seal_of(stored: StoredSeal) -> Result<Seal, Reason> {
     let reason = SealReason::parse(&stored.reason);
     let reason = reason.ok_or_else(|| format!("no segment ends for the reason {}", stored.reason))?;
-    Ok(Seal { reason, accounting: counts(stored.counts), at_ms: stored.at_ms })
+    let size =
+        stored.size.map(|StoredSize { column_bytes, predicted_bytes }| OpenSize { column_bytes, predicted_bytes });
+    Ok(Seal { reason, accounting: counts(stored.counts), at_ms: stored.at_ms, size })
 }
 
 fn stored_artifact(artifact: &Artifact) -> StoredArtifact {
@@ -546,23 +562,23 @@ fn skip(stored: StoredSkip) -> Result<(StreamPartition, Skip), Reason> {
 }
 
 pub(super) fn encode_memory(memory: &FlushMemory) -> Vec<u8> {
-    let FlushMemory { rows_per_byte, last_limit, last } = *memory;
+    let FlushMemory { rows_per_byte, file_share, last_limit, last } = *memory;
     let last = last.map(|Lesson { rows, byte_count, rows_limit, age }| StoredLesson {
         rows,
         byte_count,
         rows_limit,
         age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
     });
-    encode(&StoredMemory { v: V, rows_per_byte, last_limit, last })
+    encode(&StoredMemory { v: V, rows_per_byte, file_share, last_limit, last })
 }
 
 pub(super) fn decode_memory(key: &str, bytes: &[u8]) -> Result<FlushMemory, StoreError> {
-    let StoredMemory { rows_per_byte, last_limit, last, .. } = at(key, read(bytes))?;
+    let StoredMemory { rows_per_byte, file_share, last_limit, last, .. } = at(key, read(bytes))?;
     let last = last.map(|StoredLesson { rows, byte_count, rows_limit, age_ms }| Lesson {
         rows,
         byte_count,
         rows_limit,
         age: age_ms.map(Duration::from_millis),
     });
-    Ok(FlushMemory { rows_per_byte, last_limit, last })
+    Ok(FlushMemory { rows_per_byte, file_share, last_limit, last })
 }

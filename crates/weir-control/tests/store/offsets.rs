@@ -4,8 +4,8 @@ use super::{move_to, new, replicas};
 use crate::support::{Bench, artifact, capabilities, new_table, partition, range, schema_json, seal, table_json};
 use serde_json::{Value as Json, json};
 use weir_control::{
-    AUDIT_KEPT, AuditAction, AuditEntry, MoveTo, NewTable, PartPause, PauseInfo, SegmentState, StoreError, chain,
-    changes, parse_schema, parse_table,
+    AUDIT_KEPT, AuditAction, AuditEntry, Limits, MoveTo, NewTable, PartPause, PauseInfo, SegmentState, StoreError,
+    chain, changes, parse_schema, parse_table,
 };
 use weir_types::{NextOffset, SkipReason, StreamPartition, TableName, TopicName};
 
@@ -41,8 +41,8 @@ async fn a_move_back_is_on_the_record_with_its_audit() {
     let bench = Bench::new();
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[entry(AuditAction::CreateTable, "ann")]).await.unwrap();
-    let started = store.start_partition(&table, new(0, 100), 50, 10, &replicas()).await.unwrap();
-    let (_, open) = store.fix_end(&started, range(100, 150), seal(50), 60, 20).await.unwrap();
+    let started = store.start_partition(&table, new(0, 100), Limits::of_rows(50), 10, &replicas()).await.unwrap();
+    let (_, open) = store.fix_end(&started, range(100, 150), seal(50), Limits::of_rows(60), 20).await.unwrap();
     let same = store.move_start(&table, &open, &move_to(150, SkipReason::Reset), &[]).await.unwrap_err();
     assert!(matches!(same, StoreError::Contradiction { .. }), "{same}");
     let audit = [entry(AuditAction::MoveOffset, "bob").partition(&partition(0)).change(150, 120)];
@@ -65,7 +65,7 @@ async fn a_move_back_is_on_the_record_with_its_audit() {
     assert_eq!(steps, [(1, 150, 120), (1, 120, 0), (1, 0, 0)]);
     assert_eq!(store.skips(&table).await.unwrap(), [], "a move back skips nothing");
     assert_eq!(&*store.topic_ids(&table).await.unwrap()[&partition(0)], "id-3");
-    let (_, next) = store.fix_end(&moved, range(0, 10), seal(10), 60, 20).await.unwrap();
+    let (_, next) = store.fix_end(&moved, range(0, 10), seal(10), Limits::of_rows(60), 20).await.unwrap();
     let segments = store.segments(&table).await.unwrap();
     chain(&segments, &[], &moves).unwrap();
     assert!(chain(&segments, &[], &moves[..1]).is_err(), "half the way is no way");
@@ -82,16 +82,16 @@ async fn a_partition_ends_without_successor_and_starts_again_where_it_ended() {
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let both = vec![new(0, 0), new(1, 7)];
-    let started = store.start_partitions(&table, both, 50, 10, &replicas()).await.unwrap();
+    let started = store.start_partitions(&table, both, Limits::of_rows(50), 10, &replicas()).await.unwrap();
     let wrong = store.end_partition(&started[0], range(1, 2), seal(1)).await.unwrap_err();
     assert!(matches!(wrong, StoreError::Conflict { .. }), "{wrong}");
     let last = store.end_partition(&started[0], range(0, 5), seal(5)).await.unwrap().unwrap();
     store.finish(&last, artifact(&last)).await.unwrap();
     assert_eq!(store.end_partition(&started[1], range(7, 7), seal(0)).await.unwrap(), None, "nothing was read");
     assert_eq!(store.segments_of(&table, &partition(1)).await.unwrap(), []);
-    let astray = store.start_partition(&table, new(0, 9), 50, 10, &replicas()).await.unwrap_err();
+    let astray = store.start_partition(&table, new(0, 9), Limits::of_rows(50), 10, &replicas()).await.unwrap_err();
     assert!(matches!(astray, StoreError::Chain(_)), "{astray}");
-    let next = store.start_partition(&table, new(0, 5), 50, 10, &replicas()).await.unwrap();
+    let next = store.start_partition(&table, new(0, 5), Limits::of_rows(50), 10, &replicas()).await.unwrap();
     assert_eq!(next.name.sequence, 1);
 }
 

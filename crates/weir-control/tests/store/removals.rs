@@ -3,16 +3,17 @@
 use crate::support::{Bench, artifact, new_table, partition, range, seal};
 use crate::{new, replicas};
 use weir_control::{
-    AuditAction, AuditEntry, Doomed, REMOVED_AT_ONCE, Removed, RemovedRun, SegmentRecord, Store, StoreError,
+    AuditAction, AuditEntry, Doomed, Limits, REMOVED_AT_ONCE, Removed, RemovedRun, SegmentRecord, Store, StoreError,
     TableRecord, chain,
 };
 use weir_types::NextOffset;
 
 /// A partition with `count` committed segments of ten offsets each, and an open one.
 async fn filled(store: &Store, table: &TableRecord, number: u32, count: u64) -> Vec<SegmentRecord> {
-    let mut open = store.start_partition(table, new(number, 0), 10, 1, &replicas()).await.unwrap();
+    let mut open = store.start_partition(table, new(number, 0), Limits::of_rows(10), 1, &replicas()).await.unwrap();
     for at in 0..count {
-        let (committing, next) = store.fix_end(&open, range(at * 10, at * 10 + 10), seal(10), 10, 1).await.unwrap();
+        let (committing, next) =
+            store.fix_end(&open, range(at * 10, at * 10 + 10), seal(10), Limits::of_rows(10), 1).await.unwrap();
         store.finish(&committing, artifact(&committing)).await.unwrap();
         open = next;
     }
@@ -90,6 +91,6 @@ async fn what_may_not_go_stays_with_all_that_was_asked_for() {
     store.end_partition(&segments[3], range(30, 30), seal(0)).await.unwrap();
     let left = store.segments(&table).await.unwrap();
     assert_eq!(weir_control::resumes_at(left.last(), &partition(0), &[]), Some(NextOffset::new(30)));
-    let started = store.start_partition(&table, new(0, 30), 10, 1, &replicas()).await.unwrap();
+    let started = store.start_partition(&table, new(0, 30), Limits::of_rows(10), 1, &replicas()).await.unwrap();
     assert_eq!(started.name.sequence, 3);
 }

@@ -257,7 +257,8 @@ impl PartitionPipeline {
         synced.map_err(|error| Interrupted::Local(format!("quarantine cannot be synced: {error}")))?;
         let range = self.open.range();
         let reason = SealReason::EndOfPartition;
-        let seal = Seal { reason, accounting: self.open.counts, at_ms: deps.clock.wall_ms() };
+        let seal =
+            Seal { reason, accounting: self.open.counts, at_ms: deps.clock.wall_ms(), size: Some(self.open.size()) };
         let committing = match deps.store.end_partition(&self.open.record, range, seal).await {
             Ok(committing) => committing,
             Err(StoreError::Conflict { what }) => return Err(Interrupted::End(PipelineEnd::Reload(what))),

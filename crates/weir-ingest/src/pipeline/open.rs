@@ -3,10 +3,10 @@
 use crate::{
     checkpoint::{Recorder, Restored},
     deps::TableContext,
-    pipeline::flush::{AgreedEnd, OpenFacts},
+    pipeline::flush::{AgreedEnd, OpenFacts, SizeFacts},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use weir_control::{SealReason, SegmentRecord, TableRecord};
+use weir_control::{OpenSize, SealReason, SegmentRecord, TableRecord};
 use weir_segment::{ConsumingSegment, ConsumingSnapshot, ConsumingSpec, STREAM_OFFSET, Segment};
 use weir_streams::MessageBatch;
 use weir_table::LoadedSegment;
@@ -21,7 +21,8 @@ pub(super) struct OpenSegment {
     checkpoint: Recorder,
     start: NextOffset,
     next: NextOffset,
-    by_size: bool,
+    /// Bytes that its file is to have.
+    wanted_bytes: Option<u64>,
     seal_at_ms: i64,
     /// Where it ends, and why, where that was agreed.
     agreed: Option<(NextOffset, SealReason)>,
@@ -51,7 +52,10 @@ impl OpenSegment {
         let age = i64::try_from(spec.flush.max_age.as_millis()).unwrap_or(i64::MAX);
         Self {
             seal_at_ms: record.created_ms.saturating_add(age),
-            by_size: matches!(spec.flush.rows, RowsThreshold::BySize { .. }),
+            wanted_bytes: match spec.flush.rows {
+                RowsThreshold::BySize { segment_bytes, .. } => Some(segment_bytes),
+                RowsThreshold::PerNode(_) | RowsThreshold::PerSegment(_) => None,
+            },
             record,
             name,
             segment,
@@ -80,12 +84,18 @@ impl OpenSegment {
         OpenFacts {
             rows: u64::from(self.segment.rows()),
             span: self.range().span(),
-            rows_limit: self.record.rows_limit,
-            by_size: self.by_size,
+            limits: self.record.limits,
+            by_size: self.wanted_bytes.map(|wanted| SizeFacts { predicted: self.size().predicted_bytes, wanted }),
             seal_at_ms: self.seal_at_ms,
             in_the_way,
             agreed: self.agreed.map(|(end, reason)| AgreedEnd { reached: self.next >= end, reason }),
         }
+    }
+
+    /// How large it is, and its file will be.
+    pub(super) fn size(&self) -> OpenSize {
+        let column_bytes = self.segment.column_bytes() as u64;
+        OpenSize { column_bytes, predicted_bytes: self.record.limits.predict(column_bytes) }
     }
 
     /// Its replicas agreed where it ends: it takes everything before `end`, and nothing more.
@@ -122,7 +132,7 @@ impl OpenSegment {
     /// How many more messages may be taken before the row limit, one row each; no limit where it is reached already and
     /// the end cannot be fixed yet.
     fn room(&self) -> u64 {
-        match self.record.rows_limit.saturating_sub(u64::from(self.segment.rows())) {
+        match self.record.limits.rows.saturating_sub(u64::from(self.segment.rows())) {
             0 => u64::MAX,
             room => room,
         }

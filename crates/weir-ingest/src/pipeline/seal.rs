@@ -58,9 +58,9 @@ impl PartitionPipeline {
         synced.map_err(|error| Interrupted::Local(format!("quarantine cannot be synced: {error}")))?;
         self.agree(reason).await?;
         let now_ms = deps.clock.wall_ms();
-        let seal = Seal { reason, accounting: self.open.counts, at_ms: now_ms };
-        let limit = self.table.sealer.next_rows_limit(&self.table, &self.open.record).await;
-        let fixed = deps.store.fix_end(&self.open.record, range, seal, limit, now_ms).await;
+        let seal = Seal { reason, accounting: self.open.counts, at_ms: now_ms, size: Some(self.open.size()) };
+        let limits = self.table.sealer.next_limits(&self.table, &self.open.record).await;
+        let fixed = deps.store.fix_end(&self.open.record, range, seal, limits, now_ms).await;
         let (committing, successor) = match fixed {
             Ok(records) => records,
             Err(StoreError::Conflict { what }) => return Err(Interrupted::End(PipelineEnd::Reload(what))),

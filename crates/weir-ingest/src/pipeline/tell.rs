@@ -97,7 +97,7 @@ impl PartitionPipeline {
     }
 
     pub(super) fn describe_open(&self) {
-        let (name, limit, seal_at) = (self.open.name.clone(), self.open.record.rows_limit, self.open.seal_at_ms());
+        let (name, limit, seal_at) = (self.open.name.clone(), self.open.record.limits.rows, self.open.seal_at_ms());
         let (next, accounting, rewound) = (self.open.next(), self.totals(), self.past.rewound);
         let (rows, bytes) = (u64::from(self.open.segment.rows()), self.open.segment.byte_count() as u64);
         // Rows that were restored are held before the first batch comes.

@@ -8,5 +8,6 @@ mod pace;
 mod reshape;
 mod retention;
 mod seams;
+mod sizes;
 mod topics;
 mod world;

@@ -242,6 +242,11 @@ impl ColumnWriter {
         self.ids.capacity() * size_of::<u32>() + self.raw.allocated() + ends + nulls_bytes(&self.nulls)
     }
 
+    /// Bytes of the dictionary's published values.
+    pub(super) fn dictionary_value_bytes(&self) -> usize {
+        self.dictionary.as_ref().map_or(0, |dictionary| dictionary.values().bytes())
+    }
+
     /// Bytes of the dictionary.
     pub(super) fn dictionary_bytes(&self) -> usize {
         self.dictionary.as_ref().map_or(0, DictionaryWriter::bytes)

@@ -9,6 +9,7 @@ mod block;
 mod chunk;
 mod column;
 mod dictionary;
+mod recent;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -243,6 +244,12 @@ impl ConsumingSegment {
         let dictionaries: usize = self.columns.iter().map(ColumnWriter::dictionary_bytes).sum();
         let open: usize = self.columns.iter().map(ColumnWriter::open_memory).sum();
         self.blocks.bytes() + open + self.offsets.allocated() + dictionaries
+    }
+
+    /// Bytes of what was appended and published: ids, raw values, dictionaries' values; without indexes and room for more.
+    #[must_use]
+    pub fn column_bytes(&self) -> usize {
+        self.blocks.bytes() + self.columns.iter().map(ColumnWriter::dictionary_value_bytes).sum::<usize>()
     }
 
     /// The rows so far, for readers. Costs the rows appended since the last one; without any, it is the last one.

@@ -35,7 +35,7 @@ impl From<SegmentRecord> for ListedSegment {
             table: record.name.table,
             partition: record.partition,
             state: record.state,
-            rows_limit: record.rows_limit,
+            rows_limit: record.limits.rows,
             created_ms: record.created_ms,
             schema_version: record.schema_version,
             replicas: record.replicas,
@@ -57,7 +57,7 @@ impl ListedSegment {
                 altered: part.altered,
                 ..Accounting::default()
             };
-            let seal = Seal { reason: SealReason::Replay, accounting, at_ms: replay.at_ms };
+            let seal = Seal { reason: SealReason::Replay, accounting, at_ms: replay.at_ms, size: None };
             Some(Self {
                 name: segment.name,
                 table: table.clone(),

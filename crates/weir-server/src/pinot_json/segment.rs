@@ -186,7 +186,11 @@ pub(crate) mod tests {
             missing_indexes: vec![],
         };
         let state = if done {
-            SegmentState::Done { range, seal: Seal { reason: SealReason::Rows, accounting, at_ms: 25 }, artifact }
+            SegmentState::Done {
+                range,
+                seal: Seal { reason: SealReason::Rows, accounting, at_ms: 25, size: None },
+                artifact,
+            }
         } else {
             SegmentState::Consuming { start: range.end() }
         };
@@ -195,7 +199,7 @@ pub(crate) mod tests {
             table_uid: 1,
             partition: StreamPartition { topic: TopicName::parse("orders").unwrap(), partition: 0 },
             state,
-            rows_limit: 100,
+            limits: weir_control::Limits::of_rows(100),
             created_ms: 1,
             schema_version: SchemaVersion(1),
             replicas: vec!["Server_a_8098".into()],

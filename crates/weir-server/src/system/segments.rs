@@ -5,7 +5,7 @@ use crate::{
     pinot_json::segment::{artifact, offsets},
     system::{Cell, Field, long, text},
 };
-use weir_control::SegmentState;
+use weir_control::{OpenSize, SegmentState};
 
 fn state(segment: &ListedSegment) -> &'static str {
     match segment.state {
@@ -19,6 +19,13 @@ fn rows(segment: &ListedSegment) -> Option<u64> {
     match &segment.state {
         SegmentState::Consuming { .. } => None,
         SegmentState::Committing { seal, .. } | SegmentState::Done { seal, .. } => Some(seal.accounting.rows),
+    }
+}
+
+fn size(segment: &ListedSegment) -> Option<OpenSize> {
+    match &segment.state {
+        SegmentState::Consuming { .. } => None,
+        SegmentState::Committing { seal, .. } | SegmentState::Done { seal, .. } => seal.size,
     }
 }
 
@@ -42,6 +49,7 @@ pub const FIELDS: &[Field<ListedSegment>] = &[
     long("endOffset", |s| Cell::maybe(offsets(&s.state).1)),
     long("rows", |s| Cell::maybe(rows(s))),
     long("bytes", |s| Cell::maybe(artifact(s).map(|artifact| artifact.byte_count))),
+    long("predictedBytes", |s| Cell::maybe(size(s).and_then(|size| size.predicted_bytes))),
     long("schemaVersion", |s| Cell::Long(s.schema_version.0.into())),
     text("replicas", |s| Cell::Text(s.replicas.join(","))),
     text("sealReason", seal_reason),
@@ -75,7 +83,7 @@ mod tests {
         assert_eq!(
             done,
             json!({"table": "orders", "topic": "orders", "partition": 0, "segment": "orders__0__0__19700101T0000Z",
-                "state": "DONE", "startOffset": 0, "endOffset": 5, "rows": 4, "bytes": 1234, "schemaVersion": 1,
+                "state": "DONE", "startOffset": 0, "endOffset": 5, "rows": 4, "bytes": 1234, "predictedBytes": null, "schemaVersion": 1,
                 "replicas": "Server_a_8098", "sealReason": done["sealReason"], "createdMs": done["createdMs"], "sealedMs": done["sealedMs"],
                 "location": "file:///deep/orders-1/x", "missingIndexes": null, "lastError": null})
         );
