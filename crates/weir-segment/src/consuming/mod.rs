@@ -9,7 +9,6 @@ mod block;
 mod chunk;
 mod column;
 mod dictionary;
-mod recent;
 mod snapshot;
 #[cfg(test)]
 mod tests;
