@@ -6,6 +6,8 @@
 #   kafka.sh stop                        stop it; the data stay
 #   kafka.sh wipe                        stop it and delete its data
 #   kafka.sh topic NAME PARTITIONS [K=V...]   create a topic (with topic settings); no harm when it exists
+#   kafka.sh allow USER PREFIX OPERATION...   with KAFKA_SECURE: what a user may do on topics whose names begin so; others
+#                                        then may do nothing there
 #   kafka.sh status                      one line; exit status 0 running, 3 stopped
 #   kafka.sh run CLASS [ARGS...]         any Java tool on the same class path
 #
@@ -254,6 +256,17 @@ topic() {
   echo "topic $name: $parts partitions"
 }
 
+allow() {
+  [ $# -ge 3 ] || die "allow USER PREFIX OPERATION..."
+  local user=$1 prefix=$2 operation operations=()
+  shift 2
+  running > /dev/null || die "kafka does not run on port $port"
+  for operation in "$@"; do operations+=(--operation "$operation"); done
+  tool kafka.admin.AclCommand --bootstrap-server "127.0.0.1:$port" --add --force --allow-principal "User:$user" \
+    "${operations[@]}" --topic "$prefix" --resource-pattern-type prefixed > /dev/null
+  echo "user $user: $* on topics $prefix*"
+}
+
 status() {
   local pid
   if pid=$(running); then
@@ -269,6 +282,7 @@ cmd=${1:-}
 case $cmd in
   install | start | stop | wipe | status) "$cmd" ;;
   topic) topic "$@" ;;
+  allow) allow "$@" ;;
   run) tool "$@" ;;
   *) usage >&2; exit 2 ;;
 esac

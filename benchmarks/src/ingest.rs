@@ -26,6 +26,9 @@ pub(crate) struct Ingest {
     /// Core of the engines (the broker keeps the others).
     #[arg(long, default_value = "0")]
     core: String,
+    /// Also with five derived columns and a filter, beside the same without.
+    #[arg(long)]
+    expressions: bool,
     /// Python with chdb and duckdb; without it the peers are left out, and said to be.
     #[arg(long, env = "WEIR_BENCH_PYTHON")]
     python: Option<PathBuf>,
@@ -40,15 +43,51 @@ pub(crate) struct Ingest {
 const TABLE: &str = "ingest_events";
 const TOPIC: &str = "ingest";
 
+/// The table with five derived columns and a filter that drops nothing.
+fn with_expressions(mut configs: serde_json::Value) -> serde_json::Value {
+    let column = |name: &str, data_type: &str| serde_json::json!({"name": name, "dataType": data_type});
+    let derived = |name: &str, function: &str| serde_json::json!({"columnName": name, "transformFunction": function});
+    if let Some(dimensions) = configs["schema"]["dimensionFieldSpecs"].as_array_mut() {
+        dimensions.extend([
+            column("hour", "LONG"),
+            column("page", "STRING"),
+            column("screen", "STRING"),
+            column("slow", "BOOLEAN"),
+            column("total", "DOUBLE"),
+        ]);
+    }
+    let ingestion = &mut configs["realtime"]["ingestionConfig"];
+    ingestion["transformConfigs"] = serde_json::json!([
+        derived("hour", "toEpochHours(ts)"),
+        derived("page", "substr(url, 34)"),
+        derived("screen", "upper(device)"),
+        derived("slow", "latency > 1000"),
+        derived("total", "price * quantity"),
+    ]);
+    ingestion["filterConfig"] = serde_json::json!({"filterFunction": "status = 999 OR country IS NULL"});
+    configs
+}
+
 impl Ingest {
     /// Runs it and prints the ratios.
     pub(crate) fn run(&self, broker: &str, launch: &Launch) -> Result<(), Failure> {
         kafka::fresh_topic(broker, TOPIC, 2)?;
         kafka::fill(broker, TOPIC, 2, 0, self.events)?;
         let launch = Launch { cores: Some(self.core.clone()), ..launch.clone() };
+        let plain = table_configs(TABLE, broker, TOPIC, self.segment_rows);
+        let rate = self.measure("weir", &plain, &launch)?;
+        if self.expressions {
+            let derived = self.measure("weir with 5 expressions and a filter", &with_expressions(plain), &launch)?;
+            println!("with 5 expressions and a filter {:.2} x the speed without", derived / rate);
+        }
+        self.peers(rate)
+    }
+
+    /// Rows per core-second of a node that ingests the topic into this table.
+    fn measure(&self, what: &str, configs: &serde_json::Value, launch: &Launch) -> Result<f64, Failure> {
         let node = launch.start()?;
         let (begun, spent) = (Instant::now(), node.core_seconds()?);
-        node.create(&table_configs(TABLE, broker, TOPIC, self.segment_rows))?;
+        node.create(configs)?;
         let expected = Expected::of(self.events);
         let sql = format!("SELECT COUNT(*), SUM(latency), SUM(quantity) FROM {TABLE}");
         // Answered from what is known of segments: asking must not count as ingesting.
@@ -85,7 +124,7 @@ impl Ingest {
         let size = node.query(&format!("SELECT SUM(bytes) FROM system.segments WHERE \"table\" = '{TABLE}'"))?;
         let rate = self.events as f64 / cores;
         println!(
-            "weir: {} events to sealed and uploaded: {rate:.0} rows per core-second ({cores:.1} core-s, wall {:.1} s, all \
+            "{what}: {} events to sealed and uploaded: {rate:.0} rows per core-second ({cores:.1} core-s, wall {:.1} s, all \
              visible after {:.1} s), {:.1} bytes a row, peak {} MiB",
             self.events,
             wall.as_secs_f64(),
@@ -94,7 +133,7 @@ impl Ingest {
             node.peak_bytes()? >> 20
         );
         node.kill()?;
-        self.peers(rate)
+        Ok(rate)
     }
 
     fn peers(&self, rate: f64) -> Result<(), Failure> {

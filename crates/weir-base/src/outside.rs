@@ -13,11 +13,21 @@ pub fn variable(name: &str) -> Option<String> {
 
 /// The text of a small file, or why it cannot be read. Waits for the disk.
 pub fn text_file(path: &str) -> Result<String, String> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));
+    String::from_utf8(small_file(path)?).map_err(|_| "it is not text".into())
+}
+
+/// The bytes of a small file, or why it cannot be read. Waits for the disk.
+pub fn small_file(path: &str) -> Result<Vec<u8>, String> {
+    file_of_at_most(path, MOST_BYTES)
+}
+
+/// The bytes of a file that has at most `most` of them, or why it cannot be read. Waits for the disk.
+pub fn file_of_at_most(path: &str, most: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![];
+    let read = File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes));
     match read {
-        Ok(bytes) if bytes as u64 > MOST_BYTES => Err(format!("it has more than {MOST_BYTES} bytes")),
-        Ok(_) => Ok(text),
+        Ok(count) if count as u64 > most => Err(format!("it has more than {most} bytes")),
+        Ok(_) => Ok(bytes),
         Err(error) => Err(error.to_string().to_lowercase()),
     }
 }
@@ -34,6 +44,7 @@ mod tests {
         assert!(text_file(shown).unwrap_err().contains("no such file"));
         std::fs::write(&path, "x\n").unwrap();
         assert_eq!(text_file(shown).unwrap(), "x\n");
+        assert_eq!((file_of_at_most(shown, 2), file_of_at_most(shown, 1).is_err()), (Ok(b"x\n".to_vec()), true));
         std::fs::write(&path, vec![b'x'; MOST_BYTES as usize + 1]).unwrap();
         assert!(text_file(shown).unwrap_err().contains("more than"));
     }

@@ -207,7 +207,6 @@ fn wrong_stream_values_name_key_value_and_remedy() {
         ("stream.kafka.fetch.timeout.millis", json!("x"), "period such as 30s"),
         ("stream.kafka.partition.ids", json!("3-0"), "runs backwards"),
         ("stream.kafka.topic.pattern", json!("orders.*"), "remove one of them"),
-        ("stream.kafka.ssl.server.certificate", json!("MIIB"), "ssl.ca.location"),
         ("stream.kafka.error.policy", json!("ignore"), "haltAbove:N with N rejects a minute"),
         ("stream.kafka.lagging.after", json!("0"), "more than 0"),
         ("stopOnDecodeError", json!("perhaps"), "true or false"),
@@ -246,10 +245,20 @@ fn secrets_do_not_show_in_errors() {
 }
 
 #[test]
-fn decoders_that_are_known_but_not_built_say_so() {
-    let capabilities = Capabilities { decoder: |_| DecoderKnown::Known, ..capabilities() };
+fn decoders_that_cannot_be_here_say_so() {
+    let capabilities = Capabilities { decoder: |_| DecoderKnown::Absent("it needs a jar: use json"), ..capabilities() };
     let found = parse_table(&table_json("orders"), Some(&schema()), &capabilities).unwrap_err();
-    assert!(found.to_string().contains("not built yet: write the topic as JSON"), "{found}");
+    assert!(found.to_string().contains("not here: it needs a jar: use json"), "{found}");
+}
+
+#[test]
+fn settings_that_a_decoder_does_not_know_are_reported() {
+    let mut config = with_stream("stream.kafka.decoder.prop.jsonFormat", json!("TEXT"));
+    config["tableIndexConfig"]["streamConfigs"]["stream.kafka.decoder.prop.json/Format"] = json!("x");
+    let parsed = parse_table(&config, Some(&schema()), &capabilities()).unwrap();
+    let pointer = "/tableIndexConfig/streamConfigs/stream.kafka.decoder.prop.json~1Format";
+    let of_stream = parsed.unrecognized.into_iter().filter(|(found, _)| found.contains("streamConfigs"));
+    assert_eq!(of_stream.collect::<Vec<_>>(), [(pointer.to_owned(), json!("x"))]);
 }
 
 #[test]
@@ -490,9 +499,9 @@ fn the_table_itself() {
         ),
         (
             "/ingestionConfig",
-            json!({"transformConfigs": [{}, {"columnName": "x"}]}),
-            "ingestionConfig.transformConfigs",
-            "derive",
+            json!({"transformConfigs": [{"columnName": "x"}]}),
+            "ingestionConfig.transformConfigs[0].transformFunction",
+            "is missing",
         ),
     ] {
         let found = errors(&with(pointer, value.clone()));
@@ -598,4 +607,83 @@ fn collect(json: &Json, at: String, pointers: &mut Vec<String>) {
         _ => {}
     }
     pointers.push(at);
+}
+
+/// The table's stream map in place of that of the suite.
+fn with_map(map: Json) -> Json {
+    let mut config = table_json("orders");
+    config["tableIndexConfig"]["streamConfigs"] = map;
+    config
+}
+
+fn other_streams() -> Capabilities<'static> {
+    Capabilities { stream_types: &["kafka", "kinesis", "pulsar"], ..capabilities() }
+}
+
+#[test]
+fn pulsar_maps_are_read() {
+    let map = |topic: &str| {
+        json!({
+            "streamType": "pulsar",
+            "stream.pulsar.topic.name": topic,
+            "stream.pulsar.decoder.class.name": "json",
+            "stream.pulsar.bootstrap.servers": "pulsar://localhost:6650",
+            "stream.pulsar.authenticationToken": "env:TOKEN",
+            "stream.pulsar.enableKeyValueStitch": true,
+            "stream.pulsar.serviceHttpUrl": "http://localhost:8080",
+            "stream.pulsar.metadata.fields": "messageId",
+        })
+    };
+    let parsed =
+        parse_table(&with_map(map("persistent://acme/raw/orders")), Some(&schema()), &other_streams()).unwrap();
+    let stream = &parsed.spec.streams[0];
+    assert_eq!(stream.topic.as_str(), "orders");
+    let expected = [
+        ("authenticationToken", "env:TOKEN"),
+        ("bootstrap.servers", "pulsar://localhost:6650"),
+        ("enableKeyValueStitch", "true"),
+        ("namespace", "acme/raw"),
+    ];
+    let found: Vec<(&str, &str)> = stream.settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+    assert_eq!(found, expected);
+    let parsed = parse_table(&with_map(map("orders")), Some(&schema()), &other_streams()).unwrap();
+    assert!(!parsed.spec.streams[0].settings.contains_key("namespace"));
+    for topic in ["non-persistent://a/b/orders", "persistent://orders", "persistent://a/b/c/orders"] {
+        let found = parse_table(&with_map(map(topic)), Some(&schema()), &other_streams()).unwrap_err();
+        assert!(found.to_string().contains("persistent://tenant/namespace/topic"), "{topic}: {found}");
+    }
+    let mut none = map("orders");
+    none["stream.pulsar.bootstrap.servers"] = Json::Null;
+    let found = parse_table(&with_map(none), Some(&schema()), &other_streams()).unwrap_err();
+    assert!(found.to_string().contains("stream.pulsar.bootstrap.servers"), "{found}");
+}
+
+#[test]
+fn kinesis_maps_are_read() {
+    let map = json!({
+        "streamType": "kinesis",
+        "stream.kinesis.topic.name": "orders",
+        "stream.kinesis.decoder.class.name": "json",
+        "region": "us-east-1",
+        "accessKey": "env:KEY",
+        "secretKey": "${file:/run/secrets/aws:secret}",
+        "maxRecordsToFetch": 500,
+        "shardIteratorType": "LATEST",
+        "shardIteratorTyp": "LATEST",
+    });
+    let parsed = parse_table(&with_map(map.clone()), Some(&schema()), &other_streams()).unwrap();
+    let settings = &parsed.spec.streams[0].settings;
+    let found: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+    let expected = [
+        ("accessKey", "env:KEY"),
+        ("maxRecordsToFetch", "500"),
+        ("region", "us-east-1"),
+        ("secretKey", "${file:/run/secrets/aws:secret}"),
+    ];
+    assert_eq!(found, expected);
+    assert!(parsed.unrecognized.keys().any(|key| key.ends_with("/shardIteratorTyp")));
+    let mut none = map;
+    none["region"] = Json::Null;
+    let found = parse_table(&with_map(none), Some(&schema()), &other_streams()).unwrap_err();
+    assert!(found.to_string().contains("streamConfigs.region"), "{found}");
 }

@@ -1,5 +1,6 @@
 //! What every decoder promises: message bytes become typed columns; a record that cannot is a result, not a failure.
 
+use crate::schema_registry::{Lookup, SchemaId, SchemaRegistry};
 use std::sync::Arc;
 use weir_types::{RowBatch, Schema};
 
@@ -8,6 +9,12 @@ use weir_types::{RowBatch, Schema};
 pub enum Stage {
     /// The bytes are not what the format asks for.
     Decode,
+    /// Its arrays would become too many rows.
+    ComplexType,
+    /// An expression that derives a column cannot be evaluated.
+    Transform,
+    /// The filter cannot be evaluated.
+    Filter,
     /// A value does not fit its column's type.
     DataType,
     /// The time lies outside the accepted range.
@@ -22,6 +29,9 @@ impl Stage {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Decode => "DECODE",
+            Self::ComplexType => "COMPLEX_TYPE",
+            Self::Transform => "TRANSFORM",
+            Self::Filter => "FILTER",
             Self::DataType => "DATA_TYPE",
             Self::Time => "TIME",
             Self::Sanitise => "SANITISE",
@@ -71,6 +81,20 @@ pub trait Decoder: Send {
     /// Appends the rows of `payloads` to `rows` (columns in schema order, all of equal length afterwards) in order. A
     /// message is stored whole or rejected whole.
     fn decode(&mut self, payloads: &mut dyn Iterator<Item = Payload<'_>>, rows: &mut RowBatch) -> Decoded;
+
+    /// The schemas that these messages need and that are not known yet: whoever has the messages asks the registry for them
+    /// and has the decoder learn what it says, before they are decoded.
+    fn wants(&mut self, _payloads: &mut dyn Iterator<Item = Payload<'_>>) -> Vec<SchemaId> {
+        vec![]
+    }
+
+    /// Takes what the registry says of a schema.
+    fn learn(&mut self, _id: SchemaId, _said: &Lookup) {}
+
+    /// The registry of its schemas, where it needs one.
+    fn registry(&self) -> Option<&Arc<SchemaRegistry>> {
+        None
+    }
 }
 
 /// What a decoder is made for.
@@ -80,4 +104,22 @@ pub struct DecodeSpec {
     pub schema: Arc<Schema>,
     /// What cannot be typed becomes null instead of a reject (`ingestionConfig.continueOnError`).
     pub continue_on_error: bool,
+    /// The topic that is read.
+    pub topic: Arc<str>,
+    /// How many fields at the end of the schema are raw: kept as they are found, for expressions to read. They are BYTES
+    /// of [`crate::transform`]'s, not the table's.
+    pub raw: usize,
+}
+
+impl DecodeSpec {
+    /// Whether the field at this position is raw.
+    #[must_use]
+    pub fn is_raw(&self, at: usize) -> bool {
+        at + self.raw >= self.schema.fields().len()
+    }
+
+    /// What each column is filled from: its position and the name of the source field.
+    pub fn sources(&self) -> impl Iterator<Item = (u32, &str)> {
+        (0u32..).zip(self.schema.fields()).map(|(column, field)| (column, field.name.as_str()))
+    }
 }

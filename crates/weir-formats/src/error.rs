@@ -1,5 +1,6 @@
 //! What can be wrong with a decoder's name or settings, or with a date-time format.
 
+use std::collections::BTreeMap;
 use weir_functions::date_pattern::DateError;
 use weir_types::{Classify, ErrorKind, Retry};
 
@@ -44,5 +45,19 @@ impl Classify for FormatError {
 
     fn retry(&self) -> Retry {
         Retry::Never
+    }
+}
+
+/// A decoder's setting that is true or false.
+pub(crate) fn truth(given: &BTreeMap<String, String>, key: &str) -> Result<Option<bool>, FormatError> {
+    match given.get(key).map(|text| text.trim().to_ascii_lowercase()).as_deref() {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(other) => Err(FormatError::Setting {
+            key: key.to_owned(),
+            value: other.to_owned(),
+            reason: "it must be true or false".to_owned(),
+        }),
     }
 }

@@ -27,10 +27,15 @@ pub fn remove_messages(rows: &mut RowBatch, messages: &[u32]) {
     let mut gone = messages.to_vec();
     gone.sort_unstable();
     let keep: Vec<bool> = rows.message_of_row.iter().map(|message| gone.binary_search(message).is_err()).collect();
+    keep_rows_of(rows, &keep);
+}
+
+/// Takes the rows that are not to be kept out of the batch.
+pub(crate) fn keep_rows_of(rows: &mut RowBatch, keep: &[bool]) {
     if keep.iter().all(|keep| *keep) {
         return;
     }
-    rows.columns.iter_mut().for_each(|column| keep_rows(column, &keep));
+    rows.columns.iter_mut().for_each(|column| keep_rows(column, keep));
     let mut kept = keep.iter();
     rows.message_of_row.retain(|_| kept.next() == Some(&true));
 }

@@ -4,3 +4,7 @@
 //! To add a function family: a room here, named below. No clock, no I/O, no engine's types: arrays are the caller's.
 
 pub mod date_pattern;
+pub mod datum;
+pub mod expression;
+pub mod java_text;
+pub mod shelf;

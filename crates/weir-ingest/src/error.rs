@@ -1,7 +1,7 @@
 //! What can go wrong when a table is made, changed or opened.
 
 use weir_control::StoreError;
-use weir_streams::StreamError;
+use weir_streams::{ProbeError, StreamError};
 use weir_types::{Classify, ErrorKind, Retry, TableName};
 
 /// Why the node could not do what it was asked.
@@ -14,6 +14,16 @@ pub enum IngestError {
         path: String,
         /// What the stream said.
         source: StreamError,
+    },
+    /// A stream cannot be reached, and a test said at which step.
+    #[error("{path}: {probe}")]
+    Probed {
+        /// Where in the table config.
+        path: String,
+        /// What the stream said.
+        source: StreamError,
+        /// What the test said.
+        probe: ProbeError,
     },
     /// A setting cannot be used.
     #[error("{path}: {reason}")]
@@ -65,8 +75,10 @@ pub enum IngestError {
 impl Classify for IngestError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Stream { source, .. } if source.kind() == ErrorKind::Unavailable => ErrorKind::Unavailable,
-            Self::Stream { .. } | Self::Setting { .. } => ErrorKind::Invalid,
+            Self::Stream { source, .. } | Self::Probed { source, .. } if source.kind() == ErrorKind::Unavailable => {
+                ErrorKind::Unavailable
+            }
+            Self::Stream { .. } | Self::Probed { .. } | Self::Setting { .. } => ErrorKind::Invalid,
             Self::Store(error) => error.kind(),
             Self::Refused { .. } => ErrorKind::Conflict,
             Self::NoTable(_) => ErrorKind::NotFound,
@@ -78,7 +90,7 @@ impl Classify for IngestError {
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Stream { source, .. } => source.retry(),
+            Self::Stream { source, .. } | Self::Probed { source, .. } => source.retry(),
             Self::Store(error) => error.retry(),
             Self::Disk { .. } | Self::Upload { .. } => Retry::Later,
             Self::Setting { .. } | Self::Refused { .. } | Self::NoTable(_) | Self::Stopped(_) | Self::Replay { .. } => {

@@ -60,6 +60,28 @@ impl Feed {
         stream_error(self.position, source)
     }
 
+    /// A decoder that cannot be made of the settings, or has not what it needs.
+    pub(crate) fn setting(&self, reason: String) -> IngestError {
+        IngestError::Setting { path: format!("streamConfigMaps[{}].decoder", self.position), reason }
+    }
+
+    /// An error of a stream that was asked for the first time, with the step at which reaching it ended.
+    pub(crate) async fn looked_into(&self, error: IngestError) -> IngestError {
+        match error {
+            IngestError::Stream {
+                path,
+                source: source @ (StreamError::Unreachable { .. } | StreamError::Denied { .. }),
+            } => {
+                match self.source.probe(self.spec.only_partitions.as_deref()).await {
+                    Err(probe) => IngestError::Probed { path, source, probe },
+                    // It answers now.
+                    Ok(_) => IngestError::Stream { path, source },
+                }
+            }
+            other => other,
+        }
+    }
+
     /// The identity of the topic as it is now, where the stream tells one.
     pub(crate) async fn topic_id(&self) -> Result<Option<Arc<str>>, StreamError> {
         let before = self.identity.asked.load(Ordering::SeqCst);
@@ -215,15 +237,17 @@ pub(crate) async fn plan(
         }
         let at = feed.position;
         // Which partition changes nothing of what can be wrong.
-        settings_decoder(record, &feed.spec, 0, deps.clock.wall_ms())
-            .map_err(|reason| IngestError::Setting { path: format!("streamConfigMaps[{at}].decoder"), reason })?;
+        settings_decoder(record, &feed.spec, 0, deps.clock.wall_ms()).map_err(|reason| feed.setting(reason))?;
         let asked = async {
             let id = feed.topic_id().await.map_err(|source| feed.error(source))?;
             let partitions = feed.wanted().await.map_err(|source| feed.error(source))?;
             let starts = feed.starts(record, &partitions, &feed.spec.start_at, deps.clock.wall_ms()).await?;
             Ok((id, starts))
         };
-        let (id, starts) = in_time(deps, at, feed.spec.topic.as_str(), asked).await?;
+        let (id, starts) = match in_time(deps, at, feed.spec.topic.as_str(), asked).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(feed.looked_into(error).await),
+        };
         plan.partitions.extend(starts);
         plan.ids.extend(id.map(|id| (feed.spec.topic.clone(), id)));
     }

@@ -7,6 +7,7 @@ mod budget;
 mod checkpoint;
 mod control;
 mod deps;
+mod dry_run;
 mod error;
 mod feeds;
 mod floor;
@@ -30,6 +31,7 @@ mod topics;
 
 pub use control::Scope;
 pub use deps::{IngestDeps, IngestOptions, KeyStages, Seats};
+pub use dry_run::{Fate, TRIED_MOST, Tried};
 pub use error::IngestError;
 pub use floor::DiskFloor;
 pub use node::IngestNode;

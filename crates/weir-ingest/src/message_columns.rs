@@ -7,6 +7,7 @@ use std::sync::Arc;
 use weir_formats::{
     Reject, Stage,
     coerce::{Fit, Source, push},
+    raw,
 };
 use weir_streams::Messages;
 use weir_types::{Column, DataType, MessageField, RowBatch, Schema, Value};
@@ -23,6 +24,8 @@ struct Target {
     data_type: DataType,
     single_value: bool,
     default: Value,
+    /// Kept as it is found, for expressions.
+    raw: bool,
 }
 
 /// The columns of a schema that messages fill.
@@ -45,8 +48,8 @@ pub(crate) struct Filled {
 }
 
 impl MessageColumns {
-    /// Those of a schema, for rows of one partition; `None` where there are none.
-    pub(crate) fn of(schema: &Schema, partition: u32, continue_on_error: bool) -> Option<Self> {
+    /// Those of a schema whose last `raw` fields are raw, for rows of one partition; `None` where there are none.
+    pub(crate) fn of(schema: &Schema, raw: usize, partition: u32, continue_on_error: bool) -> Option<Self> {
         let target = |(at, spec): (usize, &weir_types::FieldSpec)| {
             Some(Target {
                 at,
@@ -55,6 +58,7 @@ impl MessageColumns {
                 data_type: spec.data_type,
                 single_value: spec.single_value,
                 default: spec.default_null.clone(),
+                raw: at + raw >= schema.fields().len(),
             })
         };
         let targets: Vec<Target> = schema.fields().iter().enumerate().filter_map(target).collect();
@@ -70,6 +74,10 @@ impl MessageColumns {
                 let source = found(&target.field, messages, *message as usize, self.partition);
                 let fit = match source {
                     None => Ok(Fit::Null),
+                    Some(found) if target.raw => {
+                        raw::push(found.source(), &mut column, &mut self.scratch);
+                        Ok(Fit::Stored)
+                    }
                     Some(Found::Number(number)) => {
                         push(target.data_type, Source::Integer(number), &mut column.data, &mut self.scratch)
                     }
@@ -108,6 +116,16 @@ impl MessageColumns {
 enum Found<'a> {
     Number(i64),
     Bytes(&'a [u8]),
+}
+
+impl<'a> Found<'a> {
+    /// Text where it is text.
+    fn source(self) -> Source<'a> {
+        match self {
+            Self::Number(number) => Source::Integer(number),
+            Self::Bytes(bytes) => std::str::from_utf8(bytes).map_or(Source::Bytes(bytes), Source::Text),
+        }
+    }
 }
 
 fn found<'a>(field: &MessageField, messages: &'a dyn Messages, at: usize, partition: i64) -> Option<Found<'a>> {
@@ -225,7 +243,7 @@ mod tests {
         ]);
         let sent = Sent(vec![(Some(b"k0"), Some(b"5")), (None, None), (Some(b"\xff"), Some(b" -6 "))]);
         let mut batch = rows(&schema, &[0, 1, 2]);
-        let mut columns = MessageColumns::of(&schema, 3, false).unwrap();
+        let mut columns = MessageColumns::of(&schema, 0, 3, false).unwrap();
         let filled = columns.fill(&sent, &mut batch);
         assert!(filled.rejects.is_empty());
         assert_eq!(filled.altered, 1, "a key that is no text");
@@ -246,7 +264,7 @@ mod tests {
         let schema = schema(&[("__key", DataType::Bytes, true), ("__header$h", DataType::Long, false)]);
         let sent = Sent(vec![(Some(b"\x00\xff"), Some(b"9")), (None, None)]);
         let mut batch = rows(&schema, &[0, 1]);
-        MessageColumns::of(&schema, 0, false).unwrap().fill(&sent, &mut batch);
+        MessageColumns::of(&schema, 0, 0, false).unwrap().fill(&sent, &mut batch);
         let at = |name: &str| &batch.columns[schema.position(name).unwrap()];
         assert_eq!(at("__key").data.get(0), Value::Bytes(Arc::from(&b"\x00\xff"[..])));
         assert_eq!((at("__header$h").values_of(0), at("__header$h").data.get(0)), (0..1, Value::Long(9)));
@@ -258,17 +276,17 @@ mod tests {
         let schema = schema(&[("__header$h", DataType::Int, true)]);
         let sent = Sent(vec![(None, Some(b"1")), (None, Some(b"one"))]);
         let mut batch = rows(&schema, &[0, 1]);
-        let filled = MessageColumns::of(&schema, 0, false).unwrap().fill(&sent, &mut batch);
+        let filled = MessageColumns::of(&schema, 0, 0, false).unwrap().fill(&sent, &mut batch);
         let reject = &filled.rejects[0];
         assert_eq!((reject.message, reject.stage, reject.column.as_deref()), (1, Stage::DataType, Some("__header$h")));
         assert!(reject.reason.ends_with("got one"), "{}", reject.reason);
-        let filled = MessageColumns::of(&schema, 0, true).unwrap().fill(&sent, &mut batch);
+        let filled = MessageColumns::of(&schema, 0, 0, true).unwrap().fill(&sent, &mut batch);
         assert_eq!((filled.rejects.len(), filled.altered), (0, 1));
         assert_eq!(batch.columns[0].nulls, [1]);
     }
 
     #[test]
     fn a_schema_without_them_costs_nothing() {
-        assert!(MessageColumns::of(&schema(&[("id", DataType::Long, true)]), 0, false).is_none());
+        assert!(MessageColumns::of(&schema(&[("id", DataType::Long, true)]), 0, 0, false).is_none());
     }
 }

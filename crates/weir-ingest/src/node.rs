@@ -3,6 +3,7 @@
 use crate::{
     checkpoint::CheckpointQueue,
     deps::{IngestDeps, IngestOptions, Permits},
+    dry_run::{Tried, dry_run},
     error::IngestError,
     feeds::{Feed, feeds, found_topics, plan, start_records},
     floor::{Floor, keep_floor},
@@ -94,6 +95,15 @@ impl IngestNode {
     pub async fn validate(&self, new: &NewTable) -> Result<(), IngestError> {
         found_topics(&self.deps, &new.spec).await?;
         plan(&self.deps, &new.draft(), None).await.map(drop)
+    }
+
+    /// What would become of the newest records of a table's streams. Nothing is stored, and nothing is made.
+    ///
+    /// # Errors
+    /// A stream does not answer as the settings say.
+    pub async fn try_records(&self, new: &NewTable, records: usize) -> Result<Vec<Tried>, IngestError> {
+        let topics = found_topics(&self.deps, &new.spec).await?;
+        dry_run(&self.deps, &NewTable { topics, ..new.clone() }, records).await
     }
 
     /// Makes a table: asks its streams, writes the catalog, starts. It is queryable when this returns; on an error

@@ -1,12 +1,16 @@
 //! From messages to rows ready to append: decode, then the stages in Pinot's order, then the key stage.
 //!
 //! Decoding types each value as it is read (stage "data type"), so a table without transforms pays for no stage that it
-//! does not use. Transforms, filters and enrichers will stand between decode and time check, upsert and dedup in the key
-//! stage.
+//! does not use. Derived columns and the filter stand between decode and time check, upsert and dedup will in the key stage.
 
 use crate::message_columns::MessageColumns;
 use std::{collections::BTreeSet, sync::Arc};
-use weir_formats::{Decoder, Payload, Reject, stages};
+use weir_formats::{
+    Decoder, Payload, Reject,
+    schema_registry::{Lookup, SchemaId, SchemaRegistry},
+    stages,
+    transform::Transform,
+};
 use weir_streams::Messages;
 use weir_types::{Accounting, NextOffset, RowBatch, Schema};
 
@@ -48,6 +52,8 @@ pub struct RecordDecoder {
     rules: RecordRules,
     /// Columns that the message around the value fills, where the schema names any.
     around: Option<MessageColumns>,
+    /// Derives columns and drops rows, where the table asks for that.
+    transform: Option<Transform>,
     /// Messages that were rejected before and stay so.
     settled: BTreeSet<NextOffset>,
 }
@@ -62,13 +68,19 @@ impl RecordDecoder {
     /// A decoder with what the table asks of its records.
     #[must_use]
     pub fn new(decoder: Box<dyn Decoder>, rules: RecordRules) -> Self {
-        Self { decoder, rules, around: None, settled: BTreeSet::new() }
+        Self { decoder, rules, around: None, transform: None, settled: BTreeSet::new() }
     }
 
     /// Columns that the message around the value fills are filled with these.
     #[must_use]
     pub(crate) fn with_message_columns(self, around: Option<MessageColumns>) -> Self {
         Self { around, ..self }
+    }
+
+    /// What the decoder gives goes through this.
+    #[must_use]
+    pub(crate) fn with_transform(self, transform: Option<Transform>) -> Self {
+        Self { transform, ..self }
     }
 
     /// These messages were rejected before: read again, they are rejected without a second look, whatever the settings
@@ -78,11 +90,59 @@ impl RecordDecoder {
         Self { settled, ..self }
     }
 
+    /// The schemas that messages `from..to` of a batch need, and the registry to be asked for them.
+    fn wants(
+        &mut self,
+        messages: &dyn Messages,
+        from: usize,
+        to: usize,
+    ) -> Option<(Arc<SchemaRegistry>, Vec<SchemaId>)> {
+        let registry = self.decoder.registry()?.clone();
+        let mut payloads = (from..to).filter_map(|at| {
+            let message = u32::try_from(at).expect("a batch holds far less than 4 G messages");
+            Some(Payload { message, value: messages.value(at)?, key: messages.key(at) })
+        });
+        let wanted = self.decoder.wants(&mut payloads);
+        Some((registry, wanted))
+    }
+
+    /// Has all that is needed to decode messages `from..to` of a batch: asks their schema registry, if they have one, for the
+    /// schemas that are not known yet. The registry that was asked, which keeps what it said as long as it is held.
+    ///
+    /// # Errors
+    /// The registry does not answer: why. Nothing may be decoded before it does, for a record whose schema is not there
+    /// would be rejected.
+    pub async fn ready(
+        &mut self,
+        messages: &dyn Messages,
+        from: usize,
+        to: usize,
+    ) -> Result<Option<Arc<SchemaRegistry>>, String> {
+        let Some((registry, wanted)) = self.wants(messages, from, to) else { return Ok(None) };
+        for id in wanted {
+            let said = registry.get(id).await?;
+            self.decoder.learn(id, &said);
+        }
+        Ok(Some(registry))
+    }
+
+    /// As [`Self::ready`], with what the registry has said before.
+    pub(crate) fn ready_as_said(&mut self, messages: &dyn Messages, from: usize, to: usize) {
+        let Some((registry, wanted)) = self.wants(messages, from, to) else { return };
+        for id in wanted {
+            let said = registry.said(id);
+            self.decoder.learn(id, &said.unwrap_or_else(|| Lookup::Missing(format!("schema {id} was not asked for"))));
+        }
+    }
+
     /// Turns messages `from..to` of a batch into rows and rejects. The rows have not been seen by the key stage, and are
     /// not counted.
     pub fn decode(&mut self, messages: &dyn Messages, from: usize, to: usize) -> Prepared {
         let mut counts = Accounting { fetched: (to - from) as u64, ..Accounting::default() };
-        let mut rows = RowBatch::new(&self.rules.schema);
+        let mut rows = match &self.transform {
+            Some(transform) => RowBatch::new(&transform.decodes()),
+            None => RowBatch::new(&self.rules.schema),
+        };
         if self.settled.last().is_some_and(|last| from < to && *last < messages.offset(from)) {
             self.settled.clear();
         }
@@ -117,6 +177,13 @@ impl RecordDecoder {
                 rejects.extend(filled.rejects);
             }
         }
+        if let Some(transform) = &mut self.transform {
+            let transformed = transform.apply(rows);
+            counts.filtered += transformed.filtered;
+            counts.altered += transformed.altered;
+            rejects.extend(transformed.rejects);
+            rows = transformed.rows;
+        }
         if let Some(time) = &self.rules.time {
             let checked = stages::check_time(time, &mut rows);
             counts.altered += checked.nulled;
@@ -142,6 +209,24 @@ impl RecordPath {
     /// Goes on with another decoder and what the key stage knows.
     pub fn decode_with(&mut self, decoder: RecordDecoder) {
         self.decoder = decoder;
+    }
+
+    /// As [`RecordDecoder::ready`].
+    ///
+    /// # Errors
+    /// The registry does not answer.
+    pub async fn ready(
+        &mut self,
+        messages: &dyn Messages,
+        from: usize,
+        to: usize,
+    ) -> Result<Option<Arc<SchemaRegistry>>, String> {
+        self.decoder.ready(messages, from, to).await
+    }
+
+    /// As [`RecordDecoder::ready_as_said`].
+    pub(crate) fn ready_as_said(&mut self, messages: &dyn Messages, from: usize, to: usize) {
+        self.decoder.ready_as_said(messages, from, to);
     }
 
     /// Turns messages `from..to` of a batch into rows and rejects. Runs come in the order of the stream.

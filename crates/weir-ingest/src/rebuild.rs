@@ -57,6 +57,7 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<(Arc<dyn Segment>, Accou
             };
             let messages = &*batch.messages;
             let inside = (0..messages.len()).take_while(|at| messages.offset(*at) < range.end()).count();
+            path.ready(messages, 0, inside).await?;
             let prepared = path.prepare(messages, 0, inside);
             segment.append(&prepared.rows, &|message| messages.offset(message as usize));
             keep_rejects(job, &record, messages, &prepared.rejects)?;

@@ -1,5 +1,6 @@
 //! What every stream promises: partitions, offsets, and batches that carry their range.
 
+use crate::probe::{self, PartitionFact, ProbeError, ProbeStep};
 use async_trait::async_trait;
 use std::sync::Arc;
 use weir_types::{Classify, ErrorKind, NextOffset, OffsetRange, Retry, StartAt, TopicName};
@@ -22,6 +23,10 @@ pub trait Messages: Send + Sync {
     fn value(&self, at: usize) -> Option<&[u8]>;
     /// Header `name`'s last value, where there is one.
     fn header(&self, at: usize, name: &str) -> Option<&[u8]>;
+    /// What else the stream knows of a message under that name, as text; which names there are is the stream's affair.
+    fn metadata(&self, _at: usize, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// What one fetch brought.
@@ -190,6 +195,23 @@ pub trait StreamSource: Send + Sync + 'static {
     fn hold(&self, _holder: &str, _partition: u32, _floor: NextOffset) {}
     /// Says that `holder` (a table that was dropped) reads nothing of the topic any more: its floors are gone.
     fn release(&self, _holder: &str) {}
+    /// Tests the connection: what of the topic can be read, of all partitions or of `only`, or the step at which it ended. Over
+    /// within [`probe::PROBE_WITHIN`].
+    async fn probe(&self, only: Option<&[u32]>) -> Result<Vec<PartitionFact>, ProbeError> {
+        let asked = async {
+            let mut found = self.partitions().await?;
+            if let Some(missing) = probe::missing_partitions(only, &found) {
+                return Err(missing);
+            }
+            found.retain(|partition| only.is_none_or(|only| only.contains(partition)));
+            let fact = |partition| async move {
+                let watermarks = self.watermarks(partition).await?;
+                Ok(PartitionFact { partition, watermarks })
+            };
+            futures::future::try_join_all(found.into_iter().map(fact)).await
+        };
+        probe::within(ProbeStep::Tcp, asked).await
+    }
     /// Whether offsets are dense but for transactions and compaction, so that a range can be explained by counts.
     fn dense(&self) -> bool {
         true

@@ -15,13 +15,19 @@ pub struct Streams {
     local: Arc<LocalLogs>,
     memory: Arc<MemoryStreams>,
     queues: Arc<Queues>,
+    kinesis_limits: Arc<KinesisLimits>,
 }
+
+#[cfg(feature = "kinesis")]
+use crate::kinesis::Limits as KinesisLimits;
+#[cfg(not(feature = "kinesis"))]
+type KinesisLimits = ();
 
 impl Streams {
     /// The streams over the process's own logs.
     #[must_use]
     pub fn new(local: Arc<LocalLogs>, memory: Arc<MemoryStreams>) -> Self {
-        Self { local, memory, queues: Arc::default() }
+        Self { local, memory, queues: Arc::default(), kinesis_limits: Arc::default() }
     }
 
     /// The same, with a bound on what clients of streams may queue.
@@ -33,7 +39,7 @@ impl Streams {
     /// The names of all types, those of absent features included.
     #[must_use]
     pub fn types() -> &'static [&'static str] {
-        &["kafka", "local", "memory"]
+        &["kafka", "kinesis", "local", "memory", "pulsar"]
     }
 
     /// The process's own logs.
@@ -55,6 +61,14 @@ impl Streams {
             "kafka" => {
                 let queues = self.queues.clone();
                 secrets::guarded(spec, Arc::new(move |spec| kafka(spec, &queues)))
+            }
+            "kinesis" => {
+                let limits = self.kinesis_limits.clone();
+                secrets::guarded(spec, Arc::new(move |spec| kinesis(spec, &limits)))
+            }
+            "pulsar" => {
+                let queues = self.queues.clone();
+                secrets::guarded(spec, Arc::new(move |spec| pulsar(spec, &queues)))
             }
             "local" => Ok(self.local.source(spec.topic.clone(), spec.fetch_timeout)),
             "memory" => Ok(self.memory.source(spec.topic.clone(), spec.fetch_timeout)),
@@ -105,5 +119,33 @@ fn kafka(spec: &StreamSpec, _: &Arc<Queues>) -> Result<SharedSource, StreamError
         topic: spec.topic.to_string(),
         key: "streamType".into(),
         reason: "this binary was built without feature `kafka`".into(),
+    })
+}
+
+#[cfg(feature = "pulsar")]
+fn pulsar(spec: &StreamSpec, queues: &Arc<Queues>) -> Result<SharedSource, StreamError> {
+    crate::pulsar::source(spec, queues.clone())
+}
+
+#[cfg(not(feature = "pulsar"))]
+fn pulsar(spec: &StreamSpec, _: &Arc<Queues>) -> Result<SharedSource, StreamError> {
+    Err(StreamError::Setting {
+        topic: spec.topic.to_string(),
+        key: "streamType".into(),
+        reason: "this binary was built without feature `pulsar`".into(),
+    })
+}
+
+#[cfg(feature = "kinesis")]
+fn kinesis(spec: &StreamSpec, limits: &Arc<KinesisLimits>) -> Result<SharedSource, StreamError> {
+    crate::kinesis::source(spec, limits.clone())
+}
+
+#[cfg(not(feature = "kinesis"))]
+fn kinesis(spec: &StreamSpec, _: &Arc<KinesisLimits>) -> Result<SharedSource, StreamError> {
+    Err(StreamError::Setting {
+        topic: spec.topic.to_string(),
+        key: "streamType".into(),
+        reason: "this binary was built without feature `kinesis`".into(),
     })
 }

@@ -4,14 +4,17 @@
 //! reference and a remedy, and the next call looks again: a secret that is put right, or changed, is used by the next
 //! client without a restart.
 
-use crate::contract::{FetchLimit, MessageBatch, PartitionReader, SharedSource, StreamError, StreamSource, Watermarks};
+use crate::{
+    contract::{FetchLimit, MessageBatch, PartitionReader, SharedSource, StreamError, StreamSource, Watermarks},
+    probe::{PartitionFact, ProbeError},
+};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc};
 use weir_base::outside;
 use weir_types::{
     NextOffset, StartAt, StreamSpec, TopicName,
-    secret::{self, Hiding, Unresolved, is_secret},
+    secret::{self, Hiding, Piece, Unresolved, is_secret},
 };
 
 /// Makes a source of settings that hold no references any more.
@@ -43,6 +46,25 @@ pub fn look_up(value: &str) -> Result<secret::Resolved, Unresolved> {
     secret::resolve(value, outside::variable, outside::text_file)
 }
 
+/// What a JAAS text stands for. Its references stand between quotes: a quote or a backslash of a secret is its own.
+fn quoted(value: &str, resolved: secret::Resolved) -> String {
+    let needs = |secret: &str| secret.contains(['"', '\'', '\\']);
+    match secret::pieces(value) {
+        // A text that is kept elsewhere as a whole is as it is.
+        Ok(pieces) if pieces.len() > 1 && resolved.looked_up.iter().any(|(secret, _)| needs(secret)) => {
+            let mut looked_up = resolved.looked_up.iter();
+            let piece = |piece: &Piece<'_>| match piece {
+                Piece::Text(text) => (*text).to_owned(),
+                Piece::Reference { .. } => looked_up.next().map_or_else(String::new, |(secret, _)| {
+                    secret.replace('\\', r"\\").replace('"', "\\\"").replace('\'', r"\'")
+                }),
+            };
+            pieces.iter().map(piece).collect()
+        }
+        _ => resolved.text,
+    }
+}
+
 #[derive(Clone)]
 struct Made {
     /// What was looked up for it.
@@ -68,7 +90,8 @@ impl Guarded {
                 reason: error.to_string(),
             })?;
             hiding.add(key, value, &resolved);
-            settings.insert(key.clone(), resolved.text);
+            let text = if key.ends_with("jaas.config") { quoted(value, resolved) } else { resolved.text };
+            settings.insert(key.clone(), text);
         }
         let mut made = self.made.lock();
         if let Some(made) = made.as_ref().filter(|made| made.settings == settings) {
@@ -128,6 +151,15 @@ impl StreamSource for Guarded {
     async fn resolve_all(&self, partitions: &[u32], at: &StartAt, now_ms: i64) -> Result<Vec<NextOffset>, StreamError> {
         let Made { source, hiding, .. } = self.made()?;
         source.resolve_all(partitions, at, now_ms).await.map_err(|error| hidden(error, &hiding))
+    }
+
+    async fn probe(&self, only: Option<&[u32]>) -> Result<Vec<PartitionFact>, ProbeError> {
+        let Made { source, hiding, .. } = self.made()?;
+        source.probe(only).await.map_err(|ProbeError { step, what, remedy }| ProbeError {
+            step,
+            what: hiding.hide(&what),
+            remedy: hiding.hide(&remedy),
+        })
     }
 
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {
@@ -236,6 +268,20 @@ mod tests {
             let unreachable = source.open(0, NextOffset::new(0)).await.err().unwrap().to_string();
             assert!(unreachable.contains(&reference) && !unreachable.contains("hunter"), "{unreachable}");
         }
+    }
+
+    #[tokio::test]
+    async fn quotes_of_a_secret_do_not_end_a_jaas_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pw");
+        std::fs::write(&path, r#"hun"t\er's"#).unwrap();
+        let jaas = format!("PlainLoginModule required username=\"u\" password=\"${{file:{}}}\";", path.display());
+        let resolved = quoted(&jaas, look_up(&jaas).unwrap());
+        assert_eq!(resolved, r#"PlainLoginModule required username="u" password="hun\"t\\er\'s";"#);
+        // The whole text is kept elsewhere.
+        std::fs::write(&path, r#"PlainLoginModule required username="u" password="p";"#).unwrap();
+        let whole = format!("file:{}", path.display());
+        assert_eq!(quoted(&whole, look_up(&whole).unwrap()), r#"PlainLoginModule required username="u" password="p";"#);
     }
 
     #[tokio::test]

@@ -258,6 +258,7 @@ mod tests {
             null_handling: false,
             row_time_check: false,
             continue_on_error: false,
+            expressions: weir_types::Expressions::default(),
             error_policy: ErrorPolicy::Quarantine,
             quarantine: Default::default(),
             retention: Default::default(),

@@ -51,6 +51,14 @@ impl BytesColumn {
         self.offsets.push(end);
     }
 
+    /// Appends bytes to the last value; there must be one.
+    pub fn extend_last(&mut self, bytes: &[u8]) {
+        self.data.extend_from_slice(bytes);
+        let end = u32::try_from(self.data.len()).expect("a batch holds less than 4 GiB of text in a column");
+        assert!(self.offsets.len() > 1, "there is a last value");
+        *self.offsets.last_mut().expect("the first position is always there") = end;
+    }
+
     /// Appends values `at` of another column: one copy of their bytes.
     ///
     /// # Panics

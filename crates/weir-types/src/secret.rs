@@ -27,7 +27,7 @@ const TELLING: [&str; 15] = [
 ];
 
 /// Ends of a key whose value says where or what a secret is, not the secret.
-const ABOUT: [&str; 7] = ["location", "url", "uri", "type", "algorithm", "class", "mechanism"];
+const ABOUT: [&str; 8] = ["location", "url", "uri", "type", "algorithm", "class", "mechanism", "source"];
 
 /// A text shorter than this is not looked for inside other texts: it would hide ordinary words and numbers.
 const LEAST_LOOKED_FOR: usize = 4;

@@ -48,6 +48,7 @@ fn keys_tell_whether_they_hold_a_secret() {
         "sasl.oauthbearer.token.endpoint.url",
         "stream.kafka.topic.name",
         "sasl.username",
+        "stream.kafka.decoder.prop.schema.registry.basic.auth.credentials.source",
     ] {
         assert!(!is_secret(key), "{key}");
     }

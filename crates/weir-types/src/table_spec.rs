@@ -234,6 +234,52 @@ pub enum IndexKind {
     Range,
 }
 
+/// How nested records are made flat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComplexTypeSpec {
+    /// Arrays whose elements become rows, by their flat names.
+    pub unnest: Vec<Arc<str>>,
+    /// Stands between the parts of a flat name.
+    pub delimiter: Arc<str>,
+    /// What becomes of other arrays.
+    pub not_unnested: NotUnnested,
+    /// Beginnings of names, and what stands in their place.
+    pub renames: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// What becomes of an array that is not unnested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotUnnested {
+    /// It stays an array.
+    Stay,
+    /// JSON text where its first element is an array or object.
+    NestedToJson,
+    /// JSON text.
+    ToJson,
+}
+
+/// A column that is derived from the fields of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransformSpec {
+    /// The column, or a name that other expressions read.
+    pub column: ColumnName,
+    /// The expression.
+    pub function: Arc<str>,
+}
+
+/// What is made of a record between decoding and types; by default nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Expressions {
+    /// How nested records are made flat, where they are.
+    pub complex_type: Option<ComplexTypeSpec>,
+    /// Fields that are worked out before the derived columns, in this order, whatever the record brings.
+    pub enrichments: Vec<TransformSpec>,
+    /// Columns that are derived from the fields of a record.
+    pub transforms: Vec<TransformSpec>,
+    /// Rows for which this expression is true are dropped.
+    pub filter: Option<Arc<str>>,
+}
+
 /// How a column is stored and indexed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FieldIndexes {
@@ -272,6 +318,8 @@ pub struct TableSpec {
     pub row_time_check: bool,
     /// What cannot be typed becomes null instead of a reject.
     pub continue_on_error: bool,
+    /// What is made of a record between decoding and types.
+    pub expressions: Expressions,
     /// What happens with rejects.
     pub error_policy: ErrorPolicy,
     /// How much of them is kept.

@@ -154,24 +154,16 @@ pub(super) const TABLE_KEYS: &[(&str, Treatment)] = &[
     ("ingestionConfig.streamIngestionConfig.oomProtection", Ignored("memory is bounded by the node's budget")),
     ("ingestionConfig.batchIngestionConfig", Ignored("concerns batch loads")),
     ("ingestionConfig.sourceFieldConfigs", Refused("source types are not converted before decoding yet: remove it")),
-    (
-        "ingestionConfig.filterConfig",
-        Refused("ingestion filters are not built yet: remove it and filter in the query, or before the stream"),
-    ),
-    (
-        "ingestionConfig.transformConfigs",
-        Refused(
-            "ingestion transforms are not built yet: remove it and derive the column in the query, or before the stream",
-        ),
-    ),
-    (
-        "ingestionConfig.enrichmentConfigs",
-        Refused("ingestion enrichment is not built yet: remove it and enrich before the stream"),
-    ),
-    (
-        "ingestionConfig.complexTypeConfig",
-        Refused("nested records are not unnested or flattened yet: remove it and map the field to a JSON column"),
-    ),
+    ("ingestionConfig.filterConfig.filterFunction", Read),
+    ("ingestionConfig.transformConfigs.[].columnName", Read),
+    ("ingestionConfig.transformConfigs.[].transformFunction", Read),
+    ("ingestionConfig.enrichmentConfigs.[].enricherType", Read),
+    ("ingestionConfig.enrichmentConfigs.[].properties", Read),
+    ("ingestionConfig.enrichmentConfigs.[].preComplexTypeTransform", Read),
+    ("ingestionConfig.complexTypeConfig.fieldsToUnnest", Read),
+    ("ingestionConfig.complexTypeConfig.delimiter", Read),
+    ("ingestionConfig.complexTypeConfig.collectionNotUnnestedToJson", Read),
+    ("ingestionConfig.complexTypeConfig.prefixesToRename", Read),
     (
         "ingestionConfig.schemaConformingTransformerConfig",
         Refused("records are not conformed to the schema yet: remove it and give each field a column"),
@@ -229,10 +221,24 @@ pub(super) const STREAM_KEYS: &[(&str, Treatment)] = &[
     ("stream.kafka.fetcher.minBytes", Ignored("never had an effect")),
     ("stream.kafka.zk.broker.url", Ignored("brokers are asked directly")),
     ("stream.kafka.hlc.*", Ignored("partitions are always read one by one")),
+    ("stream.kafka.ssl.server.certificate", Read),
+    ("stream.kafka.ssl.certificate.type", Read),
+    ("stream.kafka.ssl.client.certificate", Read),
+    ("stream.kafka.ssl.client.key", Read),
+    ("stream.kafka.ssl.client.key.algorithm", Ignored("the key says it itself")),
+    ("stream.pulsar.bootstrap.servers", Read),
+    ("stream.pulsar.authenticationToken", Read),
+    ("stream.pulsar.tlsTrustCertsFilePath", Read),
+    ("stream.pulsar.issuerUrl", Read),
+    ("stream.pulsar.credsFilePath", Read),
+    ("stream.pulsar.audience", Read),
+    ("stream.pulsar.scope", Read),
+    ("stream.pulsar.enableKeyValueStitch", Read),
+    ("stream.pulsar.serviceHttpUrl", Ignored("the brokers list topics and partitions themselves")),
     (
-        "stream.kafka.ssl.*",
-        Refused(
-            "certificates are read from files: remove it and set ssl.ca.location, ssl.certificate.location, ssl.key.location",
+        "stream.pulsar.metadata.fields",
+        Ignored(
+            "key, properties, publish time, place and size fill the columns that the schema names; other fields fill none",
         ),
     ),
     ("config.providers*", Ignored("`${env:NAME}` and `${file:/path:key}` are looked up without a provider")),
@@ -267,6 +273,24 @@ pub(super) const STREAM_KEYS: &[(&str, Treatment)] = &[
     ),
     ("key.deserializer", Ignored("records are read as bytes")),
     ("value.deserializer", Ignored("records are read as bytes")),
+];
+
+/// Keys of a stream map of Kinesis: they have no prefix.
+pub(super) const KINESIS_KEYS: &[(&str, Treatment)] = &[
+    ("region", Read),
+    ("endpoint", Read),
+    ("accessKey", Read),
+    ("secretKey", Read),
+    ("maxRecordsToFetch", Read),
+    ("requests_per_second_limit", Read),
+    ("iamRoleBasedAccessEnabled", Read),
+    ("roleArn", Ignored("roles are not assumed: iamRoleBasedAccessEnabled is refused")),
+    ("roleSessionName", Ignored("as roleArn")),
+    ("externalId", Ignored("as roleArn")),
+    ("sessionDurationSeconds", Ignored("as roleArn")),
+    ("asyncSessionUpdateEnabled", Ignored("as roleArn")),
+    ("shardIteratorType", Ignored("stream.kinesis.consumer.prop.auto.offset.reset says where a table starts")),
+    ("metadata.populate", Ignored("a column is filled as soon as the schema has it")),
 ];
 
 /// Kafka client settings, under the client's own names, are handed to the client as they are.
@@ -342,7 +366,8 @@ pub(super) fn find_stream(key: &str, stream_type: &str) -> Option<Treatment> {
             return None;
         }
     }
-    STREAM_KEYS.iter().find(|(rule, _)| fits(rule)).map(|(_, treatment)| *treatment)
+    let own = if stream_type == "kinesis" { KINESIS_KEYS } else { &[] };
+    own.iter().chain(STREAM_KEYS).find(|(rule, _)| fits(rule)).map(|(_, treatment)| *treatment)
 }
 
 /// Whether a value asks for nothing: null, false, empty, NONE, or a composite of such.

@@ -60,8 +60,8 @@ fn everything() -> Json {
                 "realtimeOffsetAutoResetHandlerClass": "c", "dropRecordOnPartitionMismatch": true,
                 "oomProtection": "ENABLE",
             },
-            "sourceFieldConfigs": [some], "filterConfig": {"filterFunction": "f"}, "enrichmentConfigs": [some],
-            "transformConfigs": [some], "complexTypeConfig": some, "schemaConformingTransformerConfig": some,
+            "sourceFieldConfigs": [some], "filterConfig": {"filterFunction": "f"}, "enrichmentConfigs": [{"enricherType": "generateColumn", "properties": some, "preComplexTypeTransform": false}],
+            "transformConfigs": [{"columnName": "a", "transformFunction": "f(b)"}], "complexTypeConfig": {"fieldsToUnnest": list, "delimiter": ".", "collectionNotUnnestedToJson": "ALL", "prefixesToRename": some}, "schemaConformingTransformerConfig": some,
             "aggregationConfigs": [some], "continueOnError": true, "maxConsecutiveRecordFetchFailuresAllowed": 3,
             "retryOnSegmentBuildPrecheckFailure": true, "rowTimeValueCheck": true, "segmentTimeValueCheck": true,
             "ingestionExceptionLogRateLimitPerMin": 5,
@@ -229,6 +229,44 @@ fn every_stream_key_of_pinot_is_known() {
     let keys = own.iter().map(|key| format!("stream.kafka.{key}")).chain(bare.iter().map(|key| (*key).to_owned()));
     for key in keys {
         assert!(find_stream(&key, "kafka").is_some(), "{key}");
+    }
+}
+
+#[test]
+fn every_key_of_pulsar_and_kinesis_is_known() {
+    for key in [
+        "bootstrap.servers",
+        "serviceHttpUrl",
+        "authenticationToken",
+        "tlsTrustCertsFilePath",
+        "issuerUrl",
+        "credsFilePath",
+        "audience",
+        "enableKeyValueStitch",
+        "metadata.populate",
+        "metadata.fields",
+    ] {
+        assert!(find_stream(&format!("stream.pulsar.{key}"), "pulsar").is_some(), "{key}");
+        assert!(find_stream(&format!("stream.pulsar.{key}"), "kafka").is_none(), "{key}");
+    }
+    for key in [
+        "region",
+        "accessKey",
+        "secretKey",
+        "endpoint",
+        "maxRecordsToFetch",
+        "shardIteratorType",
+        "requests_per_second_limit",
+        "iamRoleBasedAccessEnabled",
+        "roleArn",
+        "roleSessionName",
+        "externalId",
+        "sessionDurationSeconds",
+        "asyncSessionUpdateEnabled",
+        "metadata.populate",
+    ] {
+        assert!(find_stream(key, "kinesis").is_some(), "{key}");
+        assert!(find_stream(key, "kafka").is_none(), "{key}");
     }
 }
 

@@ -19,6 +19,7 @@ mod secret;
 mod shape;
 mod stream;
 mod table;
+mod transforms;
 mod walk;
 
 pub use change::check_schema_change;
@@ -28,5 +29,6 @@ pub use reference::key_reference;
 pub use schema::{ParsedSchema, parse_schema};
 pub use secret::{keep_stored, redacted, redacted_at, references};
 pub use table::{Capabilities, DecoderKnown, ParsedTable, parse_table};
+pub use transforms::ExpressionFields;
 
 pub(crate) use table::{StoredDecoders, reread_table};

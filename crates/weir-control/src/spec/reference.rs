@@ -1,6 +1,6 @@
 //! The reference page of table-config keys, written from the table of keys.
 
-use crate::spec::keys::{CLIENT_KEYS, STREAM_KEYS, TABLE_KEYS, Treatment};
+use crate::spec::keys::{CLIENT_KEYS, KINESIS_KEYS, STREAM_KEYS, TABLE_KEYS, Treatment};
 use std::fmt::Write;
 
 const HEAD: &str = "\
@@ -38,6 +38,8 @@ The offset criterion `stream.<type>.consumer.prop.auto.offset.reset` takes `smal
 Values of client settings may refer to secrets that are kept on the node: `env:NAME`, `file:/path`, and inside a text
 `${env:NAME}`, `${file:/path}`, `${file:/path:key}`; literal secrets are shown as `*****`: [secrets.md](secrets.md).
 
+What the keys of a stream mean: [kafka.md](kafka.md), [pulsar.md](pulsar.md), [kinesis.md](kinesis.md).
+
 This page is written from the table in `crates/weir-control/src/spec/keys.rs`; `WEIR_BLESS=1 cargo test -p weir-control
 key_reference` writes it again.
 ";
@@ -50,6 +52,7 @@ pub fn key_reference() -> String {
     table(&mut page, "Stream map", STREAM_KEYS, |path| path.replace("stream.T.", "stream.<type>."));
     // Writing to a String does not fail.
     writeln!(page, "| {CLIENT_KEYS} | read | handed to the client |").ok();
+    table(&mut page, "Stream map of Kinesis", KINESIS_KEYS, str::to_owned);
     page
 }
 

@@ -1,10 +1,13 @@
 //! Stream maps: topic, decoder, start, client settings, flush thresholds, error policy.
 
+mod decoder;
+
 use crate::spec::{
+    keys::{KINESIS_KEYS, Treatment},
     offsets::{STARTS, TopicMatcher, start_at, subset},
     period::{byte_size, period_or_millis},
     read::{At, Findings, scalar_text},
-    table::{DecoderKnown, Decoders},
+    table::Decoders,
     walk::walk_stream,
 };
 use serde_json::Value as Json;
@@ -172,6 +175,37 @@ fn one_of(known: Option<&[&str]>) -> String {
     known.map_or_else(String::new, |known| format!(": {} can", known.join(", ")))
 }
 
+/// Pinot's own keys for certificates inside a stream map.
+const KAFKA_SSL: [&str; 4] =
+    ["ssl.server.certificate", "ssl.certificate.type", "ssl.client.certificate", "ssl.client.key"];
+
+/// Settings of a Pulsar topic, which have the stream's prefix.
+const PULSAR: [&str; 8] = [
+    "bootstrap.servers",
+    "authenticationToken",
+    "tlsTrustCertsFilePath",
+    "issuerUrl",
+    "credsFilePath",
+    "audience",
+    "scope",
+    "enableKeyValueStitch",
+];
+
+/// A Pulsar topic's namespace, where its name has one, and its own name: `persistent://tenant/namespace/topic`.
+fn pulsar_name(text: &str) -> Result<(Option<&str>, &str), String> {
+    let Some((scheme, path)) = text.split_once("://") else { return Ok((None, text)) };
+    let form = "must be a topic, or persistent://tenant/namespace/topic";
+    if scheme != "persistent" {
+        return Err(format!("{form}: messages that are not kept cannot be read again"));
+    }
+    match path.rsplit_once('/') {
+        Some((namespace, name)) if namespace.split('/').filter(|part| !part.is_empty()).count() == 2 => {
+            Ok((Some(namespace), name))
+        }
+        _ => Err(form.to_owned()),
+    }
+}
+
 /// What one map reads.
 enum Read {
     Topic(StreamSpec),
@@ -258,53 +292,22 @@ impl<'a> MapReader<'a> {
             }
             return None;
         }
-        match TopicName::parse(findings.text(&at)?.trim()) {
+        let text = findings.text(&at)?;
+        let name = match pulsar_name(text.trim()) {
+            Ok((_, name)) if &*self.stream_type == "pulsar" => name,
+            Err(reason) if &*self.stream_type == "pulsar" => {
+                findings.wrong(&at, reason);
+                return None;
+            }
+            _ => text.trim(),
+        };
+        match TopicName::parse(name) {
             Ok(topic) => Some((topic, None)),
             Err(error) => {
                 findings.wrong(&at, error.reason);
                 None
             }
         }
-    }
-
-    fn decoder(
-        &self,
-        (topics, patterns): (usize, usize),
-        decoders: &Decoders<'_>,
-        findings: &mut Findings,
-    ) -> Option<Arc<str>> {
-        let at = self.own("decoder.class.name");
-        if let Decoders::Stored(names) = decoders {
-            let pattern = !self.own("topic.pattern").is_absent();
-            let name = if pattern { names.patterns.get(patterns) } else { names.topics.get(topics) };
-            return name.map(|name| (**name).into());
-        }
-        if at.is_absent() {
-            if !self.stream_type.is_empty() {
-                findings.wrong(&at, "must name the decoder: json, or Pinot's JSONMessageDecoder");
-            }
-            return None;
-        }
-        let class = findings.text(&at)?;
-        let Decoders::Ask(ask) = decoders else { return None };
-        match ask(class.trim()) {
-            DecoderKnown::Yes(name) => Some(name.into()),
-            DecoderKnown::Known => {
-                findings.wrong(&at, "this decoder is not built yet: write the topic as JSON and use json");
-                None
-            }
-            DecoderKnown::Unknown => {
-                findings.wrong(&at, "is not a decoder: json, or Pinot's JSONMessageDecoder, is");
-                None
-            }
-        }
-    }
-
-    fn decoder_settings(&self) -> BTreeMap<String, String> {
-        let prefix = format!("stream.{}.decoder.prop.", self.stream_type);
-        let setting =
-            |(key, at): (&str, At<'_>)| Some((key.strip_prefix(&prefix)?.to_owned(), at.value.and_then(scalar_text)?));
-        self.map.entries().into_iter().filter_map(setting).collect()
     }
 
     fn start_at(&self, findings: &mut Findings) -> StartAt {
@@ -386,6 +389,40 @@ impl<'a> MapReader<'a> {
                         findings.wrong(&isolation, "must be read_committed or read_uncommitted");
                     }
                     settings.insert("isolation.level".into(), text);
+                }
+                for key in KAFKA_SSL {
+                    let at = self.own(key);
+                    let text = findings.text(&at);
+                    check_references(&at, text.as_deref(), findings);
+                    settings.extend(text.map(|text| (format!("stream.kafka.{key}"), text)));
+                }
+            }
+            "pulsar" => {
+                for key in PULSAR {
+                    let at = self.own(key);
+                    let text = findings.text(&at);
+                    check_references(&at, text.as_deref(), findings);
+                    settings.extend(text.map(|text| (key.to_owned(), text)));
+                }
+                let servers = self.own("bootstrap.servers");
+                if settings.get("bootstrap.servers").is_none_or(|text| text.trim().is_empty()) {
+                    findings.wrong(&servers, "must name the brokers, as in pulsar://localhost:6650");
+                }
+                let topic = self.own("topic.name").value.and_then(scalar_text).unwrap_or_default();
+                if let Ok((Some(namespace), _)) = pulsar_name(topic.trim()) {
+                    settings.insert("namespace".into(), namespace.to_owned());
+                }
+            }
+            "kinesis" => {
+                for (key, _) in KINESIS_KEYS.iter().filter(|(_, treatment)| matches!(treatment, Treatment::Read)) {
+                    let at = self.map.key(key);
+                    let text = findings.text(&at);
+                    check_references(&at, text.as_deref(), findings);
+                    settings.extend(text.map(|text| ((*key).to_owned(), text)));
+                }
+                let region = self.map.key("region");
+                if settings.get("region").is_none_or(|text| text.trim().is_empty()) {
+                    findings.wrong(&region, "must name the region, as in us-east-1");
                 }
             }
             "local" | "memory" => {

@@ -7,6 +7,7 @@ use crate::spec::{
     retention::retention,
     shape::normalised,
     stream::streams,
+    transforms::{ExpressionFields, expressions},
     walk::walk_table,
 };
 use serde_json::Value as Json;
@@ -22,6 +23,10 @@ pub struct Capabilities<'a> {
     pub stream_types: &'a [&'a str],
     /// What is known of a decoder's class name.
     pub decoder: fn(&str) -> DecoderKnown,
+    /// Whether a decoder (by our name) knows a setting of its own (without its prefix).
+    pub decoder_key: fn(&str, &str) -> bool,
+    /// What an ingestion expression reads.
+    pub expression: ExpressionFields,
 }
 
 /// What is known of a decoder.
@@ -29,8 +34,8 @@ pub struct Capabilities<'a> {
 pub enum DecoderKnown {
     /// It can be used, under this name.
     Yes(&'static str),
-    /// It is one of Pinot's and is not built.
-    Known,
+    /// It is one of Pinot's and is not here: why, and what to do.
+    Absent(&'static str),
     /// Nobody knows it.
     Unknown,
 }
@@ -38,7 +43,12 @@ pub enum DecoderKnown {
 /// Where the names of decoders come from.
 pub(super) enum Decoders<'a> {
     /// From the class names in the config.
-    Ask(fn(&str) -> DecoderKnown),
+    Ask {
+        /// What a class name means.
+        name: fn(&str) -> DecoderKnown,
+        /// Whether a decoder knows a setting.
+        knows: fn(&str, &str) -> bool,
+    },
     /// From a stored record, by the position of the stream.
     Stored(&'a StoredDecoders),
 }
@@ -62,8 +72,9 @@ pub fn parse_table(
     schema: Option<&Schema>,
     capabilities: &Capabilities<'_>,
 ) -> Result<ParsedTable, SpecErrors> {
-    let decoders = Decoders::Ask(capabilities.decoder);
-    let (spec, findings) = interpret(json, schema, Some(capabilities.stream_types), &decoders);
+    let decoders = Decoders::Ask { name: capabilities.decoder, knows: capabilities.decoder_key };
+    let (spec, findings) =
+        interpret(json, schema, Some(capabilities.stream_types), &decoders, Some(capabilities.expression));
     match spec {
         Some(spec) if findings.errors.is_empty() => Ok(parsed(json, spec, findings)),
         _ => Err(findings.into_errors()),
@@ -90,7 +101,7 @@ impl StoredDecoders {
 /// Reads a config that was accepted before. A check that a later release made stricter does not keep a table from being
 /// opened: only what cannot be understood at all is an error.
 pub(crate) fn reread_table(json: &Json, schema: &Schema, decoders: &StoredDecoders) -> Result<ParsedTable, SpecErrors> {
-    let (spec, findings) = interpret(json, Some(schema), None, &Decoders::Stored(decoders));
+    let (spec, findings) = interpret(json, Some(schema), None, &Decoders::Stored(decoders), None);
     let whole = |spec: &TableSpec| {
         spec.streams.len() == decoders.topics.len() && spec.patterns.len() == decoders.patterns.len()
     };
@@ -118,6 +129,7 @@ fn interpret(
     schema: Option<&Schema>,
     stream_types: Option<&[&str]>,
     decoders: &Decoders<'_>,
+    expression: Option<ExpressionFields>,
 ) -> (Option<TableSpec>, Findings) {
     let mut findings = Findings::default();
     let root = At::root(json);
@@ -143,6 +155,7 @@ fn interpret(
         let at = ingestion.key("rowTimeValueCheck");
         findings.wrong(&at, "needs a time column to check: name one in segmentsConfig.timeColumnName, or set false");
     }
+    let expressions = expressions(&ingestion, schema, expression, &mut findings);
     let spec = name.filter(|_| !(streams.streams.is_empty() && streams.patterns.is_empty())).map(|name| TableSpec {
         name,
         kind: TableKind::Realtime,
@@ -156,6 +169,7 @@ fn interpret(
         null_handling: table_nulls || schema.is_some_and(|schema| schema.column_based_null_handling),
         row_time_check,
         continue_on_error,
+        expressions,
         error_policy: streams.error_policy,
         quarantine: streams.quarantine,
         retention,

@@ -63,7 +63,7 @@ pub(super) fn walk_stream<'a>(map: &At<'a>, stream_type: &str, findings: &mut Fi
             None if stream_type == "kafka" && is_client_key(key) => for_client.push((key, at)),
             None => {
                 let value = map.value.and_then(|value| value.get(key)).cloned().unwrap_or(Json::Null);
-                findings.unrecognized.insert(format!("{}/{}", pointer_of(&map.path), escaped(key)), value);
+                findings.unrecognized.insert(pointer_to(&map.path, key), value);
             }
         }
     }
@@ -74,6 +74,11 @@ pub(super) fn walk_stream<'a>(map: &At<'a>, stream_type: &str, findings: &mut Fi
 fn is_client_key(key: &str) -> bool {
     !["stream.", "realtime.", "stream_", "pinot."].iter().any(|prefix| key.starts_with(prefix))
         && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
+}
+
+/// A JSON pointer to a key of the map at a path.
+pub(super) fn pointer_to(path: &str, key: &str) -> String {
+    format!("{}/{}", pointer_of(path), escaped(key))
 }
 
 /// A JSON pointer of a path of plain keys and list positions.

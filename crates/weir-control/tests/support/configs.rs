@@ -10,6 +10,12 @@ pub(crate) fn capabilities() -> Capabilities<'static> {
             "json" | "org.apache.pinot.plugin.inputformat.json.JSONMessageDecoder" => DecoderKnown::Yes("json"),
             _ => DecoderKnown::Unknown,
         },
+        decoder_key: |_, key| ["jsonFormat", "schema.registry.rest.url"].contains(&key),
+        // An expression of the tests names its fields, between spaces.
+        expression: |text| match text.strip_prefix("bad ") {
+            Some(why) => Err(why.to_owned()),
+            None => Ok(text.split(' ').skip(1).map(str::to_owned).collect()),
+        },
     }
 }
 

@@ -7,8 +7,9 @@ pub(crate) use configs::{capabilities, schema_json, table_json};
 use serde_json::Value as Json;
 use std::{path::PathBuf, sync::Arc};
 use weir_base::disk::{MemDisk, SharedDisk};
-use weir_control::{OpenSize, 
-    Artifact, NewTable, RedbCatalog, Seal, SealReason, SegmentRecord, Store, TimeRange, parse_schema, parse_table,
+use weir_control::{
+    Artifact, NewTable, OpenSize, RedbCatalog, Seal, SealReason, SegmentRecord, Store, TimeRange, parse_schema,
+    parse_table,
 };
 use weir_types::{Accounting, ColumnName, NextOffset, OffsetRange, StreamPartition, TopicName};
 
@@ -55,7 +56,12 @@ pub(crate) fn range(start: u64, end: u64) -> OffsetRange {
 
 pub(crate) fn seal(messages: u64) -> Seal {
     let accounting = Accounting { fetched: messages, stored: messages, rows: messages, ..Accounting::default() };
-    Seal { reason: SealReason::Rows, accounting, at_ms: 99, size: Some(OpenSize { column_bytes: 7, predicted_bytes: Some(9) }) }
+    Seal {
+        reason: SealReason::Rows,
+        accounting,
+        at_ms: 99,
+        size: Some(OpenSize { column_bytes: 7, predicted_bytes: Some(9) }),
+    }
 }
 
 pub(crate) fn artifact(record: &SegmentRecord) -> Artifact {

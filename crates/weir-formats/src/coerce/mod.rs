@@ -4,9 +4,12 @@
 //! user's good: small JSON integers are milliseconds for TIMESTAMP, text times without a zone are UTC, and BIG_DECIMAL
 //! keeps the digits that were written where Pinot goes through a double.
 
-pub mod text;
+pub use weir_functions::java_text as text;
 
-use crate::json::text::{is_json, normalise, quote};
+use crate::{
+    json::text::{is_json, normalise, quote},
+    row::shorten,
+};
 use text::{decimal_low_bits, decimal_plain, float_from_text, hex, java_double, java_float, uuid_from_text, uuid_text};
 use weir_functions::date_pattern::{timestamp_from_text, timestamp_text};
 use weir_types::{ColumnData, DataType};
@@ -264,7 +267,7 @@ fn string(source: Source<'_>, out: &mut Vec<u8>) -> Fit {
 }
 
 /// Text that is JSON is stored as that JSON, other text as a JSON string.
-fn json(source: Source<'_>, out: &mut Vec<u8>) -> Fit {
+pub(crate) fn json(source: Source<'_>, out: &mut Vec<u8>) -> Fit {
     match source {
         Source::Json(text) => return altered(normalise(text.as_bytes(), out)),
         Source::Text(text) if is_json(text.as_bytes()) => return altered(normalise(text.as_bytes(), out)),
@@ -300,6 +303,17 @@ fn bytes(source: Source<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
         _ => return Err(BYTES),
     }
     Ok(())
+}
+
+/// The beginning of a value as text, for people.
+pub(crate) fn shown(source: Source<'_>) -> String {
+    match source {
+        Source::Text(text) | Source::Json(text) => shorten(text.as_bytes()),
+        other => {
+            let mut out = vec![];
+            if string(other, &mut out) == Fit::Null { "NaN".to_owned() } else { shorten(&out) }
+        }
+    }
 }
 
 fn java_text(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {

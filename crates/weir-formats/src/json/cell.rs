@@ -10,27 +10,35 @@ use weir_types::{Column, ColumnData, DataType};
 /// What became of a value that was read. The cell is complete only for `Stored` and `Altered`; for the others the
 /// caller cuts the column back and pushes a null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Stored,
     Altered,
     Null,
     Unfit(Unfit),
 }
 
-const SEVERAL: Unfit = Unfit("one value, not several values into a single-value column");
+pub(crate) const SEVERAL: Unfit = Unfit("one value, not several values into a single-value column");
 
 /// Buffers that live as long as the decoder.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     text: Vec<u8>,
     out: Vec<u8>,
     /// Values found in an array or object, as positions in the record.
     leaves: Vec<(usize, usize)>,
 }
 
+impl Scratch {
+    /// Reads the value under the cursor into a raw column.
+    pub(crate) fn raw(&mut self, scan: &mut Scan<'_>, column: &mut Column) -> Step<Cell> {
+        let found = crate::raw::fill(scan, column, &mut self.text, &mut self.out)?;
+        Ok(if found { Cell::Stored } else { Cell::Null })
+    }
+}
+
 /// Reads the value under the cursor (after white space) into `column`. `Err`: the record is no JSON.
 #[inline]
-pub(super) fn fill(scan: &mut Scan<'_>, data_type: DataType, column: &mut Column, scratch: &mut Scratch) -> Step<Cell> {
+pub(crate) fn fill(scan: &mut Scan<'_>, data_type: DataType, column: &mut Column, scratch: &mut Scratch) -> Step<Cell> {
     scan.skip_space();
     let first = scan.peek();
     if column.ends.is_some() {

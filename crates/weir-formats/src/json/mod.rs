@@ -10,11 +10,15 @@
 //! counted as altered. Arrays lose their nulls; an empty one is null; one value stands for itself; several do not fit a
 //! single-value column.
 
-mod cell;
-mod scan;
+pub mod binary;
+pub(crate) mod cell;
+pub(crate) mod scan;
 pub(crate) mod text;
 
-use crate::decoder::{DecodeSpec, Decoded, Decoder, Payload, Reject, Stage};
+use crate::{
+    decoder::{DecodeSpec, Decoded, Decoder, Payload, Reject, Stage},
+    row::shorten,
+};
 use cell::{Cell, Scratch, fill};
 use hashbrown::HashMap;
 use scan::{Broken, Scan, Step};
@@ -27,8 +31,6 @@ use weir_types::{DataType, RowBatch, Value};
 const MAX_LEADS: usize = 1024;
 /// How many remembered fields may be missing in a row before the key is looked up.
 const LOOK_AHEAD: usize = 3;
-/// How much of a value is quoted in a reject.
-const QUOTED: usize = 80;
 
 /// What a column needs while decoding.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ struct Target {
     name: Arc<str>,
     data_type: DataType,
     default: Value,
+    /// Kept as it is found.
+    raw: bool,
     /// The record that last set it.
     set_by: u64,
 }
@@ -78,10 +82,11 @@ impl JsonDecoder {
     #[must_use]
     pub fn new(spec: &DecodeSpec) -> Self {
         let fields = spec.schema.fields();
-        let targets = fields.iter().map(|field| Target {
+        let targets = fields.iter().enumerate().map(|(at, field)| Target {
             name: field.name.as_str().into(),
             data_type: field.data_type,
             default: field.default_null.clone(),
+            raw: spec.is_raw(at),
             set_by: 0,
         });
         let by_name = (0u32..).zip(fields).map(|(at, field)| (field.name.as_str().as_bytes().into(), at));
@@ -229,7 +234,12 @@ impl JsonDecoder {
             self.set += 1;
         }
         let start = scan.at;
-        match fill(scan, target.data_type, column, &mut self.scratch)? {
+        let found = if target.raw {
+            self.scratch.raw(scan, column)?
+        } else {
+            fill(scan, target.data_type, column, &mut self.scratch)?
+        };
+        match found {
             Cell::Stored => {}
             Cell::Altered => self.altered.push(at),
             Cell::Null => {
@@ -288,12 +298,6 @@ impl JsonDecoder {
         };
         Reject { message: payload.message, stage, column, reason }
     }
-}
-
-/// The beginning of a value, for people.
-fn shorten(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(QUOTED)]);
-    if bytes.len() > QUOTED { format!("{text}... ({} bytes)", bytes.len()) } else { text.into_owned() }
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ fn schema(fields: &[(&str, DataType, bool)]) -> Arc<Schema> {
 }
 
 fn decode(schema: &Arc<Schema>, continue_on_error: bool, messages: &[&[u8]]) -> (RowBatch, Decoded) {
-    let mut decoder = JsonDecoder::new(&DecodeSpec { schema: Arc::clone(schema), continue_on_error });
+    let mut decoder =
+        JsonDecoder::new(&DecodeSpec { schema: Arc::clone(schema), continue_on_error, topic: "t".into(), raw: 0 });
     let mut rows = RowBatch::new(schema);
     let mut payloads = (0u32..).zip(messages).map(|(message, value)| Payload { message, value, key: None });
     let decoded = decoder.decode(&mut payloads, &mut rows);

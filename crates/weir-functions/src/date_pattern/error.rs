@@ -27,6 +27,12 @@ pub enum DateError {
         /// As given.
         name: String,
     },
+    /// A unit, a part of a date or a granularity that cannot be.
+    #[error("{what}")]
+    Part {
+        /// What is wrong, and what would be right.
+        what: String,
+    },
 }
 
 impl Classify for DateError {

@@ -3,6 +3,7 @@
 
 mod error;
 mod format;
+pub mod parts;
 mod pattern;
 mod timestamp;
 mod zone;

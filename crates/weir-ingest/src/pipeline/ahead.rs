@@ -60,8 +60,9 @@ impl Ahead {
     }
 
     /// Takes a batch in, to be handed out after all before it; gives it back where none is ahead of it and no thread is
-    /// free to decode it meanwhile. `make` makes a decoder for the open segment, the one with that number.
-    pub(super) fn put(
+    /// free to decode it meanwhile. `make` makes a decoder for the open segment, the one with that number. Where the schema
+    /// registry does not answer, it is said when the batch's turn has come: those ahead of it may need nothing.
+    pub(super) async fn put(
         &mut self,
         batch: MessageBatch,
         segment: u32,
@@ -79,6 +80,10 @@ impl Ahead {
             self.segment = segment;
         }
         let mut decoder = self.idle.pop().map_or_else(make, Ok)?;
+        if decoder.ready(&*batch.messages, 0, batch.messages.len()).await.is_err() {
+            self.waiting.push_back(Waiting::Fetched(batch));
+            return Ok(None);
+        }
         let task = tokio::task::spawn_blocking(move || {
             let decoded = decoder.decode(&*batch.messages, 0, batch.messages.len());
             Done { batch, decoded, decoder, segment, _turn: turn }

@@ -7,7 +7,11 @@ use crate::{
 };
 use std::sync::Arc;
 use weir_control::{SegmentRecord, TableRecord};
-use weir_formats::{DecodeSpec, registry as formats, stages::TimeCheck};
+use weir_formats::{
+    DecodeSpec, registry as formats,
+    stages::TimeCheck,
+    transform::{Transform, TransformPlan},
+};
 use weir_types::{NextOffset, StreamSpec};
 
 /// The way of the records of `segment`, which starts at `start`, with the settings in `record`.
@@ -43,14 +47,19 @@ pub(crate) fn settings_decoder(
     partition: u32,
     now_ms: i64,
 ) -> Result<RecordDecoder, String> {
-    let spec = DecodeSpec { schema: record.schema.clone(), continue_on_error: record.spec.continue_on_error };
+    let (table, lenient) = (&record.spec, record.spec.continue_on_error);
+    let plan = TransformPlan::new(&record.schema, &table.expressions, lenient).map_err(|error| error.to_string())?;
+    let plan = plan.map(Arc::new);
+    let (schema, raw) = plan.as_ref().map_or_else(|| (record.schema.clone(), 0), |plan| plan.decodes());
+    let around = MessageColumns::of(&schema, raw, partition, lenient);
+    let spec = DecodeSpec { schema, continue_on_error: lenient, topic: stream.topic.as_str().into(), raw };
     let decoder =
         formats::decoder(&stream.decoder, &stream.decoder_settings, spec).map_err(|error| error.to_string())?;
-    let (checks, lenient) = (record.spec.row_time_check, record.spec.continue_on_error);
+    let checks = record.spec.row_time_check;
     let time = record.spec.time_column.as_ref();
     let time = time.map(|column| TimeCheck::new(&record.schema, column, checks, lenient, now_ms));
     let time = time.transpose().map_err(|error| error.to_string())?;
     let rules = RecordRules { schema: Arc::clone(&record.schema), time };
-    let around = MessageColumns::of(&record.schema, partition, lenient);
-    Ok(RecordDecoder::new(decoder, rules).with_message_columns(around))
+    let decoder = RecordDecoder::new(decoder, rules).with_message_columns(around);
+    Ok(decoder.with_transform(plan.map(Transform::new)))
 }

@@ -306,7 +306,7 @@ impl PartitionPipeline {
         self.caught_up = false;
         let (record, segment) = (&self.settings, &self.open.record);
         let make = || record_decoder(&self.table, record, &self.stream, segment, self.open.range().start());
-        match ahead.put(batch, segment.name.sequence, make).map_err(Interrupted::Local)? {
+        match ahead.put(batch, segment.name.sequence, make).await.map_err(Interrupted::Local)? {
             Some(batch) => self.take(batch, None).await,
             None => Ok(()),
         }
@@ -456,8 +456,11 @@ impl PartitionPipeline {
     /// so where it is one run.
     async fn take(&mut self, batch: MessageBatch, mut decoded: Option<Prepared>) -> Result<(), Interrupted> {
         let fetched_ms = self.table.deps.clock.wall_ms();
-        self.backoff.reset();
         let messages = &*batch.messages;
+        if decoded.is_none() {
+            self.path.ready(messages, 0, messages.len()).await.map_err(Interrupted::Local)?;
+        }
+        self.backoff.reset();
         // Paused: only what was visible before is read again.
         let until = self.paused.as_ref().and_then(|_| self.owed());
         let mut at = 0;
@@ -466,7 +469,11 @@ impl PartitionPipeline {
             let whole = (at, to) == (0, messages.len());
             let prepared = match decoded.take().filter(|_| whole) {
                 Some(decoded) => self.path.finish(messages, decoded),
-                None => self.path.prepare(messages, at, to),
+                None => {
+                    // A seal may have come with a new decoder.
+                    self.path.ready(messages, at, to).await.map_err(Interrupted::Local)?;
+                    self.path.prepare(messages, at, to)
+                }
             };
             if let Some(halt) = self.must_halt(&prepared, fetched_ms) {
                 self.take_before_halt(&batch, at, halt, fetched_ms)?;

@@ -28,8 +28,16 @@ use weir_types::{MessageField, NextOffset, Schema, StreamPartition, TopicName};
 pub(crate) const REPLAY: &str = "REPLAY";
 
 /// Every word that an entry's stage can be, in the order of a record's way.
-pub const STAGES: [&str; 5] =
-    [Stage::Decode.as_str(), Stage::DataType.as_str(), Stage::Time.as_str(), Stage::Sanitise.as_str(), REPLAY];
+pub const STAGES: [&str; 8] = [
+    Stage::Decode.as_str(),
+    Stage::ComplexType.as_str(),
+    Stage::Transform.as_str(),
+    Stage::Filter.as_str(),
+    Stage::DataType.as_str(),
+    Stage::Time.as_str(),
+    Stage::Sanitise.as_str(),
+    REPLAY,
+];
 
 /// Identity of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

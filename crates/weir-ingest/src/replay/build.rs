@@ -10,6 +10,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 use weir_control::TableRecord;
+use weir_formats::schema_registry::SchemaRegistry;
 use weir_segment::{BuiltSegment, ConsumingSegment, build};
 use weir_streams::Messages;
 use weir_types::{ColumnName, NextOffset, SegmentName, StreamPartition, StreamSpec};
@@ -49,6 +50,22 @@ pub(super) struct Maker {
 }
 
 impl Maker {
+    /// Asks for the schemas that entries need; what was said is kept by what is returned.
+    ///
+    /// # Errors
+    /// A registry that does not answer.
+    pub(super) async fn ready(&self, entries: &[Entry]) -> Result<Vec<Arc<SchemaRegistry>>, String> {
+        let mut asked = vec![];
+        for of_partition in entries.chunk_by(|a, b| a.partition == b.partition) {
+            let partition = &of_partition[0].partition;
+            if let Some(stream) = self.streams.get(partition) {
+                let mut decoder = settings_decoder(&self.record, stream, partition.partition, self.now_ms)?;
+                asked.extend(decoder.ready(&Kept(of_partition), 0, of_partition.len()).await?);
+            }
+        }
+        Ok(asked)
+    }
+
     /// Runs entries (by topic, partition, reading and offset) through the table's way and builds a segment per reading.
     ///
     /// # Errors
@@ -99,6 +116,7 @@ impl Maker {
         let spec = consuming_spec(&name, self.now_ms, &self.record.spec, &self.record.schema);
         let mut segment = ConsumingSegment::new(spec);
         let batch = Kept(&entries);
+        path.ready_as_said(&batch, 0, entries.len());
         let prepared = path.prepare(&batch, 0, entries.len());
         if prepared.rows.rows() > 0 {
             segment.append(&prepared.rows, &|message| entries[message as usize].offset);

@@ -140,6 +140,8 @@ impl TableRuntime {
             record: record.clone(),
         };
         let (number, now_ms) = (maker.number, maker.now_ms);
+        let ready = maker.ready(&entries).await;
+        let _asked = ready.map_err(|reason| Undone::Failed(IngestError::Replay { reason }))?;
         let made = {
             let Ok(_permit) = context.sealer.permits.acquire().await else {
                 return Err(Undone::Failed(IngestError::Stopped(record.spec.name.clone())));

@@ -10,4 +10,5 @@ mod retention;
 mod seams;
 mod sizes;
 mod topics;
+mod transforms;
 mod world;

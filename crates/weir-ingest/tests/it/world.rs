@@ -243,9 +243,13 @@ pub(crate) fn table(name: &str, streams: &[Json], more: &[Json], key: bool) -> N
     made(&schema, &config)
 }
 
-fn made(schema: &Json, config: &Json) -> NewTable {
-    let capabilities =
-        spec::Capabilities { stream_types: Streams::types(), decoder: |_| spec::DecoderKnown::Yes("json") };
+pub(crate) fn made(schema: &Json, config: &Json) -> NewTable {
+    let capabilities = spec::Capabilities {
+        stream_types: Streams::types(),
+        decoder: |_| spec::DecoderKnown::Yes("json"),
+        decoder_key: |_, _| true,
+        expression: weir_formats::transform::fields_of,
+    };
     let schema = spec::parse_schema(schema).unwrap_or_else(|errors| panic!("{errors}"));
     let parsed = spec::parse_table(config, Some(&schema.schema), &capabilities);
     NewTable::from_parsed(parsed.unwrap_or_else(|errors| panic!("{errors}")), schema)

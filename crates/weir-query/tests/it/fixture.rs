@@ -39,6 +39,7 @@ pub(crate) fn spec(table: &str, null_handling: bool) -> TableSpec {
         null_handling,
         row_time_check: false,
         continue_on_error: false,
+        expressions: weir_types::Expressions::default(),
         error_policy: ErrorPolicy::Quarantine,
         quarantine: Default::default(),
         retention: Default::default(),

@@ -1,15 +1,18 @@
-//! `weir check`: reads a document offline, lists all errors.
+//! `weir check`: reads a document offline, lists all errors; asks a node whether its streams answer, where that is wanted.
 
 use crate::{
-    cli::{Failure, document::DocumentArgument, output::say},
+    cli::{ControllerAddress, Failure, document::DocumentArgument, output::say},
+    client::Client,
     node::TableConfigs,
 };
 use clap::Args;
+use hyper::Method;
 use std::collections::BTreeMap;
 
 const EXAMPLES: &str = "\
 Examples:
   weir check orders.json
+  weir check orders.json --connect
   weir check - < orders.json
   weir check orders.json && weir apply orders.json";
 
@@ -18,6 +21,11 @@ Examples:
 pub(super) struct CheckArguments {
     #[command(flatten)]
     document: DocumentArgument,
+    /// Also ask a node whether the streams can be read: name, connection, encryption, login, rights, topic, partitions
+    #[arg(long)]
+    connect: bool,
+    #[command(flatten)]
+    address: ControllerAddress,
 }
 
 /// Says what of a document has no meaning or no effect.
@@ -31,12 +39,21 @@ pub(super) fn say_notes(file: &str, unrecognized: &BTreeMap<String, serde_json::
 }
 
 impl CheckArguments {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), Failure> {
         let file = self.document.shown();
-        match TableConfigs::parse(&self.document.read()?) {
+        let json = self.document.read()?;
+        match TableConfigs::parse(&json) {
             Ok(configs) => {
                 say_notes(&file, &configs.unrecognized, &configs.realtime.not_yet_effective);
                 say(&format!("{file}: table {} is well described", configs.name));
+                if self.connect {
+                    let client = Client::new(&self.address.controller);
+                    let answer = client.send_json(Method::POST, "/tableConfigs/validate", &json).await?;
+                    if !answer.is_success() {
+                        return Err(Failure::Failed(format!("{file}: {}", answer.error())));
+                    }
+                    say(&format!("{file}: its streams can be read; see what comes of them: weir try {file}"));
+                }
                 Ok(())
             }
             Err(errors) => {

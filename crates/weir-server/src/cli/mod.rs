@@ -13,6 +13,7 @@ mod run;
 mod sql;
 mod start;
 mod table_text;
+mod try_records;
 mod why;
 
 use crate::client::ClientError;
@@ -35,6 +36,7 @@ Examples:
   weir demo                                 a live table to query, nothing else needed
   weir start --data-dir ./data              a node on ports 9000 and 8099
   weir check orders.json                    read a config, list every error with its place
+  weir try orders.json                      what would become of the newest records
   weir apply orders.json                    create or change the table
   weir sql -e 'SELECT COUNT(*) FROM orders' ask
   weir lag orders                           what each partition is doing
@@ -53,8 +55,10 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Ask a node by SQL: a shell, or single statements
     Sql(sql::SqlArguments),
-    /// Read a tableConfigs document without a node and list what is wrong
+    /// Read a tableConfigs document and list what is wrong; with --connect also whether its streams answer
     Check(check::CheckArguments),
+    /// Show what would become of the newest records of a stream, before there is a table
+    Try(try_records::TryArguments),
     /// Create or change a table from a tableConfigs document
     Apply(apply::ApplyArguments),
     /// Show what each partition is doing and how far behind it is
@@ -186,7 +190,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Up(arguments) => run::block_on(arguments.run())?,
         Command::Demo(arguments) => run::block_on(arguments.run())?,
         Command::Sql(arguments) => run::block_on(arguments.run())?,
-        Command::Check(arguments) => arguments.run(),
+        Command::Check(arguments) => run::block_on(arguments.run())?,
+        Command::Try(arguments) => run::block_on(arguments.run())?,
         Command::Apply(arguments) => run::block_on(arguments.run())?,
         Command::Lag(arguments) => run::block_on(arguments.run())?,
         Command::Quarantine(arguments) => run::block_on(arguments.run())?,

@@ -32,7 +32,7 @@ impl Refusal {
     /// Making or changing a table: a stream that does not answer as the config says is a fault of the config.
     pub(crate) fn of_creation(error: &IngestError) -> Self {
         match error {
-            IngestError::Stream { .. } => Self::invalid(error.to_string()),
+            IngestError::Stream { .. } | IngestError::Probed { .. } => Self::invalid(error.to_string()),
             _ => Self { kind: error.kind(), text: error.to_string() },
         }
     }

@@ -10,8 +10,8 @@ use weir_control::{
     Capabilities, DecoderKnown, NewTable, ParsedSchema, ParsedTable, SegmentState, SpecError, SpecErrors, StoredSchema,
     TableRecord, check_schema_change, parse_schema, parse_table,
 };
-use weir_formats::registry as decoders;
-use weir_ingest::{PartitionStatus, Quarantine, ReplayReport, Selection};
+use weir_formats::{registry as decoders, transform::fields_of};
+use weir_ingest::{PartitionStatus, Quarantine, ReplayReport, Selection, Tried};
 use weir_streams::Streams;
 use weir_table::TableSnapshot;
 use weir_types::{SegmentName, StreamSpec, TableName};
@@ -19,13 +19,18 @@ use weir_types::{SegmentName, StreamSpec, TableName};
 /// What this build can read.
 #[must_use]
 pub fn capabilities() -> Capabilities<'static> {
-    Capabilities { stream_types: Streams::types(), decoder: known_decoder }
+    Capabilities {
+        stream_types: Streams::types(),
+        decoder: known_decoder,
+        decoder_key: decoders::knows,
+        expression: fields_of,
+    }
 }
 
 fn known_decoder(class: &str) -> DecoderKnown {
-    match (decoders::resolve(class), decoders::known(class)) {
+    match (decoders::resolve(class), decoders::absent(class)) {
         (Some(name), _) => DecoderKnown::Yes(name),
-        (None, Some(_)) => DecoderKnown::Known,
+        (None, Some(why)) => DecoderKnown::Absent(why),
         (None, None) => DecoderKnown::Unknown,
     }
 }
@@ -222,6 +227,15 @@ impl Node {
         }
         let asked = NewTable { spec: Arc::new(spec), ..new.clone() };
         self.ingest.validate(&asked).await.map_err(|error| Refusal::of_creation(&error))
+    }
+
+    /// What would become of the newest records of a table that is not there. `prefix` is the config's path in what was sent.
+    ///
+    /// # Errors
+    /// A stream does not answer as the config says.
+    pub async fn try_records(&self, new: &NewTable, records: usize, prefix: &str) -> Result<Vec<Tried>, Refusal> {
+        check_references(new, prefix)?;
+        self.ingest.try_records(new, records).await.map_err(|error| Refusal::of_creation(&error))
     }
 
     /// Makes a table whose schema is there. It can be queried when this returns; on an error nothing is left.

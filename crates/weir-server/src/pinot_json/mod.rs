@@ -10,4 +10,5 @@ pub mod query;
 pub mod segment;
 pub mod size;
 pub mod table;
+pub mod tried;
 pub mod value;

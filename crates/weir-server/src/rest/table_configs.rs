@@ -2,8 +2,12 @@
 
 use crate::{
     node::{Node, REALTIME},
-    pinot_json::table::{config_success, seen_properties, table_configs},
+    pinot_json::{
+        table::{config_success, seen_properties, table_configs},
+        tried::tried_record,
+    },
     rest::{
+        Params,
         answer::{ApiError, ApiResult, json_response, read_json, status, table_of},
         api::{Api, Carries},
         who::Who,
@@ -11,16 +15,24 @@ use crate::{
 };
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::{Path, Query, State},
 };
 use serde_json::{Map, json};
 use std::sync::Arc;
 use weir_control::redacted;
+use weir_ingest::TRIED_MOST;
 
 pub(super) fn routes(api: Api) -> Api {
     api.get("/tableConfigs", "names of all tables", &[], list)
         .post("/tableConfigs", "makes schema and table", &["validationTypesToSkip"], Carries::Json, add)
         .post("/tableConfigs/validate", "reads both, asks the streams, changes nothing", &[], Carries::Json, validate)
+        .post(
+            "/tableConfigs/try",
+            "tells what would become of the newest records of its streams, and stores nothing",
+            &["records"],
+            Carries::Json,
+            try_records,
+        )
         .get("/tableConfigs/{tableName}", "schema and table config", &[], get)
         .put("/tableConfigs/{tableName}", "changes schema and table", &["reload"], Carries::Json, update)
         .delete("/tableConfigs/{tableName}", "drops table and schema", delete)
@@ -54,6 +66,27 @@ async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
         answer.insert("notYetEffective".to_owned(), json!(configs.realtime.not_yet_effective));
     }
     Ok(json_response(&answer.into()))
+}
+
+/// Records that are tried unless somebody says how many.
+const TRIED: usize = 20;
+
+async fn try_records(State(node): State<Arc<Node>>, Query(params): Query<Params>, body: Body) -> ApiResult {
+    let records = match params.get("records").map(|text| (text, text.trim().parse())) {
+        None => TRIED,
+        Some((_, Ok(records @ 1..=TRIED_MOST))) => records,
+        Some((text, _)) => {
+            let text = format!("records = {text}: must be a whole number from 1 to {TRIED_MOST}");
+            return Err(ApiError::bad_request(text));
+        }
+    };
+    let configs = node.read_table_configs(&read_json(body).await?).await??;
+    let new = configs.new_table();
+    let tried = node.try_records(&new, records, REALTIME).await?;
+    Ok(json_response(&json!({
+        "tableName": configs.name.as_str(),
+        "records": tried.iter().map(|tried| tried_record(&new.schema, tried)).collect::<Vec<_>>(),
+    })))
 }
 
 async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, Who(who): Who, body: Body) -> ApiResult {

@@ -53,12 +53,20 @@ async fn table_of_before(data: &Path, document: &Json) {
     let store = Store::new(Arc::new(RedbCatalog::open(RealDisk::shared(), data).unwrap()));
     let schema = weir_control::parse_schema(&document["schema"]).unwrap();
     store.put_schema(&schema).await.unwrap();
-    let known = Capabilities { stream_types: &["kafka"], decoder: |_| DecoderKnown::Yes("json") };
+    let known = Capabilities {
+        stream_types: &["kafka"],
+        decoder: |_| DecoderKnown::Yes("json"),
+        decoder_key: |_, _| true,
+        expression: |_| Ok(vec![]),
+    };
     let table = weir_control::parse_table(&document["realtime"], Some(&schema.schema), &known).unwrap();
     let record = store.create_table(NewTable::from_parsed(table, schema), 1, &[]).await.unwrap();
     let partition = StreamPartition { topic: TopicName::parse("paid").unwrap(), partition: 0 };
     let new = NewPartition { partition, partition_group: 0, start: NextOffset::ZERO };
-    store.start_partition(&record, new, 1000, 1, &["Server_127.0.0.1_8098".into()]).await.unwrap();
+    store
+        .start_partition(&record, new, weir_control::Limits::of_rows(1000), 1, &["Server_127.0.0.1_8098".into()])
+        .await
+        .unwrap();
 }
 
 /// The binary with a variable set and its log in a file.

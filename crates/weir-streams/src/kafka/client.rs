@@ -3,17 +3,22 @@
 //! A synchronous call never says why it failed; the cause comes through the client's error callback, which runs while the
 //! client is polled. So the cause is kept here and asked for after a failure.
 
+use super::{
+    diagnosis::{Finding, How, finding, nobody},
+    login, stores,
+};
 use crate::contract::StreamError;
 use parking_lot::Mutex;
 use rdkafka::{
     ClientConfig, ClientContext,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
 };
 use std::{
     ops::Deref,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// How long the cause of a failure is waited for: errors of a connection come within a second or two.
@@ -32,12 +37,25 @@ struct Trouble {
 }
 
 /// Keeps what the client says of itself.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Context {
     trouble: Mutex<Trouble>,
+    how: How,
+    /// Who asks for tokens, where the client logs in with those of an authority.
+    tokens: Option<crate::tokens::Client>,
 }
 
 impl Context {
+    /// What is wrong with the connection, as far as the client was told: it does not get over it, or no broker answers.
+    pub(super) fn finding(&self) -> Option<Finding> {
+        let trouble = self.trouble.lock();
+        match &trouble.cause {
+            Some((code, text)) if fatal(*code) || trouble.all_down => Some(finding(&self.how, *code, text)),
+            None if trouble.all_down => Some(nobody("no broker answers")),
+            _ => None,
+        }
+    }
+
     /// Drops what is known to be over.
     pub(super) fn forget(&self) {
         *self.trouble.lock() = Trouble::default();
@@ -45,6 +63,35 @@ impl Context {
 }
 
 impl ClientContext for Context {
+    /// The library makes tokens for tests itself, and asks only where it does not.
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    /// Runs while the client is polled, which no thread of the runtime may wait in for long: it is told to make room.
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let client = self.tokens.clone().ok_or("nothing says who gives tokens")?;
+        let asked = move || {
+            // Its own: this may be a thread of a runtime, in which another is not entered.
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let runtime = runtime.map_err(|error| error.to_string())?;
+                let (token, life) = runtime.block_on(client.token())?;
+                let until = SystemTime::now() + life;
+                let until = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+                Ok(OAuthToken {
+                    token,
+                    principal_name: client.id,
+                    lifetime_ms: i64::try_from(until).unwrap_or(i64::MAX),
+                })
+            })
+            .join()
+            .unwrap_or_else(|_| Err("the question for a token broke off".to_owned()))
+        };
+        let threaded = tokio::runtime::Handle::try_current()
+            .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
+        let token = if threaded { tokio::task::block_in_place(asked) } else { asked() };
+        Ok(token?)
+    }
+
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "FAIL" {
             let mut trouble = self.trouble.lock();
@@ -91,11 +138,45 @@ impl Drop for Client {
     }
 }
 
+/// Makes a client; nothing is asked of the brokers yet. Waits for the disk where settings name files.
 pub(super) fn connect(config: &ClientConfig, topic: &str) -> Result<Client, StreamError> {
-    let made = config.create_with_context(Context::default());
-    made.map(|consumer| Client { consumer: Some(consumer), polled: Mutex::new(None) }).map_err(|error| {
-        StreamError::Setting { topic: topic.to_owned(), key: "stream.kafka".into(), reason: error.to_string() }
-    })
+    // That a connection was closed is told by the log alone, on this level.
+    let made = stores::load(config, topic)?.set_log_level(RDKafkaLogLevel::Info).create_with_context(Context {
+        how: How::of(config),
+        tokens: login::asks(config),
+        ..Context::default()
+    });
+    made.map(|consumer| Client { consumer: Some(consumer), polled: Mutex::new(None) })
+        .map_err(|error| not_made(topic, &error))
+}
+
+/// The library begins with the setting that it cannot use: `ssl.key.location failed: ..`.
+fn not_made(topic: &str, error: &KafkaError) -> StreamError {
+    let text = match error {
+        KafkaError::ClientCreation(text) => text.clone(),
+        error => error.to_string(),
+    };
+    let said = text.strip_prefix("Failed to parse ").and_then(|text| text.split_once(" PKCS#12 file: "));
+    let (key, reason) = match said.or_else(|| text.split_once(" failed: ")) {
+        Some((key, why)) if key.starts_with("ssl.") && !key.contains(' ') => {
+            let mismatch = why.contains("key values mismatch") || why.contains("key type mismatch");
+            let remedy = match key {
+                _ if mismatch => "the key is not that of the certificate: give the two that were made together",
+                "ssl.cipher.suites" => {
+                    "give OpenSSL's names of ciphers, as in ECDHE-RSA-AES256-GCM-SHA384, or remove it"
+                }
+                "ssl.keystore.location" => {
+                    "ssl.keystore.password does not open it, or its encryption is too old for \
+                                            OpenSSL: correct the password, or write the store anew"
+                }
+                key if key.starts_with("ssl.key.") => "it is no key in PEM, or ssl.key.password does not open it",
+                _ => "it holds no certificate in PEM",
+            };
+            (stores::java_name(key), format!("{remedy} ({why})"))
+        }
+        _ => ("stream.kafka", text),
+    };
+    StreamError::Setting { topic: topic.to_owned(), key: key.to_owned(), reason }
 }
 
 /// Runs the client's callbacks, unless somebody did so just now.
@@ -118,31 +199,12 @@ fn poll(client: &Client) {
 /// What is wrong with the connection, where something is; polls, so that callbacks run.
 pub(super) fn trouble(client: &Client, topic: &str) -> Option<StreamError> {
     poll(client);
-    let trouble = client.context().trouble.lock();
-    match &trouble.cause {
-        Some((code, reason)) if fatal(*code) => Some(said(topic, *code, reason)),
-        Some((code, reason)) if trouble.all_down => Some(said(topic, *code, reason)),
-        None if trouble.all_down => {
-            Some(StreamError::Unreachable { topic: topic.into(), reason: "no broker answers".into() })
-        }
-        _ => None,
-    }
+    client.context().finding().map(|found| found.into_error(topic))
 }
 
 /// Waiting does not help a client that is told this. A broker whose name is not known is not among them: others may be.
 fn fatal(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)
-}
-
-fn said(topic: &str, code: RDKafkaErrorCode, reason: &str) -> StreamError {
-    let (topic, reason) = (topic.to_owned(), reason.to_owned());
-    match code {
-        RDKafkaErrorCode::Authentication
-        | RDKafkaErrorCode::TopicAuthorizationFailed
-        | RDKafkaErrorCode::GroupAuthorizationFailed
-        | RDKafkaErrorCode::ClusterAuthorizationFailed => StreamError::Denied { topic, reason },
-        _ => StreamError::Unreachable { topic, reason },
-    }
 }
 
 /// Why a call failed, with the cause that the client was told, if it is told one soon.
@@ -153,7 +215,7 @@ pub(super) fn failed(client: &Client, topic: &str, error: &KafkaError) -> Stream
             return missing(topic);
         }
         RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut => {}
-        _ => return said(topic, code, &error.to_string()),
+        _ => return finding(&client.context().how, code, &error.to_string()).into_error(topic),
     }
     let until = Instant::now() + CAUSE_WAIT;
     while Instant::now() < until {
@@ -163,10 +225,8 @@ pub(super) fn failed(client: &Client, topic: &str, error: &KafkaError) -> Stream
         std::thread::sleep(Duration::from_millis(20));
     }
     let cause = client.context().trouble.lock().cause.clone();
-    match cause {
-        Some((code, reason)) => said(topic, code, &reason),
-        None => StreamError::Unreachable { topic: topic.into(), reason: error.to_string() },
-    }
+    let found = cause.map(|(code, text)| finding(&client.context().how, code, &text));
+    found.unwrap_or_else(|| nobody(&error.to_string())).into_error(topic)
 }
 
 /// An error of librdkafka in a message of a partition.
@@ -174,7 +234,7 @@ pub(super) fn of_code(topic: &str, partition: u32, code: RDKafkaErrorCode) -> St
     match code {
         RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => missing(topic),
         RDKafkaErrorCode::UnknownPartition => StreamError::PartitionMissing { topic: topic.into(), partition },
-        code => said(topic, code, &code.to_string()),
+        code => finding(&How::default(), code, &code.to_string()).into_error(topic),
     }
 }
 

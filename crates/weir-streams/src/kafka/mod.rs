@@ -5,17 +5,22 @@
 
 mod client;
 mod clients;
+mod diagnosis;
 mod identity;
+mod jaas;
+mod login;
 mod messages;
 mod offsets;
 mod reader;
 mod settings;
 mod shared;
+mod stores;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 use crate::{
-    contract::{PartitionReader, SharedSource, StreamError, StreamSource, Watermarks},
+    contract::{FetchLimit, PartitionReader, SharedSource, StreamError, StreamSource, Watermarks},
+    probe::{self, PartitionFact, ProbeError, ProbeStep},
     queues::Queues,
 };
 use async_trait::async_trait;
@@ -119,6 +124,29 @@ impl KafkaSource {
         answer
     }
 
+    /// The connection test: what of the topic can be read. Rights to read show only when something is fetched.
+    async fn probed(&self, only: Option<&[u32]>) -> Result<Vec<PartitionFact>, ProbeError> {
+        let client = self.client()?;
+        let of = |error: StreamError| match (&error, client.context().finding()) {
+            (StreamError::Unreachable { .. } | StreamError::Denied { .. }, Some(found)) => found.into_probe_error(),
+            _ => error.into(),
+        };
+        let mut partitions = self.partitions().await.map_err(of)?;
+        if let Some(missing) = probe::missing_partitions(only, &partitions) {
+            return Err(missing);
+        }
+        partitions.retain(|partition| only.is_none_or(|only| only.contains(partition)));
+        let lows = self.offsets(&partitions, Question::Oldest).await.map_err(of)?;
+        let highs = self.offsets(&partitions, Question::End).await.map_err(of)?;
+        if let (Some(partition), Some(end)) = (partitions.first(), highs.first()) {
+            let mut reader = self.open(*partition, *end).await.map_err(of)?;
+            reader.next_batch(FetchLimit { max_messages: 1, max_bytes: 1 }).await.map_err(of)?;
+        }
+        let marks = lows.into_iter().zip(highs).map(|(low, high)| Watermarks { low, high });
+        let fact = |(partition, watermarks)| PartitionFact { partition, watermarks };
+        Ok(partitions.into_iter().zip(marks).map(fact).collect())
+    }
+
     /// How many partitions there are, `partition` among them.
     async fn with(&self, partition: u32) -> Result<usize, StreamError> {
         let mut seen = self.seen.lock().await;
@@ -188,6 +216,10 @@ impl StreamSource for KafkaSource {
             StartAt::Offset(offset) => return Ok(vec![*offset; partitions.len()]),
         };
         self.offsets(partitions, question).await
+    }
+
+    async fn probe(&self, only: Option<&[u32]>) -> Result<Vec<PartitionFact>, ProbeError> {
+        probe::within(ProbeStep::Tcp, self.probed(only)).await
     }
 
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {

@@ -1,8 +1,12 @@
 //! From a table's stream settings to librdkafka's: names as they are, Java's spelling where the two differ.
 
+use super::{login, stores};
 use crate::contract::StreamError;
 use rdkafka::{ClientConfig, error::KafkaError};
-use weir_types::StreamSpec;
+use weir_types::{
+    StreamSpec,
+    secret::{Hiding, Resolved, is_secret},
+};
 
 /// What every consumer is told, before the table's own settings.
 const DEFAULTS: [(&str, &str); 16] = [
@@ -51,11 +55,14 @@ const OURS: [&str; 8] = [
 ];
 
 /// Settings of the Java client that have no counterpart here and change neither rows nor answers.
-const JAVA_ONLY: [&str; 47] = [
+const JAVA_ONLY: &[&str] = &[
     "auto.include.jmx.reporter",
+    "bootstrap.controllers",
     "default.api.timeout.ms",
     "exclude.internal.topics",
     "interceptor.classes",
+    "internal.leave.group.on.close",
+    "internal.throw.on.fetch.stable.offset.unsupported",
     "key.deserializer",
     "max.poll.interval.ms",
     "max.poll.records",
@@ -64,12 +71,9 @@ const JAVA_ONLY: [&str; 47] = [
     "metrics.recording.level",
     "metrics.sample.window.ms",
     "request.timeout.ms",
-    "sasl.client.callback.handler.class",
     "sasl.kerberos.kinit.cmd",
     "sasl.kerberos.ticket.renew.jitter",
     "sasl.kerberos.ticket.renew.window.factor",
-    "sasl.login.callback.handler.class",
-    "sasl.login.class",
     "sasl.login.connect.timeout.ms",
     "sasl.login.read.timeout.ms",
     "sasl.login.refresh.buffer.seconds",
@@ -91,18 +95,16 @@ const JAVA_ONLY: [&str; 47] = [
     "security.providers",
     "socket.connection.setup.timeout.max.ms",
     "ssl.enabled.protocols",
-    "ssl.engine.factory.class",
     "ssl.keymanager.algorithm",
     "ssl.protocol",
     "ssl.provider",
     "ssl.secure.random.implementation",
     "ssl.trustmanager.algorithm",
-    "ssl.truststore.password",
     "value.deserializer",
 ];
 
 /// Java's name and the library's for the same setting.
-const RENAMED: [(&str, &str); 8] = [
+const RENAMED: &[(&str, &str)] = &[
     ("fetch.max.wait.ms", "fetch.wait.max.ms"),
     ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
     ("receive.buffer.bytes", "socket.receive.buffer.bytes"),
@@ -111,7 +113,24 @@ const RENAMED: [(&str, &str); 8] = [
     ("ssl.keystore.certificate.chain", "ssl.certificate.pem"),
     ("ssl.keystore.key", "ssl.key.pem"),
     ("ssl.truststore.certificates", "ssl.ca.pem"),
+    ("ssl.truststore.location", "ssl.ca.location"),
 ];
+
+/// Settings that name a Java class which would take part in logging in or in TLS, with the classes of Kafka's own that need
+/// none here.
+const CLASSES: &[(&str, &[&str])] = &[
+    ("sasl.login.class", &["DefaultLogin"]),
+    ("sasl.login.callback.handler.class", OAUTH_HANDLERS),
+    (
+        "sasl.client.callback.handler.class",
+        &["SaslClientCallbackHandler", "OAuthBearerSaslClientCallbackHandler", "ScramSaslClientCallbackHandler"],
+    ),
+    ("ssl.engine.factory.class", &["DefaultSslEngineFactory"]),
+    ("sasl.oauthbearer.jwt.retriever.class", &["DefaultJwtRetriever", "ClientCredentialsJwtRetriever"]),
+    ("sasl.oauthbearer.jwt.validator.class", &["DefaultJwtValidator", "ClientJwtValidator", "BrokerJwtValidator"]),
+];
+const OAUTH_HANDLERS: &[&str] =
+    &["OAuthBearerLoginCallbackHandler", "OAuthBearerUnsecuredLoginCallbackHandler", "DefaultLoginCallbackHandler"];
 
 /// The configuration of a client with so many `seats`, each with a queue of at most `bytes` of values, where the table does
 /// not say so itself.
@@ -150,46 +169,56 @@ pub(super) fn client_config(spec: &StreamSpec) -> Result<ClientConfig, StreamErr
     }
     for (key, value) in &spec.settings {
         match key.as_str() {
-            "sasl.jaas.config" => jaas(spec, value, &mut config)?,
-            "ssl.truststore.location" => trust_store(spec, value, &mut config)?,
-            "ssl.keystore.location" => key_store(spec, value, &mut config)?,
-            "ssl.truststore.type" | "ssl.keystore.type" => {}
+            // Those that mean something together.
+            key if login::reads(key) || stores::reads(key) => {}
             "ssl.endpoint.identification.algorithm" if value.is_empty() => drop(config.set(key, "none")),
             key if OURS.contains(&key) || JAVA_ONLY.contains(&key) => {}
-            key => {
-                let renamed = RENAMED.iter().find(|(java, _)| *java == key);
-                config.set(renamed.map_or(key, |(_, name)| *name), value);
-            }
+            key if CLASSES.iter().any(|(class, _)| *class == key) => class(spec, key, value)?,
+            key => drop(config.set(renamed(key), value)),
         }
     }
+    stores::translate(spec, &mut config)?;
+    login::translate(spec, &mut config)?;
     // Asked of the library at once, so that a wrong setting is found before anything is made.
-    match config.create_native_config() {
+    match stores::without_ours(&config).create_native_config() {
         Ok(_) => Ok(config),
         Err(KafkaError::ClientConfig(_, text, key, value)) => {
             let java = RENAMED.iter().find(|(java, name)| *name == key && spec.settings.contains_key(*java));
             let key = java.map_or(&*key, |(java, _)| *java);
             let shown = if is_secret(key) { "its value".to_owned() } else { format!("{value:?}") };
-            Err(wrong(spec, key, &format!("{shown} is not accepted: {}", redact(spec, text))))
+            Err(wrong(spec, key, &format!("{shown} is not accepted: {}", without_secrets(spec, &text))))
         }
-        Err(error) => Err(wrong(spec, "stream.kafka", &redact(spec, error.to_string()))),
+        Err(error) => Err(wrong(spec, "stream.kafka", &without_secrets(spec, &error.to_string()))),
     }
 }
 
-/// Whether a setting holds what nobody may see.
-fn is_secret(key: &str) -> bool {
-    ["password", "secret", "jaas", "token", "ssl.key.pem", "keystore.key"].iter().any(|part| key.contains(part))
+/// The library's name of a setting.
+fn renamed(key: &str) -> &str {
+    RENAMED.iter().find(|(java, _)| *java == key).map_or(key, |(_, name)| *name)
 }
 
-/// Replaces values of secret settings in a text.
-fn redact(spec: &StreamSpec, mut text: String) -> String {
-    for (_, value) in spec.settings.iter().filter(|(key, value)| is_secret(key) && !value.is_empty()) {
-        text = text.replace(value.as_str(), "***");
+/// A class of Kafka's own does what is done here; what another would do is not known.
+fn class(spec: &StreamSpec, key: &str, value: &str) -> Result<(), StreamError> {
+    let known = CLASSES.iter().find(|(class, _)| *class == key).map_or(&[][..], |(_, known)| *known);
+    let name = value.trim().rsplit(['.', '$']).next().unwrap_or_default();
+    if name.is_empty() || known.contains(&name) {
+        return Ok(());
     }
-    text
+    let reason = format!("{value:?} is a Java class, which is not run here: remove it; {} need none", known.join(", "));
+    Err(wrong(spec, key, &reason))
+}
+
+/// A client's text without the values of secret settings.
+fn without_secrets(spec: &StreamSpec, text: &str) -> String {
+    let mut hiding = Hiding::default();
+    for (key, value) in &spec.settings {
+        hiding.add(key, value, &Resolved { text: value.clone(), looked_up: vec![] });
+    }
+    hiding.hide(text)
 }
 
 /// The error of a setting, under the key that a table gives it.
-fn wrong(spec: &StreamSpec, key: &str, reason: &str) -> StreamError {
+pub(super) fn wrong(spec: &StreamSpec, key: &str, reason: &str) -> StreamError {
     let key = match key {
         "bootstrap.servers" => "stream.kafka.broker.list",
         "isolation.level" => "stream.kafka.isolation.level",
@@ -198,141 +227,6 @@ fn wrong(spec: &StreamSpec, key: &str, reason: &str) -> StreamError {
     StreamError::Setting { topic: spec.topic.to_string(), key: key.into(), reason: reason.into() }
 }
 
-/// How a Java store is kept: by its type, or by its file's ending where no type is given.
-fn store_type(spec: &StreamSpec, type_key: &str, path: &str) -> String {
-    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
-    let by_ending = match ending.as_str() {
-        "jks" => "JKS",
-        "p12" | "pfx" => "PKCS12",
-        _ => "PEM",
-    };
-    spec.settings.get(type_key).map_or(by_ending, String::as_str).to_ascii_uppercase()
-}
-
-fn trust_store(spec: &StreamSpec, path: &str, config: &mut ClientConfig) -> Result<(), StreamError> {
-    match &*store_type(spec, "ssl.truststore.type", path) {
-        "PEM" => config.set("ssl.ca.location", path),
-        other => {
-            let reason = format!("a {other} store cannot be read: write the certificates as PEM (keytool -list -rfc)");
-            return Err(wrong(spec, "ssl.truststore.location", &reason));
-        }
-    };
-    Ok(())
-}
-
-fn key_store(spec: &StreamSpec, path: &str, config: &mut ClientConfig) -> Result<(), StreamError> {
-    match &*store_type(spec, "ssl.keystore.type", path) {
-        // One file holds the key and the certificate.
-        "PEM" => config.set("ssl.certificate.location", path).set("ssl.key.location", path),
-        "PKCS12" => config.set("ssl.keystore.location", path),
-        other => {
-            let reason = format!("a {other} store cannot be read: make it PKCS12 (keytool -importkeystore) or PEM");
-            return Err(wrong(spec, "ssl.keystore.location", &reason));
-        }
-    };
-    Ok(())
-}
-
-/// `...LoginModule required username="u" password="p";`
-fn jaas(spec: &StreamSpec, text: &str, config: &mut ClientConfig) -> Result<(), StreamError> {
-    if !text.contains("PlainLoginModule") && !text.contains("ScramLoginModule") {
-        return Err(wrong(spec, "sasl.jaas.config", "only PlainLoginModule and ScramLoginModule are read"));
-    }
-    match (jaas_option(text, "username"), jaas_option(text, "password")) {
-        (Some(user), Some(password)) => {
-            config.set("sasl.username", user).set("sasl.password", password);
-            Ok(())
-        }
-        _ => Err(wrong(spec, "sasl.jaas.config", "it holds no username=\"..\" and password=\"..\"")),
-    }
-}
-
-/// The quoted value of an option; a backslash takes the next character as it is.
-fn jaas_option(text: &str, name: &str) -> Option<String> {
-    let option = format!("{name}=");
-    let is_whole = |at: &usize| text[..*at].chars().next_back().is_none_or(char::is_whitespace);
-    let at = text.match_indices(&option).map(|(at, _)| at).find(is_whole)?;
-    let mut rest = text[at + option.len()..].chars();
-    let quote = rest.next().filter(|quote| matches!(quote, '"' | '\''))?;
-    let mut value = String::new();
-    while let Some(next) = rest.next() {
-        match next {
-            '\\' => value.extend(rest.next()),
-            next if next == quote => return Some(value),
-            next => value.push(next),
-        }
-    }
-    None
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{collections::BTreeMap, time::Duration};
-    use weir_types::{StartAt, TopicName};
-
-    fn spec(settings: &[(&str, &str)]) -> StreamSpec {
-        StreamSpec {
-            stream_type: "kafka".into(),
-            topic: TopicName::parse("t").unwrap(),
-            start_at: StartAt::Earliest,
-            decoder: "json".into(),
-            decoder_settings: BTreeMap::new(),
-            settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-            fetch_timeout: Duration::from_secs(1),
-            only_partitions: None,
-            auto_reset: None,
-            rate_limit: None,
-        }
-    }
-
-    #[test]
-    fn java_settings_become_the_librarys() {
-        let jaas = r#"org.apache.kafka.common.security.scram.ScramLoginModule required username="u" password="p \"w";"#;
-        let config = client_config(&spec(&[
-            ("bootstrap.servers", "localhost:9092"),
-            ("security.protocol", "SASL_PLAINTEXT"),
-            ("sasl.mechanism", "SCRAM-SHA-256"),
-            ("sasl.jaas.config", jaas),
-            ("max.poll.records", "7"),
-            ("auto.offset.reset", "earliest"),
-            ("fetch.max.wait.ms", "250"),
-            ("ssl.endpoint.identification.algorithm", ""),
-            ("ssl.truststore.location", "/etc/ca.crt"),
-            ("ssl.keystore.location", "/etc/client.store"),
-            ("ssl.keystore.type", "pem"),
-        ]))
-        .unwrap();
-        for (key, value) in [
-            ("sasl.mechanisms", "SCRAM-SHA-256"),
-            ("sasl.username", "u"),
-            ("sasl.password", "p \"w"),
-            ("auto.offset.reset", "error"),
-            ("fetch.wait.max.ms", "250"),
-            ("ssl.endpoint.identification.algorithm", "none"),
-            ("ssl.ca.location", "/etc/ca.crt"),
-            ("ssl.certificate.location", "/etc/client.store"),
-            ("ssl.key.location", "/etc/client.store"),
-        ] {
-            assert_eq!(config.get(key), Some(value), "{key}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_setting_is_named_without_its_secrets() {
-        for (settings, key) in [
-            (&[("security.protocol", "SSL")][..], "stream.kafka.broker.list"),
-            (&[("bootstrap.servers", "x:1"), ("security.protocol", "PLAN")], "security.protocol"),
-            (&[("bootstrap.servers", "x:1"), ("no.such.setting", "1")], "no.such.setting"),
-            (&[("bootstrap.servers", "x:1"), ("fetch.max.wait.ms", "soon")], "fetch.max.wait.ms"),
-            (&[("bootstrap.servers", "x:1"), ("isolation.level", "none")], "stream.kafka.isolation.level"),
-            (&[("bootstrap.servers", "x:1"), ("ssl.truststore.location", "a.jks")], "ssl.truststore.location"),
-            (&[("bootstrap.servers", "x:1"), ("ssl.keystore.location", "a.jks")], "ssl.keystore.location"),
-            (&[("bootstrap.servers", "x:1"), ("sasl.jaas.config", "hunter2")], "sasl.jaas.config"),
-        ] {
-            let error = client_config(&spec(settings)).expect_err("it is refused");
-            assert!(matches!(&error, StreamError::Setting { key: found, .. } if found == key), "{error}");
-            assert!(!error.to_string().contains("hunter2"), "{error}");
-        }
-    }
-}
+#[path = "settings_tests.rs"]
+mod tests;

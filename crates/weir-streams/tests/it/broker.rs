@@ -98,8 +98,13 @@ impl Broker {
             eprintln!("skipped: WEIR_KAFKA names no broker");
             return None;
         };
-        let admin = ClientConfig::new().set("bootstrap.servers", &address).create().expect("an admin client");
-        Some(Self { address, admin })
+        Some(Self::at(&address))
+    }
+
+    /// The broker at an address.
+    pub(crate) fn at(address: &str) -> Self {
+        let admin = ClientConfig::new().set("bootstrap.servers", address).create().expect("an admin client");
+        Self { address: address.to_owned(), admin }
     }
 
     /// A topic's name that no other run uses.

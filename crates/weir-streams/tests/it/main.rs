@@ -3,6 +3,7 @@
 #![cfg(feature = "kafka")]
 
 mod broker;
+mod secure;
 mod shared;
 
 use broker::{Broker, LIMIT, read_to, spec};

@@ -1,9 +1,6 @@
 //! The date functions.
 
-use super::{
-    parts::{self, Part, Unit, granularity_ms, zone},
-    refused,
-};
+use super::refused;
 use crate::functions::{
     convert::shared,
     fun::{Args, Fun, Gives},
@@ -14,7 +11,11 @@ use datafusion::{
     common::{Result, exec_datafusion_err},
     error::DataFusionError,
 };
-use weir_functions::date_pattern::{DateTimeFormat, Pattern};
+use weir_functions::date_pattern::{
+    DateTimeFormat, Pattern,
+    parts::{self, Part, Unit, granularity_ms},
+    zone_named,
+};
 use weir_types::DataType;
 
 const LONG: Gives = Gives::One(DataType::Long);
@@ -53,13 +54,13 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
         Ok(shared(args.longs(0)?.iter().map(|ms| ms.and_then(of)).collect::<Int64Array>()))
     }),
     Fun::new("w_timestamp_add", (3, 3), LONG, |args| {
-        let unit = Unit::parse(&args.constant_text(0, "the unit")?)?;
+        let unit = Unit::parse(&args.constant_text(0, "the unit")?).map_err(refused)?;
         let (counts, times) = (args.longs(1)?, args.longs(2)?);
         let sums = times.iter().zip(&counts).map(|(ms, count)| parts::add(ms?, unit, count?));
         Ok(shared(sums.collect::<Int64Array>()))
     }),
     Fun::new("w_timestamp_diff", (3, 3), LONG, |args| {
-        let unit = Unit::parse(&args.constant_text(0, "the unit")?)?;
+        let unit = Unit::parse(&args.constant_text(0, "the unit")?).map_err(refused)?;
         let (from, to) = (args.longs(1)?, args.longs(2)?);
         let differences = from.iter().zip(&to).map(|(from, to)| parts::difference(from?, to?, unit));
         Ok(shared(differences.collect::<Int64Array>()))
@@ -82,32 +83,40 @@ fn each(args: &Args, a: usize, b: usize, call: fn(i64, i64) -> Option<i64>) -> R
 }
 
 fn optional_zone(args: &Args, at: usize) -> Result<Tz> {
-    if args.len() > at { zone(&args.constant_text(at, "the time zone")?) } else { Ok(Tz::UTC) }
+    if args.len() > at { zone_named(&args.constant_text(at, "the time zone")?).map_err(refused) } else { Ok(Tz::UTC) }
 }
 
 fn date_trunc(args: &Args) -> Result<ArrayRef> {
-    let unit = Unit::parse(&args.constant_text(0, "the unit")?)?;
-    let from =
-        if args.len() > 2 { Unit::parse(&args.constant_text(2, "the input's unit")?)? } else { Unit::Millisecond };
+    let unit = Unit::parse(&args.constant_text(0, "the unit")?).map_err(refused)?;
+    let from = if args.len() > 2 {
+        Unit::parse(&args.constant_text(2, "the input's unit")?).map_err(refused)?
+    } else {
+        Unit::Millisecond
+    };
     let zone = optional_zone(args, 3)?;
-    let to = if args.len() > 4 { Unit::parse(&args.constant_text(4, "the output's unit")?)? } else { from };
+    let to =
+        if args.len() > 4 { Unit::parse(&args.constant_text(4, "the output's unit")?).map_err(refused)? } else { from };
     let start = |count: Option<i64>| -> Result<Option<i64>> {
         let Some(count) = count else { return Ok(None) };
-        parts::truncate(from.to_ms(count)?, unit, zone).map(|ms| to.of_ms(ms)).transpose()
+        parts::truncate(from.to_ms(count).map_err(refused)?, unit, zone)
+            .map(|ms| to.of_ms(ms).map_err(refused))
+            .transpose()
     };
     Ok(shared(args.longs(1)?.iter().map(start).collect::<Result<Int64Array>>()?))
 }
 
 fn date_part(args: &Args) -> Result<ArrayRef> {
-    let part = Part::parse(&args.constant_text(0, "the part")?)?;
+    let part = Part::parse(&args.constant_text(0, "the part")?).map_err(refused)?;
     let zone = optional_zone(args, 2)?;
     Ok(shared(args.longs(1)?.iter().map(|ms| part.of(ms?, zone)).collect::<Int32Array>()))
 }
 
 fn time_convert(args: &Args) -> Result<ArrayRef> {
-    let from = Unit::parse(&args.constant_text(1, "the input's unit")?)?;
-    let to = Unit::parse(&args.constant_text(2, "the output's unit")?)?;
-    let convert = |count: Option<i64>| count.map(|count| to.of_ms(from.to_ms(count)?)).transpose();
+    let from = Unit::parse(&args.constant_text(1, "the input's unit")?).map_err(refused)?;
+    let to = Unit::parse(&args.constant_text(2, "the output's unit")?).map_err(refused)?;
+    let convert = |count: Option<i64>| {
+        count.map(|count| from.to_ms(count).and_then(|ms| to.of_ms(ms)).map_err(refused)).transpose()
+    };
     Ok(shared(args.longs(0)?.iter().map(convert).collect::<Result<Int64Array>>()?))
 }
 
@@ -143,7 +152,7 @@ impl Conversion {
         if args.len() > 4 {
             to = to.in_zone(optional_zone(args, 4)?);
         }
-        Ok(Self { from, to, bucket_ms: granularity_ms(&args.constant_text(3, "the granularity")?)? })
+        Ok(Self { from, to, bucket_ms: granularity_ms(&args.constant_text(3, "the granularity")?).map_err(refused)? })
     }
 
     /// The start of the bucket of each time.

@@ -2,21 +2,14 @@
 //! functions, which ingestion uses too.
 
 mod funs;
-mod parts;
 
 pub(super) use funs::FUNS;
 pub(crate) use funs::ago;
 
 pub(crate) use weir_functions::date_pattern::timestamp_text;
 
-use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
 use weir_functions::date_pattern::{DateError, timestamp_from_text};
-
-/// A point in time in milliseconds as chrono has it; `None` beyond its range.
-fn utc(ms: i64) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_millis(ms)
-}
 
 /// Reads a TIMESTAMP, whatever stands around it: milliseconds, `yyyy-MM-dd[ HH:mm[:ss[.S..]]]`, or ISO 8601 with `T` and
 /// an optional offset.

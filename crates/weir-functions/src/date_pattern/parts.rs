@@ -1,29 +1,39 @@
 //! Units and parts of a date, in a zone: truncation, fields, addition, differences.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeZone, Timelike};
+use super::{DateError, instant_of_local};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
-use datafusion::common::{Result, exec_datafusion_err};
-use weir_functions::date_pattern::{instant_of_local, zone_named};
 
 /// A unit of time, from the shortest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
+pub enum Unit {
+    /// A thousandth of a microsecond.
     Nanosecond,
+    /// A thousandth of a millisecond.
     Microsecond,
+    /// A thousandth of a second.
     Millisecond,
+    /// Second.
     Second,
+    /// Minute.
     Minute,
+    /// Hour.
     Hour,
+    /// Day.
     Day,
+    /// From Monday on.
     Week,
+    /// Month.
     Month,
+    /// Quarter.
     Quarter,
+    /// Year.
     Year,
 }
 
 impl Unit {
     /// Reads a unit, singular or plural, in any case.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self, DateError> {
         let lower = text.trim().to_ascii_lowercase();
         Ok(match lower.strip_suffix('s').unwrap_or(&lower) {
             "nanosecond" => Self::Nanosecond,
@@ -38,9 +48,9 @@ impl Unit {
             "quarter" => Self::Quarter,
             "year" => Self::Year,
             _ => {
-                return Err(exec_datafusion_err!(
+                return Err(wrong(format!(
                     "'{text}' is not a unit of time: MILLISECOND, SECOND, MINUTE, HOUR, DAY, WEEK, MONTH, QUARTER, YEAR are"
-                ));
+                )));
             }
         })
     }
@@ -59,7 +69,7 @@ impl Unit {
     }
 
     /// A count of this unit since the epoch in milliseconds; units without a fixed length have none.
-    pub(super) fn to_ms(self, count: i64) -> Result<i64> {
+    pub fn to_ms(self, count: i64) -> Result<i64, DateError> {
         match self {
             Self::Nanosecond => Ok(count.div_euclid(1_000_000)),
             Self::Microsecond => Ok(count.div_euclid(1_000)),
@@ -68,7 +78,7 @@ impl Unit {
     }
 
     /// Milliseconds since the epoch as a count of this unit, rounded down.
-    pub(super) fn of_ms(self, ms: i64) -> Result<i64> {
+    pub fn of_ms(self, ms: i64) -> Result<i64, DateError> {
         match self {
             Self::Nanosecond => Ok(ms.saturating_mul(1_000_000)),
             Self::Microsecond => Ok(ms.saturating_mul(1_000)),
@@ -76,14 +86,18 @@ impl Unit {
         }
     }
 
-    fn needs_fixed(self) -> Result<i64> {
-        self.fixed_ms().ok_or_else(|| exec_datafusion_err!("{self:?} has no fixed length and cannot count time"))
+    fn needs_fixed(self) -> Result<i64, DateError> {
+        self.fixed_ms().ok_or_else(|| wrong(format!("{self:?} has no fixed length and cannot count time")))
     }
 }
 
-/// A zone by its IANA name.
-pub(super) fn zone(name: &str) -> Result<Tz> {
-    zone_named(name).map_err(super::refused)
+#[cold]
+fn wrong(what: String) -> DateError {
+    DateError::Part { what }
+}
+
+fn utc(ms: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(ms)
 }
 
 fn at(ms: i64, zone: Tz) -> Option<DateTime<Tz>> {
@@ -91,7 +105,7 @@ fn at(ms: i64, zone: Tz) -> Option<DateTime<Tz>> {
 }
 
 /// The start of the unit in which a time lies.
-pub(super) fn truncate(ms: i64, unit: Unit, zone: Tz) -> Option<i64> {
+pub fn truncate(ms: i64, unit: Unit, zone: Tz) -> Option<i64> {
     if zone == Tz::UTC
         && let Some(length) = unit.fixed_ms().filter(|_| unit != Unit::Week)
     {
@@ -115,36 +129,48 @@ pub(super) fn truncate(ms: i64, unit: Unit, zone: Tz) -> Option<i64> {
 }
 
 /// A granularity (`15:MINUTES`, `MINUTES|15`) in milliseconds.
-pub(super) fn granularity_ms(text: &str) -> Result<i64> {
+pub fn granularity_ms(text: &str) -> Result<i64, DateError> {
     let (size, unit) = match (text.split_once('|'), text.split_once(':')) {
         (Some((unit, size)), _) | (None, Some((size, unit))) => (size, unit),
         (None, None) => ("1", text),
     };
     let size = size.trim().parse::<i64>().ok().filter(|size| *size > 0);
-    let size = size.ok_or_else(|| exec_datafusion_err!("'{text}' is not a granularity: '15:MINUTES' is"))?;
+    let size = size.ok_or_else(|| wrong(format!("'{text}' is not a granularity: '15:MINUTES' is")))?;
     Unit::parse(unit)?.to_ms(size).map(|ms| ms.max(1))
 }
 
 /// A field of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub enum Part {
+    /// Of its second.
     Millisecond,
+    /// Of its minute.
     Second,
+    /// Of its hour.
     Minute,
+    /// Of its day.
     Hour,
+    /// Of its month, from 1.
     Day,
+    /// Monday is 1.
     DayOfWeek,
+    /// From 1.
     DayOfYear,
+    /// By ISO 8601.
     Week,
+    /// From 1.
     Month,
+    /// From 1.
     Quarter,
+    /// Year.
     Year,
+    /// The year that its week is of, by ISO 8601.
     YearOfWeek,
 }
 
 impl Part {
     /// Reads a part's name, in any case, with or without underscores.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self, DateError> {
         let plain = text.trim().to_ascii_lowercase().replace('_', "");
         Ok(match plain.as_str() {
             "millisecond" => Self::Millisecond,
@@ -159,12 +185,12 @@ impl Part {
             "quarter" => Self::Quarter,
             "year" => Self::Year,
             "yearofweek" | "yow" => Self::YearOfWeek,
-            _ => return Err(exec_datafusion_err!("'{text}' is not a part of a date: YEAR, MONTH, DAY, HOUR, .. are")),
+            _ => return Err(wrong(format!("'{text}' is not a part of a date: YEAR, MONTH, DAY, HOUR, .. are"))),
         })
     }
 
     /// The part of a time in a zone.
-    pub(super) fn of(self, ms: i64, zone: Tz) -> Option<i32> {
+    pub fn of(self, ms: i64, zone: Tz) -> Option<i32> {
         let time = at(ms, zone)?;
         let small = |number: u32| i32::try_from(number).ok();
         match self {
@@ -185,21 +211,21 @@ impl Part {
 }
 
 /// A time plus a count of units.
-pub(super) fn add(ms: i64, unit: Unit, count: i64) -> Option<i64> {
+pub fn add(ms: i64, unit: Unit, count: i64) -> Option<i64> {
     let months = match unit {
         Unit::Month => count,
         Unit::Quarter => count.checked_mul(3)?,
         Unit::Year => count.checked_mul(12)?,
         unit => return ms.checked_add(unit.to_ms(count).ok()?),
     };
-    let time = super::utc(ms)?;
+    let time = utc(ms)?;
     let by = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
     let moved = if months < 0 { time.checked_sub_months(by)? } else { time.checked_add_months(by)? };
     Some(moved.timestamp_millis())
 }
 
 /// Whole units from one time to another.
-pub(super) fn difference(from: i64, to: i64, unit: Unit) -> Option<i64> {
+pub fn difference(from: i64, to: i64, unit: Unit) -> Option<i64> {
     let per = match unit {
         Unit::Month => 1,
         Unit::Quarter => 3,
@@ -208,8 +234,8 @@ pub(super) fn difference(from: i64, to: i64, unit: Unit) -> Option<i64> {
         Unit::Microsecond => return to.checked_sub(from)?.checked_mul(1_000),
         unit => return Some(to.checked_sub(from)? / unit.fixed_ms()?),
     };
-    let (start, end) = (super::utc(from)?, super::utc(to)?);
-    let months = |time: DateTime<chrono::Utc>| i64::from(time.year()) * 12 + i64::from(time.month0());
+    let (start, end) = (utc(from)?, utc(to)?);
+    let months = |time: DateTime<Utc>| i64::from(time.year()) * 12 + i64::from(time.month0());
     let mut whole = months(end) - months(start);
     // A month that is not over does not count.
     let reached = add(from, Unit::Month, whole)?;
@@ -242,8 +268,8 @@ mod tests {
             "2026-01-01 00:00:00.0",
         ];
         assert_eq!(utc, expected);
-        assert_eq!(text(Unit::Day, zone("America/New_York").unwrap()), "2026-02-24 05:00:00.0");
-        assert_eq!(text(Unit::Day, zone("Asia/Kolkata").unwrap()), "2026-02-23 18:30:00.0");
+        assert_eq!(text(Unit::Day, super::super::zone_named("America/New_York").unwrap()), "2026-02-24 05:00:00.0");
+        assert_eq!(text(Unit::Day, super::super::zone_named("Asia/Kolkata").unwrap()), "2026-02-23 18:30:00.0");
     }
 
     #[test]
@@ -258,10 +284,10 @@ mod tests {
 
     #[test]
     fn months_are_calendar_months() {
-        let end_of_january = super::super::timestamp_of("2026-01-31").unwrap();
+        let end_of_january = super::super::timestamp_from_text("2026-01-31").unwrap();
         let moved = add(end_of_january, Unit::Month, 1).unwrap();
         assert_eq!(super::super::timestamp_text(moved), "2026-02-28 00:00:00.0");
-        let march = super::super::timestamp_of("2026-03-30").unwrap();
+        let march = super::super::timestamp_from_text("2026-03-30").unwrap();
         assert_eq!(difference(end_of_january, march, Unit::Month), Some(1));
         assert_eq!(difference(march, end_of_january, Unit::Day), Some(-58));
     }

@@ -169,6 +169,68 @@ pub fn decimal_low_bits(text: &str) -> Option<(i64, bool)> {
     Some((if parts.negative { value.wrapping_neg() } else { value }, fits))
 }
 
+/// Appends the decimal that a big-endian number in two's complement means, `scale` digits of it behind the point. `None`:
+/// it has more than [`MAX_DECIMAL`] digits.
+pub fn decimal_of_bytes(unscaled: &[u8], scale: i64, out: &mut String) -> Option<()> {
+    use std::fmt::Write as _;
+    // A byte is less than two and a half digits.
+    if unscaled.len() > MAX_DECIMAL * 2 / 5 {
+        return None;
+    }
+    let negative = unscaled.first().is_some_and(|byte| byte & 0x80 != 0);
+    if negative {
+        out.push('-');
+    }
+    let start = out.len();
+    if unscaled.len() <= 16 {
+        let fill = if negative { 0xff } else { 0 };
+        let mut bytes = [fill; 16];
+        bytes[16 - unscaled.len()..].copy_from_slice(unscaled);
+        write!(out, "{}", i128::from_be_bytes(bytes).unsigned_abs()).ok()?;
+    } else {
+        wide_magnitude(unscaled, negative, out);
+    }
+    let digits = out.len() - start;
+    if digits as u64 + scale.unsigned_abs() > MAX_DECIMAL as u64 {
+        return None;
+    }
+    let shift = usize::try_from(scale.unsigned_abs()).ok()?;
+    if scale < 0 && &out[start..] != "0" {
+        out.extend(std::iter::repeat_n('0', shift));
+    } else if scale > 0 {
+        if digits <= shift {
+            out.insert_str(start, &"0".repeat(shift + 1 - digits));
+        }
+        out.insert(out.len() - shift, '.');
+    }
+    Some(())
+}
+
+/// The digits of a number that no machine word holds: nine at a time by division.
+fn wide_magnitude(unscaled: &[u8], negative: bool, out: &mut String) {
+    use std::fmt::Write as _;
+    let mut magnitude = unscaled.to_vec();
+    if negative {
+        let mut carry = true;
+        for byte in magnitude.iter_mut().rev() {
+            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+        }
+    }
+    let mut nines = vec![];
+    while magnitude.iter().any(|byte| *byte != 0) {
+        let mut rest = 0u64;
+        for byte in &mut magnitude {
+            rest = rest << 8 | u64::from(*byte);
+            *byte = (rest / 1_000_000_000) as u8;
+            rest %= 1_000_000_000;
+        }
+        nines.push(rest);
+    }
+    let first = nines.pop().unwrap_or(0);
+    write!(out, "{first}").expect("a String takes every text");
+    nines.iter().rev().for_each(|nine| write!(out, "{nine:09}").expect("a String takes every text"));
+}
+
 /// Appends bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

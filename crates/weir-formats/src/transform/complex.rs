@@ -1,0 +1,188 @@
+//! Nested records made flat: maps become columns with dotted names, listed arrays become rows.
+//!
+//! Only what some column or expression names is worked out. Arrays that are not unnested stay arrays, or become JSON text
+//! as the config says. The product of several unnested arrays is bounded: a message must not become more rows than memory
+//! has room for.
+
+use crate::decoder::{Reject, Stage};
+use bumpalo::Bump;
+use serde_json::Value as Json;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use weir_functions::datum::{Datum, of_json};
+use weir_types::{ComplexTypeSpec, NotUnnested};
+
+/// Rows that one message may become.
+const ROWS_MOST: usize = 100_000;
+
+/// A wanted name, and the names under which its value may stand in a flat record.
+#[derive(Debug)]
+struct Wanted {
+    sources: Vec<Arc<str>>,
+}
+
+/// How records are made flat for the names that are wanted.
+#[derive(Debug)]
+pub(super) struct Flattening {
+    delimiter: Arc<str>,
+    /// Parents before children.
+    unnest: Vec<Arc<str>>,
+    not_unnested: NotUnnested,
+    wanted: Vec<Wanted>,
+    /// Every source name and all that it stands below.
+    known: BTreeSet<Arc<str>>,
+    /// The fields that the decoder has to bring.
+    tops: Vec<Arc<str>>,
+}
+
+/// A flat record under way: its values by name, and the arrays that are still to become rows.
+#[derive(Debug, Clone, Default)]
+struct Flat<'a, 'j> {
+    values: BTreeMap<Arc<str>, Datum<'a>>,
+    lists: BTreeMap<Arc<str>, &'j [Json]>,
+}
+
+impl Flattening {
+    /// For these names.
+    pub(super) fn new(spec: &ComplexTypeSpec, names: &[Arc<str>]) -> Self {
+        let mut unnest: Vec<Arc<str>> = spec.unnest.clone();
+        unnest.sort_by_key(|name| name.len());
+        unnest.dedup();
+        let sources = |name: &Arc<str>| {
+            let renamed = spec.renames.iter().filter_map(|(old, new)| {
+                name.strip_prefix(&**new).map(|rest| Arc::from(format!("{old}{rest}").as_str()))
+            });
+            Wanted { sources: std::iter::once(name.clone()).chain(renamed).collect() }
+        };
+        let wanted: Vec<Wanted> = names.iter().map(sources).collect();
+        let mut known = BTreeSet::new();
+        let mut tops: Vec<Arc<str>> = vec![];
+        let all = wanted.iter().flat_map(|wanted| &wanted.sources).chain(&unnest);
+        for source in all {
+            for (at, _) in source.match_indices(&*spec.delimiter) {
+                known.insert(Arc::from(&source[..at]));
+            }
+            known.insert(source.clone());
+            let top = source.split(&*spec.delimiter).next().unwrap_or(source);
+            // The name may also stand in the record as it is, with its delimiter.
+            for top in [top, source] {
+                if !tops.iter().any(|known| **known == *top) {
+                    tops.push(top.into());
+                }
+            }
+        }
+        Self { delimiter: spec.delimiter.clone(), unnest, not_unnested: spec.not_unnested, wanted, known, tops }
+    }
+
+    /// The fields that the decoder has to bring.
+    pub(super) fn tops(&self) -> &[Arc<str>] {
+        &self.tops
+    }
+
+    /// The rows of a record, each with a value for every wanted name.
+    ///
+    /// # Errors
+    /// It would become too many rows.
+    pub(super) fn rows<'a>(
+        &self,
+        tops: &[Datum<'a>],
+        message: u32,
+        arena: &'a Bump,
+    ) -> Result<Vec<Vec<Datum<'a>>>, Reject> {
+        let parsed: Vec<Option<Json>> = self.tops.iter().zip(tops).map(|(name, top)| self.parsed(name, *top)).collect();
+        let mut flat = Flat::default();
+        for ((name, value), json) in self.tops.iter().zip(tops).zip(&parsed) {
+            match (value, json) {
+                (Datum::Null, _) => {}
+                (_, Some(json)) => self.flatten(name, json, &mut flat, arena),
+                (value, None) => _ = flat.values.insert(name.clone(), *value),
+            }
+        }
+        let mut rows = vec![flat];
+        for field in &self.unnest {
+            let mut more = Vec::with_capacity(rows.len());
+            for mut row in rows {
+                let items = row.lists.remove(field).unwrap_or_default();
+                if items.is_empty() {
+                    more.push(row);
+                    continue;
+                }
+                for item in items {
+                    let mut copy = row.clone();
+                    match item {
+                        Json::Object(fields) => {
+                            for (key, value) in fields {
+                                self.flatten(&format!("{field}{}{key}", self.delimiter), value, &mut copy, arena);
+                            }
+                        }
+                        other => self.put(field, other, &mut copy, arena),
+                    }
+                    more.push(copy);
+                    if more.len() > ROWS_MOST {
+                        let reason = format!("it would become more than {ROWS_MOST} rows; unnest fewer arrays");
+                        return Err(Reject { message, stage: Stage::ComplexType, column: Some(field.clone()), reason });
+                    }
+                }
+            }
+            rows = more;
+        }
+        let value = |flat: &Flat<'a, '_>, wanted: &Wanted| {
+            let found = wanted.sources.iter().filter_map(|source| flat.values.get(source));
+            found.copied().find(|value| !value.is_null()).unwrap_or(Datum::Null)
+        };
+        Ok(rows.iter().map(|flat| self.wanted.iter().map(|wanted| value(flat, wanted)).collect()).collect())
+    }
+
+    /// A field's value as JSON, where it has parts: an object, or an array.
+    fn parsed(&self, name: &Arc<str>, value: Datum<'_>) -> Option<Json> {
+        match value {
+            Datum::Json(text) => serde_json::from_str(text).ok(),
+            // Of the formats that have lists as such: only where something is made of the list.
+            Datum::List(_) if self.unnest.contains(name) || self.not_unnested == NotUnnested::ToJson => {
+                let mut text = vec![];
+                value.write_json(&mut text);
+                serde_json::from_slice(&text).ok()
+            }
+            _ => None,
+        }
+    }
+
+    fn flatten<'a, 'j>(&self, path: &str, json: &'j Json, flat: &mut Flat<'a, 'j>, arena: &'a Bump) {
+        let Some(name) = self.known.get(path) else { return };
+        match json {
+            Json::Array(items) if self.unnest.contains(name) => _ = flat.lists.insert(name.clone(), items),
+            Json::Object(fields) => {
+                self.put(name, json, flat, arena);
+                for (key, value) in fields {
+                    self.flatten(&format!("{path}{}{key}", self.delimiter), value, flat, arena);
+                }
+            }
+            other => self.put(name, other, flat, arena),
+        }
+    }
+
+    /// A value under its own name, where one is wanted there.
+    fn put<'a>(&self, name: &Arc<str>, json: &Json, flat: &mut Flat<'a, '_>, arena: &'a Bump) {
+        if !self.wanted.iter().any(|wanted| wanted.sources.contains(name)) {
+            return;
+        }
+        let value = match json {
+            Json::Array(items) if self.is_text(items.first().map(|first| first.is_array() || first.is_object())) => {
+                Datum::Text(arena.alloc_str(&json.to_string()))
+            }
+            other => of_json(other, arena),
+        };
+        flat.values.insert(name.clone(), value);
+    }
+
+    /// Whether an array becomes JSON text, by whether its first element is an array or object.
+    fn is_text(&self, first_is_nested: Option<bool>) -> bool {
+        match self.not_unnested {
+            NotUnnested::Stay => false,
+            NotUnnested::NestedToJson => first_is_nested.unwrap_or(false),
+            NotUnnested::ToJson => true,
+        }
+    }
+}

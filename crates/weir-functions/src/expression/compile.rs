@@ -1,0 +1,292 @@
+//! From SQL's notation to nodes.
+
+use super::{Call, Constant, Node};
+use crate::{
+    datum::Datum,
+    shelf::{Body, Function, function, is_volatile},
+};
+use sqlparser::{
+    ast::{
+        BinaryOperator, CaseWhen, CeilFloorKind, DateTimeField, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
+        UnaryOperator, Value,
+    },
+    dialect::GenericDialect,
+    parser::Parser,
+    tokenizer::Token,
+};
+use std::sync::Arc;
+
+/// Bytes of an expression's text: what anybody writes by hand is far shorter.
+const TEXT_MOST: usize = 64 << 10;
+
+/// Levels of an expression: reading and evaluating it use the stack.
+const DEPTH_MOST: usize = 64;
+
+pub(super) fn compile(text: &str, fields: &mut Vec<Arc<str>>) -> Result<Node, String> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err("it is empty".into());
+    }
+    if trimmed.len() > TEXT_MOST {
+        return Err(format!("it has more than {TEXT_MOST} bytes"));
+    }
+    let begins = |word: &str| trimmed.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    if begins("groovy(") {
+        return Err("scripts in Groovy are not run here; write it with functions (docs/reference/functions.md)".into());
+    }
+    let dialect = GenericDialect {};
+    let parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MOST);
+    let mut parser = parser.try_with_sql(trimmed).map_err(|error| plain(&error.to_string()))?;
+    let expr = parser.parse_expr().map_err(|error| plain(&error.to_string()))?;
+    match parser.peek_token().token {
+        Token::EOF => {}
+        other => return Err(format!("'{other}' is not expected behind its end")),
+    }
+    Compiler { fields }.node(&expr, 0)
+}
+
+fn plain(error: &str) -> String {
+    error.strip_prefix("sql parser error: ").unwrap_or(error).to_owned()
+}
+
+struct Compiler<'f> {
+    fields: &'f mut Vec<Arc<str>>,
+}
+
+impl Compiler<'_> {
+    fn node(&mut self, expr: &Expr, depth: usize) -> Result<Node, String> {
+        if depth > DEPTH_MOST {
+            return Err(format!("it is nested more than {DEPTH_MOST} levels deep"));
+        }
+        let depth = depth + 1;
+        match expr {
+            Expr::Nested(inner) => self.node(inner, depth),
+            Expr::Identifier(name) => Ok(self.field(&name.value)),
+            Expr::CompoundIdentifier(parts) => {
+                let name: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+                Ok(self.field(&name.join(".")))
+            }
+            Expr::Value(value) => constant(&value.value),
+            Expr::UnaryOp { op, expr } => match op {
+                UnaryOperator::Plus => self.node(expr, depth),
+                UnaryOperator::Minus => match self.node(expr, depth)? {
+                    Node::Constant(Constant::Long(number)) => Ok(Node::Constant(Constant::Long(number.wrapping_neg()))),
+                    Node::Constant(Constant::Double(number)) => Ok(Node::Constant(Constant::Double(-number))),
+                    other => named("negate", vec![other]),
+                },
+                UnaryOperator::Not => self.named("not", &[expr], depth),
+                other => Err(format!("the operator {other} is not there")),
+            },
+            Expr::BinaryOp { left, op, right } => self.binary(left, op, right, depth),
+            Expr::IsNull(inner) => self.named("isNull", &[inner], depth),
+            Expr::IsNotNull(inner) => self.named("isNotNull", &[inner], depth),
+            Expr::IsTrue(inner) | Expr::IsNotFalse(inner) => {
+                let is_true = matches!(expr, Expr::IsTrue(_));
+                let default = Node::Constant(Constant::Bool(!is_true));
+                named("coalesce", vec![self.node(inner, depth)?, default])
+            }
+            Expr::IsFalse(inner) | Expr::IsNotTrue(inner) => {
+                let is_false = matches!(expr, Expr::IsFalse(_));
+                let default = Node::Constant(Constant::Bool(is_false));
+                let truth = named("coalesce", vec![self.node(inner, depth)?, default])?;
+                named("not", vec![truth])
+            }
+            Expr::IsDistinctFrom(a, b) => self.named("isDistinctFrom", &[a, b], depth),
+            Expr::IsNotDistinctFrom(a, b) => self.named("isNotDistinctFrom", &[a, b], depth),
+            Expr::Between { expr, negated, low, high } => {
+                let between = self.named("between", &[expr, low, high], depth)?;
+                negate(between, *negated)
+            }
+            Expr::InList { expr, list, negated } => {
+                let equals: Result<Vec<Node>, String> =
+                    list.iter().map(|item| self.named("equals", &[expr, item], depth)).collect();
+                negate(Node::Decide { by: true, args: equals? }, *negated)
+            }
+            Expr::Like { negated, expr, pattern, escape_char: None, any: false } => {
+                let like = self.named("like", &[expr, pattern], depth)?;
+                negate(like, *negated)
+            }
+            Expr::Case { operand, conditions, else_result, .. } => {
+                let mut branches = vec![];
+                for CaseWhen { condition, result } in conditions {
+                    let condition = match operand {
+                        Some(operand) => self.named("equals", &[operand, condition], depth)?,
+                        None => self.node(condition, depth)?,
+                    };
+                    branches.push((condition, self.node(result, depth)?));
+                }
+                let otherwise = else_result.as_ref().map(|otherwise| self.node(otherwise, depth)).transpose()?;
+                Ok(Node::Case { branches, otherwise: otherwise.map(Box::new) })
+            }
+            Expr::Cast { expr, data_type, .. } => {
+                let to = data_type.to_string();
+                let to = to.split('(').next().unwrap_or(&to).trim().to_owned();
+                // A type that is not there is said now, not for each record.
+                let arena = bumpalo::Bump::new();
+                if let Err(fault) = crate::shelf::cast(Datum::Bool(true), &to, &arena)
+                    && fault.to_string().contains("is no type")
+                {
+                    return Err(fault.to_string());
+                }
+                let inner = self.node(expr, depth)?;
+                named("cast", vec![inner, Node::Constant(Constant::Text(to.into()))])
+            }
+            Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => {
+                self.named("ceil", &[expr], depth)
+            }
+            Expr::Floor { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => {
+                self.named("floor", &[expr], depth)
+            }
+            Expr::Extract { field, expr, .. } => {
+                let part = Node::Constant(Constant::Text(field.to_string().into()));
+                named("extract", vec![part, self.node(expr, depth)?])
+            }
+            Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
+                let mut args = vec![&**expr];
+                args.extend(substring_from.as_deref());
+                args.extend(substring_for.as_deref());
+                self.named(if *shorthand { "substr" } else { "substring" }, &args, depth)
+            }
+            Expr::Trim { expr, trim_where: None, trim_what: None, trim_characters: None } => {
+                self.named("trim", &[expr], depth)
+            }
+            Expr::Array(array) => {
+                let items: Vec<&Expr> = array.elem.iter().collect();
+                self.named("array", &items, depth)
+            }
+            Expr::Function(call) => self.function(call, depth),
+            other => Err(format!("'{other}' is not understood here")),
+        }
+    }
+
+    fn function(&mut self, call: &sqlparser::ast::Function, depth: usize) -> Result<Node, String> {
+        let name = call.name.to_string();
+        let name = name.trim_matches('"');
+        let args = match &call.args {
+            FunctionArguments::None => vec![],
+            FunctionArguments::List(list) if list.clauses.is_empty() && list.duplicate_treatment.is_none() => {
+                let mut args = vec![];
+                for arg in &list.args {
+                    match arg {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(self.node(expr, depth)?),
+                        other => return Err(format!("'{other}' is no argument of {name}")),
+                    }
+                }
+                args
+            }
+            other => return Err(format!("'{name}{other}' is not understood here")),
+        };
+        named(name, args)
+    }
+
+    fn binary(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr, depth: usize) -> Result<Node, String> {
+        let function = match op {
+            BinaryOperator::And | BinaryOperator::Or => {
+                let by = *op == BinaryOperator::Or;
+                // A chain is one node, however long it is.
+                let mut args = vec![];
+                self.chain(left, op, depth, &mut args)?;
+                self.chain(right, op, depth, &mut args)?;
+                return Ok(Node::Decide { by, args });
+            }
+            BinaryOperator::Plus => "plus",
+            BinaryOperator::Minus => "minus",
+            BinaryOperator::Multiply => "times",
+            BinaryOperator::Divide => "divide",
+            BinaryOperator::Modulo => "mod",
+            BinaryOperator::StringConcat => "concat",
+            BinaryOperator::Eq => "equals",
+            BinaryOperator::NotEq => "notEquals",
+            BinaryOperator::Gt => "greaterThan",
+            BinaryOperator::GtEq => "greaterThanOrEqual",
+            BinaryOperator::Lt => "lessThan",
+            BinaryOperator::LtEq => "lessThanOrEqual",
+            other => return Err(format!("the operator {other} is not there")),
+        };
+        self.named(function, &[left, right], depth)
+    }
+
+    fn chain(&mut self, expr: &Expr, op: &BinaryOperator, depth: usize, args: &mut Vec<Node>) -> Result<(), String> {
+        match expr {
+            Expr::BinaryOp { left, op: inner, right } if inner == op && depth < DEPTH_MOST => {
+                self.chain(left, op, depth + 1, args)?;
+                self.chain(right, op, depth + 1, args)
+            }
+            other => {
+                args.push(self.node(other, depth)?);
+                Ok(())
+            }
+        }
+    }
+
+    fn named(&mut self, name: &str, args: &[&Expr], depth: usize) -> Result<Node, String> {
+        let args: Result<Vec<Node>, String> = args.iter().map(|arg| self.node(arg, depth)).collect();
+        named(name, args?)
+    }
+
+    fn field(&mut self, name: &str) -> Node {
+        let at = self.fields.iter().position(|field| **field == *name);
+        Node::Field(at.unwrap_or_else(|| {
+            self.fields.push(name.into());
+            self.fields.len() - 1
+        }))
+    }
+}
+
+impl Node {
+    fn constant(&self) -> Option<Datum<'_>> {
+        match self {
+            Self::Constant(constant) => Some(constant.datum()),
+            _ => None,
+        }
+    }
+}
+
+fn negate(node: Node, negated: bool) -> Result<Node, String> {
+    if negated { named("not", vec![node]) } else { Ok(node) }
+}
+
+fn constant(value: &Value) -> Result<Node, String> {
+    Ok(Node::Constant(match value {
+        Value::Null => Constant::Null,
+        Value::Boolean(truth) => Constant::Bool(*truth),
+        Value::Number(text, _) => match (text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(number), _) => Constant::Long(number),
+            (Err(_), Ok(_)) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Constant::Decimal(text.as_str().into())
+            }
+            (Err(_), Ok(number)) => Constant::Double(number),
+            _ => return Err(format!("'{text}' is no number")),
+        },
+        Value::SingleQuotedString(text) => Constant::Text(text.as_str().into()),
+        other => return Err(format!("'{other}' is no constant here; text stands in single quotes")),
+    }))
+}
+
+/// A call of a function by name.
+fn named(name: &str, args: Vec<Node>) -> Result<Node, String> {
+    let Some(found) = function(name) else {
+        return Err(if is_volatile(name) {
+            format!("{name} gives another value each time, and a record that is read again must become the same row")
+        } else {
+            format!("there is no function {name}; docs/reference/functions.md lists those there are")
+        });
+    };
+    if !(found.least..=found.most).contains(&args.len()) {
+        return Err(format!("{} takes {} arguments, got {}", found.name(), found.arity(), args.len()));
+    }
+    call(found, args)
+}
+
+fn call(function: &'static Function, args: Vec<Node>) -> Result<Node, String> {
+    let (name, nulls) = (function.name(), function.nulls);
+    let call = match function.body {
+        Body::Plain(call) => Call::Plain(call),
+        Body::Made(make) => {
+            // A function's own error names what is wrong; the rest is up to whoever reads the expression.
+            let constants: Vec<Option<Datum<'_>>> = args.iter().map(Node::constant).collect();
+            Call::Ready(make(&constants).map_err(|fault| format!("{name}(..): {fault}"))?)
+        }
+    };
+    Ok(Node::Call { name, call, nulls, args })
+}

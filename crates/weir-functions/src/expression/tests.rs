@@ -1,0 +1,185 @@
+//! What expressions give, and what is refused.
+
+use super::*;
+use crate::datum::list;
+
+/// The value as text, with the fields `a` = 3, `b` = "two words", `n` = null, `j` = an object, `m` = three texts, `t` = a time.
+fn eval(text: &str) -> Result<String, String> {
+    let expression = Expression::parse(text).map_err(|error| error.to_string())?;
+    let arena = Bump::new();
+    let many = list([Datum::Text("x"), Datum::Text("y"), Datum::Text("x")], &arena);
+    let value_of = |at: usize| match &*expression.fields()[at] {
+        "a" => Datum::Long(3),
+        "b" => Datum::Text("two words"),
+        "j" => Datum::Json(r#"{"k":{"l":[1,2.5,"s"]},"t":"7"}"#),
+        "m" => many,
+        "t" => Datum::Long(1_771_934_401_234),
+        "u" => Datum::Text("2026-02-24 12:00:01"),
+        _ => Datum::Null,
+    };
+    let value = expression.value(&value_of, &arena).map_err(|fault| fault.to_string())?;
+    Ok(match value {
+        Datum::Null => "NULL".into(),
+        value => value.text(&arena).to_owned(),
+    })
+}
+
+#[test]
+fn values() {
+    for (text, expected) in [
+        // Operators, and truth of three values.
+        ("a + 1", "4"),
+        ("a * 2.5", "7.5"),
+        ("a / 2", "1.5"),
+        ("-a", "-3"),
+        ("a % 2", "1"),
+        ("2 + 3 * 4", "14"),
+        ("(2 + 3) * 4", "20"),
+        ("a > 2 AND b = 'two words'", "true"),
+        ("a > '2'", "true"),
+        ("n > 2", "NULL"),
+        ("n > 2 OR a = 3", "true"),
+        ("n > 2 AND a = 4", "false"),
+        ("NOT (a = 3)", "false"),
+        ("n IS NULL", "true"),
+        ("a BETWEEN 1 AND 3", "true"),
+        ("a NOT IN (1, 2)", "true"),
+        ("b LIKE 'two%'", "true"),
+        ("b LIKE '%x_'", "false"),
+        ("CASE WHEN a > 5 THEN 'big' WHEN a > 1 THEN 'mid' ELSE 'small' END", "mid"),
+        ("CASE a WHEN 3 THEN 'three' END", "three"),
+        ("CAST('5.9' AS INT)", "5"),
+        ("CAST(a AS STRING)", "3"),
+        ("coalesce(n, a)", "3"),
+        ("case(a > 5, 'x', 'y')", "y"),
+        ("caseWhen(n, 'x', a = 3, 'z', 'y')", "z"),
+        // Names are compared without case and underscores.
+        ("TO_EPOCH_DAYS(t)", "20508"),
+        ("toepochdays(t)", "20508"),
+        // Text.
+        ("upper(b)", "TWO WORDS"),
+        ("substr(b, 0, 3)", "two"),
+        ("substr(b, 4)", "words"),
+        ("substring(b, 5, 2)", "wo"),
+        ("concat(a, b, '-')", "3-two words"),
+        ("concat_ws('-', a, n, b)", "3-two words"),
+        ("split(b, ' ')", r#"["two","words"]"#),
+        ("splitPart(b, ' ', 1)", "words"),
+        ("splitPart(b, ' ', 9)", "null"),
+        ("strpos(b, 'w', 2)", "4"),
+        ("lpad(a, 3, '0')", "003"),
+        ("regexp_extract(b, '(\\w+) (\\w+)', 2)", "words"),
+        ("regexp_replace(b, '(\\w+) (\\w+)', '$2 $1')", "words two"),
+        ("strcmp(b, 'three')", "1"),
+        ("trim('  x ')", "x"),
+        ("length(b)", "9"),
+        ("initcap(b)", "Two Words"),
+        ("toBase64(b)", "dHdvIHdvcmRz"),
+        ("fromUtf8(fromBase64('dHdv'))", "two"),
+        ("encodeUrl('a b&c')", "a+b%26c"),
+        ("decodeUrl('a+b%26c')", "a b&c"),
+        // JSON.
+        ("jsonPathString(j, '$.k.l[2]')", "s"),
+        ("jsonPathString(j, '$.none', 'dflt')", "dflt"),
+        ("jsonPathString(j, '$.none')", "NULL"),
+        ("jsonPathLong(j, '$.t')", "7"),
+        ("jsonPathDouble(j, '$.k.l[1]')", "2.5"),
+        ("jsonPathArray(j, '$.k.l[*]')", r#"[1,2.5,"s"]"#),
+        ("jsonPathArrayDefaultEmpty(j, '$.none')", "[]"),
+        ("jsonPathString(n, '$.a', 'dflt')", "dflt"),
+        ("jsonFormat(j)", r#"{"k":{"l":[1,2.5,"s"]},"t":"7"}"#),
+        ("jsonExtractKey(j, '$.*')", r#"["$['k']","$['t']"]"#),
+        ("jsonPathExists(j, '$.k')", "true"),
+        // Times.
+        ("toEpochHours(t)", "492204"),
+        ("toEpochMinutesRounded(t, 10)", "29532240"),
+        ("toEpochMinutesBucket(t, 10)", "2953224"),
+        ("fromEpochDays(20508)", "1771891200000"),
+        ("toDateTime(t, 'yyyy-MM-dd')", "2026-02-24"),
+        ("toDateTime(t, 'HH', 'Asia/Kolkata')", "17"),
+        ("fromDateTime('24/02/2026', 'dd/MM/yyyy')", "1771891200000"),
+        ("fromDateTime('never', 'dd/MM/yyyy', 'UTC', 5)", "5"),
+        ("dateTimeConvert(t, '1:MILLISECONDS:EPOCH', '1:DAYS:EPOCH', '1:DAYS')", "20508"),
+        ("dateTimeConvert(t, '1:MILLISECONDS:EPOCH', '1:DAYS:SIMPLE_DATE_FORMAT:yyyyMMdd', '1:DAYS')", "20260224"),
+        ("dateTrunc('month', t)", "1769904000000"),
+        ("toTimestamp(t)", "2026-02-24 12:00:01.234"),
+        ("fromTimestamp(u)", "1771934401000"),
+        ("year(t)", "2026"),
+        ("hour(t, 'America/New_York')", "7"),
+        ("extract(month FROM t)", "2"),
+        ("timestampAdd('DAY', 1, t)", "1772020801234"),
+        ("toIso8601(t)", "2026-02-24T12:00:01.234Z"),
+        // Arrays.
+        ("arrayLength(m)", "3"),
+        ("arrayDistinct(m)", r#"["x","y"]"#),
+        ("arrayContains(m, 'y')", "true"),
+        ("arrayElementAtString(m, 2)", "y"),
+        ("array(1, 'a')", r#"[1,"a"]"#),
+        ("arrayToString(m, '+')", "x+y+x"),
+        // Numbers.
+        ("roundDecimal(2.345, 2)", "2.35"),
+        ("abs(-2)", "2"),
+        ("least(4, a, 5)", "3"),
+        ("ceil(1.2)", "2.0"),
+        ("intDiv(7, 2)", "3"),
+        ("moduloOrZero(7, 0)", "0"),
+        ("bitAnd(6, 3)", "2"),
+        ("factorial(5)", "120"),
+        // A null argument gives null, but where nulls are what it is for.
+        ("upper(n)", "NULL"),
+        ("isNull(n)", "true"),
+        ("nullIf(a, 3)", "NULL"),
+    ] {
+        assert_eq!(eval(text), Ok(expected.into()), "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_compiled_says_what_would_be_right() {
+    for (text, reason) in [
+        ("", "it is empty"),
+        ("Groovy({a + b}, a, b)", "Groovy"),
+        ("nope(a)", "there is no function nope"),
+        ("now()", "another value each time"),
+        ("upper(a, b)", "upper takes 1 arguments, got 2"),
+        ("a +", "Expected"),
+        ("a b", "'b' is not expected"),
+        ("toDateTime(t, 'QQQ')", "letter 'Q'"),
+        ("toDateTime(t, a)", "must be a text that is the same for every row"),
+        ("jsonPathString(j, 'k')", "is not a JSON path"),
+        ("regexpLike(b, '(')", "is not a regular expression"),
+        ("dateTrunc('fortnight', t)", "is not a unit of time"),
+        ("CAST(a AS WORD)", "'WORD' is no type"),
+        ("count(*)", "'*' is no argument"),
+        ("a ~ b", "operator ~"),
+    ] {
+        let error = eval(text).expect_err(text);
+        assert!(error.contains(reason), "{text}: {error}");
+    }
+    let deep = format!("{}a{}", "(".repeat(5000), ")".repeat(5000));
+    assert!(Expression::parse(&deep).is_err());
+    let long = vec!["a = 1"; 2000].join(" OR ");
+    assert!(Expression::parse(&long).is_ok() || Expression::parse(&long).is_err(), "it ends");
+}
+
+#[test]
+fn what_cannot_be_evaluated_names_the_function_and_the_value() {
+    for (text, reason) in [
+        ("b + 1", "plus(..): a number is expected, got 'two words'"),
+        ("mod(1, 0)", "division by zero"),
+        ("upper(toEpochDays(b))", "toEpochDays(..): a time is expected"),
+        ("fromDateTime(b, 'yyyy')", "is not written in the given date pattern"),
+        ("jsonPathLong(j, '$.none')", "give a default"),
+        ("repeat(b, 999999999)", "too long"),
+    ] {
+        let error = eval(text).expect_err(text);
+        assert!(error.contains(reason), "{text}: {error}");
+    }
+}
+
+#[test]
+fn fields_are_named_once() {
+    let expression = Expression::parse("concat(\"a b\", a.b, 'x') = a.b").expect("it is one");
+    let names: Vec<&str> = expression.fields().iter().map(|name| &**name).collect();
+    assert_eq!(names, ["a b", "a.b"]);
+}

@@ -1,0 +1,76 @@
+//! Bytes as text and back, and digests of them.
+
+use super::Function;
+use crate::{
+    datum::{Datum, Fault, text},
+    java_text::hex,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bumpalo::Bump;
+
+fn hex_text<'a>(bytes: &[u8], arena: &'a Bump) -> Datum<'a> {
+    let mut out = Vec::with_capacity(bytes.len() * 2);
+    hex(bytes, &mut out);
+    text(&String::from_utf8_lossy(&out), arena)
+}
+
+fn utf8<'a>(bytes: &[u8], arena: &'a Bump) -> Datum<'a> {
+    text(&String::from_utf8_lossy(bytes), arena)
+}
+
+fn base64_of<'a>(bytes: &[u8], arena: &'a Bump) -> Datum<'a> {
+    text(&STANDARD.encode(bytes), arena)
+}
+
+fn of_base64<'a>(datum: Datum<'a>, arena: &'a Bump) -> Result<Vec<u8>, Fault> {
+    // Bytes are the characters of the text.
+    let decoded = match datum {
+        Datum::Bytes(bytes) => STANDARD.decode(bytes),
+        other => STANDARD.decode(other.text(arena)),
+    };
+    decoded.map_err(|error| Fault::new(format!("it is no Base64: {error}")))
+}
+
+/// The bytes of a value: those it is, or those of its text.
+fn raw<'a>(datum: Datum<'a>, arena: &'a Bump) -> &'a [u8] {
+    match datum {
+        Datum::Bytes(bytes) => bytes,
+        other => other.text(arena).as_bytes(),
+    }
+}
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::plain(&["hexToBytes"], 1, 1, |args, arena| Ok(Datum::Bytes(args[0].bytes(arena)?))),
+    Function::plain(&["bytesToHex"], 1, 1, |args, arena| Ok(hex_text(args[0].bytes(arena)?, arena))),
+    Function::plain(&["base64Encode"], 1, 1, |args, arena| {
+        Ok(Datum::Bytes(arena.alloc_slice_copy(STANDARD.encode(raw(args[0], arena)).as_bytes())))
+    }),
+    Function::plain(&["base64Decode"], 1, 1, |args, arena| {
+        Ok(Datum::Bytes(arena.alloc_slice_copy(&of_base64(args[0], arena)?)))
+    }),
+    Function::plain(&["toBase64"], 1, 1, |args, arena| Ok(base64_of(raw(args[0], arena), arena))),
+    Function::plain(&["fromBase64"], 1, 1, |args, arena| {
+        Ok(Datum::Bytes(arena.alloc_slice_copy(&of_base64(args[0], arena)?)))
+    }),
+    Function::plain(&["toUtf8"], 1, 1, |args, arena| Ok(Datum::Bytes(args[0].text(arena).as_bytes()))),
+    Function::plain(&["fromUtf8"], 1, 1, |args, arena| Ok(utf8(raw(args[0], arena), arena))),
+    Function::plain(&["toAscii"], 1, 1, |args, arena| {
+        let bytes: Vec<u8> = args[0].text(arena).chars().map(|c| if c.is_ascii() { c as u8 } else { b'?' }).collect();
+        Ok(Datum::Bytes(arena.alloc_slice_copy(&bytes)))
+    }),
+    Function::plain(&["fromAscii"], 1, 1, |args, arena| {
+        let chars: String =
+            raw(args[0], arena).iter().map(|b| if b.is_ascii() { char::from(*b) } else { '\u{fffd}' }).collect();
+        Ok(text(&chars, arena))
+    }),
+    Function::plain(&["octetLength"], 1, 1, |args, arena| Ok(Datum::Long(raw(args[0], arena).len() as i64))),
+    Function::plain(&["bitLength"], 1, 1, |args, arena| Ok(Datum::Long(8 * raw(args[0], arena).len() as i64))),
+    Function::plain(&["hexDecimalToLong"], 1, 1, |args, arena| {
+        let digits = args[0].text(arena);
+        let plain = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")).unwrap_or(digits);
+        u64::from_str_radix(plain, 16)
+            .map(|number| Datum::Long(number as i64))
+            .map_err(|_| Fault::new(format!("up to 16 hexadecimal digits are expected, got {}", args[0].shown())))
+    }),
+    Function::plain(&["longToHexDecimal"], 1, 1, |args, arena| Ok(text(&format!("{:x}", args[0].long()?), arena))),
+];

@@ -1,0 +1,74 @@
+//! Types by name, and numbers as bytes.
+
+use super::Function;
+use crate::{
+    datum::{Datum, Fault, text},
+    java_text::{uuid_from_text, uuid_text},
+};
+use bumpalo::Bump;
+
+/// A value as another type, by that type's name in SQL or in a schema.
+///
+/// # Errors
+/// The value does not fit, or no type has this name.
+pub(crate) fn cast<'a>(datum: Datum<'a>, to: &str, arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+    if datum.is_null() {
+        return Ok(Datum::Null);
+    }
+    Ok(match to.to_ascii_uppercase().as_str() {
+        "INT" | "INTEGER" => Datum::Long(whole(datum)?.int()?.into()),
+        "LONG" | "BIGINT" => Datum::Long(whole(datum)?.long()?),
+        "FLOAT" | "REAL" => Datum::Float(datum.double()? as f32),
+        "DOUBLE" => Datum::Double(datum.double()?),
+        "BIG_DECIMAL" | "DECIMAL" | "NUMERIC" => Datum::Decimal(datum.text(arena)),
+        "BOOLEAN" => Datum::Bool(datum.truth()?),
+        "TIMESTAMP" => Datum::Timestamp(datum.millis()?),
+        "STRING" | "VARCHAR" | "CHAR" => Datum::Text(datum.text(arena)),
+        "BYTES" | "VARBINARY" => Datum::Bytes(datum.bytes(arena)?),
+        "JSON" => Datum::Json(datum.text(arena)),
+        "UUID" => Datum::Uuid(uuid(datum, arena)?),
+        _ => {
+            return Err(Fault::new(format!(
+                "'{to}' is no type; INT, LONG, FLOAT, DOUBLE, BIG_DECIMAL, BOOLEAN, TIMESTAMP, STRING, JSON, BYTES and UUID are"
+            )));
+        }
+    })
+}
+
+/// A text with a fraction may become a whole number by a cast, though not by an argument.
+fn whole(datum: Datum<'_>) -> Result<Datum<'_>, Fault> {
+    match datum {
+        Datum::Text(text) if text.trim().parse::<i64>().is_err() => Ok(Datum::Double(datum.double()?)),
+        other => Ok(other),
+    }
+}
+
+fn uuid<'a>(datum: Datum<'a>, arena: &'a Bump) -> Result<[u8; 16], Fault> {
+    let wrong = || Fault::new(format!("a UUID is expected, got {}", datum.shown()));
+    match datum {
+        Datum::Uuid(uuid) => Ok(uuid),
+        Datum::Bytes(bytes) => bytes.try_into().map_err(|_| wrong()),
+        other => uuid_from_text(other.text(arena)).ok_or_else(wrong),
+    }
+}
+
+fn dashed<'a>(uuid: &[u8; 16], arena: &'a Bump) -> Datum<'a> {
+    let mut out = vec![];
+    uuid_text(uuid, &mut out);
+    text(&String::from_utf8_lossy(&out), arena)
+}
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::plain(&["cast"], 2, 2, |args, arena| cast(args[0], args[1].text(arena), arena)),
+    Function::plain(&["isUuid"], 1, 1, |args, arena| Ok(Datum::Bool(uuid(args[0], arena).is_ok()))),
+    Function::plain(&["toUuid", "bytesToUuid"], 1, 1, |args, arena| uuid(args[0], arena).map(Datum::Uuid)),
+    Function::plain(&["uuidToBytes", "toUUIDBytes"], 1, 1, |args, arena| {
+        uuid(args[0], arena).map(|uuid| Datum::Bytes(arena.alloc_slice_copy(&uuid)))
+    }),
+    Function::plain(&["uuidToString", "fromUUIDBytes"], 1, 1, |args, arena| {
+        uuid(args[0], arena).map(|uuid| dashed(&uuid, arena))
+    }),
+    Function::plain(&["uuidVersion"], 1, 1, |args, arena| {
+        uuid(args[0], arena).map(|uuid| Datum::Long(i64::from(uuid[6] >> 4)))
+    }),
+];

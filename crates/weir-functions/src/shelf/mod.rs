@@ -1,0 +1,158 @@
+//! The shelf of scalar functions, by Pinot's names. Pure: the same arguments give the same value, at ingestion and in SQL.
+//!
+//! To add one: a line in the list of its family. A function whose constant arguments cost something to read (a pattern, a
+//! path) is made ready once, by `Body::Made`.
+
+mod arrays;
+mod bytes;
+mod convert;
+mod json;
+mod logic;
+mod math;
+#[cfg(test)]
+mod reference;
+mod text;
+mod time;
+
+pub(crate) use convert::cast;
+pub use json::Path;
+
+use crate::datum::{Datum, Fault};
+use bumpalo::Bump;
+use std::{collections::HashMap, sync::LazyLock};
+
+/// Any number of arguments.
+const MANY: usize = usize::MAX;
+
+/// A function of values that needs nothing made ready.
+pub type Plain = for<'a> fn(&[Datum<'a>], &'a Bump) -> Result<Datum<'a>, Fault>;
+
+/// A function made ready for its constant arguments.
+pub trait Ready: Send + Sync {
+    /// Its value for these arguments, constants among them.
+    ///
+    /// # Errors
+    /// It cannot work with them.
+    fn call<'a>(&self, args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault>;
+}
+
+/// How a function comes to its value.
+#[derive(Clone, Copy)]
+pub enum Body {
+    /// From the values alone.
+    Plain(Plain),
+    /// It is made ready first; what it is given are the arguments that are the same for every row.
+    Made(fn(&[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault>),
+}
+
+/// A scalar function.
+#[derive(Clone, Copy)]
+pub struct Function {
+    /// Its names, the usual one first. They are compared without case and underscores.
+    pub names: &'static [&'static str],
+    /// Fewest arguments.
+    pub least: usize,
+    /// Most arguments.
+    pub most: usize,
+    /// It is called with nulls too; others give null where an argument is.
+    pub nulls: bool,
+    /// How.
+    pub body: Body,
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Function {
+    const fn plain(names: &'static [&'static str], least: usize, most: usize, call: Plain) -> Self {
+        Self { names, least, most, nulls: false, body: Body::Plain(call) }
+    }
+
+    const fn made(
+        names: &'static [&'static str],
+        least: usize,
+        most: usize,
+        make: fn(&[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault>,
+    ) -> Self {
+        Self { names, least, most, nulls: false, body: Body::Made(make) }
+    }
+
+    const fn with_nulls(self) -> Self {
+        Self { nulls: true, ..self }
+    }
+
+    /// Its usual name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.names[0]
+    }
+
+    /// How many arguments it takes, for people.
+    #[must_use]
+    pub fn arity(&self) -> String {
+        match (self.least, self.most) {
+            (least, most) if least == most => format!("{least}"),
+            (least, MANY) => format!("{least} or more"),
+            (least, most) => format!("{least} to {most}"),
+        }
+    }
+}
+
+/// A name as names are compared.
+fn folded(name: &str) -> String {
+    name.chars().filter(|letter| *letter != '_').flat_map(char::to_lowercase).collect()
+}
+
+/// The families, each with its title.
+fn families() -> [(&'static str, &'static [Function]); 8] {
+    [
+        ("Arithmetic", math::FUNCTIONS),
+        ("Comparing and choosing", logic::FUNCTIONS),
+        ("Text", text::FUNCTIONS),
+        ("Times", time::FUNCTIONS),
+        ("JSON", json::FUNCTIONS),
+        ("Arrays", arrays::FUNCTIONS),
+        ("Types", convert::FUNCTIONS),
+        ("Bytes", bytes::FUNCTIONS),
+    ]
+}
+
+/// All functions, family by family.
+pub fn all() -> impl Iterator<Item = &'static Function> {
+    families().into_iter().flat_map(|(_, functions)| functions)
+}
+
+/// The function of a name, in any case, with or without underscores.
+#[must_use]
+pub fn function(name: &str) -> Option<&'static Function> {
+    static BY_NAME: LazyLock<HashMap<String, &'static Function>> = LazyLock::new(|| {
+        all().flat_map(|function| function.names.iter().map(move |name| (folded(name), function))).collect()
+    });
+    BY_NAME.get(&folded(name)).copied()
+}
+
+/// The functions whose value is another one each time: they have no place where records may be read again.
+#[must_use]
+pub fn is_volatile(name: &str) -> bool {
+    ["now", "ago", "agomv", "rand", "sleep", "uuidv4", "uuidv7"].contains(&folded(name).as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_distinct_and_found_in_any_spelling() {
+        let mut seen = HashSet::new();
+        for name in all().flat_map(|function| function.names) {
+            assert!(seen.insert(folded(name)), "{name}");
+        }
+        assert_eq!(function("JSON_PATH_STRING").map(Function::name), Some("jsonPathString"));
+        assert_eq!(function("Sub").map(Function::name), Some("minus"));
+        assert!(function("now").is_none() && is_volatile("uuid_v4"));
+    }
+}

@@ -1,0 +1,174 @@
+//! What would become of the newest records of a table's streams, without a table: each goes the way that it would go, and
+//! nothing is stored.
+
+use crate::{
+    deps::IngestDeps,
+    error::IngestError,
+    feeds::{Feed, feeds},
+    pipeline::settings_decoder,
+    prepare::RecordDecoder,
+};
+use futures::StreamExt;
+use std::{sync::Arc, time::Duration};
+use weir_control::{NewTable, TableRecord};
+use weir_formats::Stage;
+use weir_streams::{FetchLimit, MessageBatch};
+use weir_types::{Column, NextOffset, StartAt, StreamPartition};
+
+/// Records that are tried at most: people read them.
+pub const TRIED_MOST: usize = 1_000;
+
+/// Partitions that are asked at once: each has a reader.
+const AT_ONCE: usize = 4;
+
+/// How long the records of a partition are waited for.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// How far back a stream is read whose offsets cannot be counted back.
+const LOOK_BACK: Duration = Duration::from_secs(3600);
+
+/// Bytes of one fetch.
+const FETCH_BYTES: usize = 4 << 20;
+
+/// A record, and what would become of it.
+#[derive(Debug)]
+pub struct Tried {
+    /// Where it stands.
+    pub partition: StreamPartition,
+    /// Its offset.
+    pub offset: NextOffset,
+    /// The stream's time, milliseconds since the epoch.
+    pub timestamp_ms: Option<i64>,
+    /// Its key's bytes.
+    pub key: Option<Vec<u8>>,
+    /// Its value's bytes.
+    pub value: Option<Vec<u8>>,
+    /// What would become of it.
+    pub fate: Fate,
+}
+
+/// What would become of a record.
+#[derive(Debug)]
+pub enum Fate {
+    /// Rows: each column in the order of the schema.
+    Rows {
+        /// The columns, all of the same length.
+        columns: Vec<Column>,
+        /// A value was altered, or is null because it could not be read.
+        altered: bool,
+    },
+    /// It would be dropped: by the filter, or because it holds no row.
+    Filtered,
+    /// It has no value.
+    Tombstone,
+    /// It would go to quarantine.
+    Rejected {
+        /// Where.
+        stage: Stage,
+        /// The column concerned.
+        column: Option<Arc<str>>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Tries the newest `records` of a table's streams, spread over their partitions.
+///
+/// # Errors
+/// A stream does not answer as the settings say.
+pub(crate) async fn dry_run(deps: &IngestDeps, new: &NewTable, records: usize) -> Result<Vec<Tried>, IngestError> {
+    let table = new.draft();
+    let feeds = feeds(deps, &table, &crate::feeds::Feeds::new())?;
+    let mut places = vec![];
+    for feed in feeds.values() {
+        let found = feed.partitions().await.map_err(|source| feed.error(source));
+        let partitions = match found {
+            Ok(partitions) => partitions,
+            Err(error) => return Err(feed.looked_into(error).await),
+        };
+        places.extend(partitions.into_iter().map(|partition| (feed.clone(), partition)));
+    }
+    let each = records.min(TRIED_MOST).div_ceil(places.len().max(1));
+    let trying = places.into_iter().map(|(feed, partition)| {
+        let table = &table;
+        async move { newest(deps, table, &feed, partition, each).await }
+    });
+    let trying: Vec<_> = trying.collect();
+    let mut tried = vec![];
+    let mut found = futures::stream::iter(trying).buffered(AT_ONCE);
+    while let Some(of_partition) = found.next().await {
+        tried.extend(of_partition?);
+    }
+    // Of many partitions each gave one: what was asked for is not passed.
+    tried.truncate(records);
+    Ok(tried)
+}
+
+/// The fates of the newest records of a partition.
+async fn newest(
+    deps: &IngestDeps,
+    table: &TableRecord,
+    feed: &Feed,
+    partition: u32,
+    records: usize,
+) -> Result<Vec<Tried>, IngestError> {
+    let now_ms = deps.clock.wall_ms();
+    let place = StreamPartition { topic: feed.spec.topic.clone(), partition };
+    let mut decoder = settings_decoder(table, &feed.spec, partition, now_ms).map_err(|reason| feed.setting(reason))?;
+    let held = feed.source.watermarks(partition).await.map_err(|source| feed.error(source))?;
+    let from = if feed.source.dense() {
+        let back = held.high.number().saturating_sub(records as u64);
+        NextOffset::new(back.max(held.low.number()))
+    } else {
+        let back = feed.source.resolve(partition, &StartAt::Ago(LOOK_BACK), now_ms).await;
+        back.map_err(|source| feed.error(source))?
+    };
+    let mut reader = feed.source.open(partition, from).await.map_err(|source| feed.error(source))?;
+    let limit = FetchLimit { max_messages: TRIED_MOST, max_bytes: FETCH_BYTES };
+    let mut tried: Vec<Tried> = vec![];
+    let reading = async {
+        loop {
+            let batch = reader.next_batch(limit).await.map_err(|source| feed.error(source))?;
+            let moved = !batch.range.is_empty();
+            decoder.ready(&*batch.messages, 0, batch.messages.len()).await.map_err(|reason| feed.setting(reason))?;
+            tried.extend(fates(&mut decoder, &batch, &place));
+            // Only the newest are asked for.
+            let older = tried.len().saturating_sub(records);
+            tried.drain(..older);
+            if !moved || batch.range.end() >= held.high {
+                return Ok::<(), IngestError>(());
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        read = reading => read?,
+        () = deps.clock.sleep(WAIT) => {}
+    }
+    Ok(tried)
+}
+
+fn fates<'a>(
+    decoder: &'a mut RecordDecoder,
+    batch: &'a MessageBatch,
+    partition: &'a StreamPartition,
+) -> impl Iterator<Item = Tried> + 'a {
+    let messages = &*batch.messages;
+    (0..messages.len()).map(move |at| {
+        let mut prepared = decoder.decode(messages, at, at + 1);
+        let fate = match prepared.rejects.pop() {
+            Some(reject) => Fate::Rejected { stage: reject.stage, column: reject.column, reason: reject.reason },
+            None if prepared.counts.tombstones > 0 => Fate::Tombstone,
+            None if prepared.rows.rows() == 0 => Fate::Filtered,
+            None => Fate::Rows { columns: prepared.rows.columns, altered: prepared.counts.altered > 0 },
+        };
+        Tried {
+            partition: partition.clone(),
+            offset: messages.offset(at),
+            timestamp_ms: messages.timestamp_ms(at),
+            key: messages.key(at).map(<[u8]>::to_vec),
+            value: messages.value(at).map(<[u8]>::to_vec),
+            fate,
+        }
+    })
+}

@@ -1,0 +1,99 @@
+//! A record that was tried, and what would become of it, side by side.
+
+use serde_json::{Map, Value as Json, json};
+use weir_ingest::{Fate, Tried};
+use weir_types::{Column, DataType, FieldSpec, Schema, Value};
+
+/// Bytes of a value that are shown: people read them.
+const SHOWN: usize = 16 << 10;
+
+/// Text where it is text, else hexadecimal digits; cut where it is long.
+fn shown(bytes: &[u8]) -> Json {
+    let cut = &bytes[..bytes.len().min(SHOWN)];
+    let text = match std::str::from_utf8(cut) {
+        Ok(text) => text.to_owned(),
+        // A character may have been cut.
+        Err(error) if cut.len() < bytes.len() && error.error_len().is_none() => {
+            String::from_utf8_lossy(&cut[..error.valid_up_to()]).into_owned()
+        }
+        Err(_) => hex(cut),
+    };
+    Json::String(if cut.len() < bytes.len() { format!("{text}... ({} bytes)", bytes.len()) } else { text })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn value(field: &FieldSpec, value: Value) -> Json {
+    match (value, field.data_type) {
+        (Value::Int(number), DataType::Boolean) => json!(number != 0),
+        (Value::Int(number), _) => json!(number),
+        (Value::Long(number), _) => json!(number),
+        (Value::Float(number), _) => json!(number),
+        (Value::Double(number), _) => json!(number),
+        (Value::Str(text), _) => json!(&*text),
+        (Value::Bytes(bytes), _) => json!(hex(&bytes)),
+    }
+}
+
+fn cell(field: &FieldSpec, column: &Column, row: usize) -> Json {
+    let null = u32::try_from(row).is_ok_and(|row| column.nulls.binary_search(&row).is_ok());
+    let mut values = column.values_of(row).map(|at| value(field, column.data.get(at)));
+    match (null, field.single_value) {
+        (true, _) => Json::Null,
+        (false, true) => values.next().unwrap_or(Json::Null),
+        (false, false) => values.collect(),
+    }
+}
+
+/// The record as JSON: `fate` is `ROW`, `FILTERED`, `TOMBSTONE` or `REJECTED`.
+#[must_use]
+pub fn tried_record(schema: &Schema, tried: &Tried) -> Json {
+    let mut record = Map::new();
+    let mut put = |key: &str, value: Json| record.insert(key.to_owned(), value);
+    put("topic", json!(tried.partition.topic.as_str()));
+    put("partition", json!(tried.partition.partition));
+    put("offset", json!(tried.offset.number()));
+    put("timestampMs", json!(tried.timestamp_ms));
+    put("key", tried.key.as_deref().map_or(Json::Null, shown));
+    put("value", tried.value.as_deref().map_or(Json::Null, shown));
+    match &tried.fate {
+        Fate::Rows { columns, altered } => {
+            put("fate", json!("ROW"));
+            if *altered {
+                put("altered", json!(true));
+            }
+            let rows = columns.first().map_or(0, Column::rows);
+            let row = |row: usize| -> Json {
+                let cells = schema.fields().iter().zip(columns);
+                let cells = cells.map(|(field, column)| (field.name.to_string(), cell(field, column, row)));
+                Json::Object(cells.collect())
+            };
+            put("rows", (0..rows).map(row).collect());
+        }
+        Fate::Filtered => _ = put("fate", json!("FILTERED")),
+        Fate::Tombstone => _ = put("fate", json!("TOMBSTONE")),
+        Fate::Rejected { stage, column, reason } => {
+            put("fate", json!("REJECTED"));
+            put("stage", json!(stage.as_str()));
+            put("column", json!(column));
+            put("reason", json!(reason));
+        }
+    }
+    record.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_as_text_or_digits_and_cut() {
+        assert_eq!(shown(b"caf\xc3\xa9"), json!("caf\u{e9}"));
+        assert_eq!(shown(&[0xff, 0x01]), json!("ff01"));
+        let long = "\u{e9}".repeat(SHOWN);
+        let text = shown(long.as_bytes());
+        assert!(text.as_str().is_some_and(|text| text.ends_with(&format!("... ({} bytes)", long.len()))));
+    }
+}
