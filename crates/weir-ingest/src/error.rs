@@ -23,7 +23,7 @@ pub enum IngestError {
         /// What the stream said.
         source: StreamError,
         /// What the test said.
-        probe: ProbeError,
+        probe: Box<ProbeError>,
     },
     /// A setting cannot be used.
     #[error("{path}: {reason}")]

@@ -71,7 +71,11 @@ impl MessageColumns {
         for target in &self.targets {
             let mut column = Column::new(target.data_type.stored(), target.single_value);
             for message in &rows.message_of_row {
-                let source = found(&target.field, messages, *message as usize, self.partition);
+                let told = match &target.field {
+                    MessageField::OfStream(name) => messages.metadata(*message as usize, name),
+                    _ => None,
+                };
+                let source = found(&target.field, messages, *message as usize, self.partition, told.as_deref());
                 let fit = match source {
                     None => Ok(Fit::Null),
                     Some(found) if target.raw => {
@@ -128,13 +132,21 @@ impl<'a> Found<'a> {
     }
 }
 
-fn found<'a>(field: &MessageField, messages: &'a dyn Messages, at: usize, partition: i64) -> Option<Found<'a>> {
+/// `told` is what the stream says of a field that only it knows.
+fn found<'a>(
+    field: &MessageField,
+    messages: &'a dyn Messages,
+    at: usize,
+    partition: i64,
+    told: Option<&'a str>,
+) -> Option<Found<'a>> {
     Some(match field {
         MessageField::Key => Found::Bytes(messages.key(at)?),
         MessageField::Header(name) => Found::Bytes(messages.header(at, name)?),
         MessageField::Offset => Found::Number(i64::try_from(messages.offset(at).number()).unwrap_or(i64::MAX)),
         MessageField::Partition => Found::Number(partition),
         MessageField::Timestamp => Found::Number(messages.timestamp_ms(at)?),
+        MessageField::OfStream(_) => Found::Bytes(told?.as_bytes()),
         MessageField::ValueBytes => Found::Number(i64::try_from(messages.value(at)?.len()).unwrap_or(i64::MAX)),
     })
 }
@@ -191,6 +203,10 @@ mod tests {
 
         fn timestamp_ms(&self, at: usize) -> Option<i64> {
             (at != 1).then_some(7)
+        }
+
+        fn metadata(&self, at: usize, name: &str) -> Option<String> {
+            (at == 1).then(|| format!("{name} 1"))
         }
 
         fn key(&self, at: usize) -> Option<&[u8]> {
@@ -283,6 +299,18 @@ mod tests {
         let filled = MessageColumns::of(&schema, 0, 0, true).unwrap().fill(&sent, &mut batch);
         assert_eq!((filled.rejects.len(), filled.altered), (0, 1));
         assert_eq!(batch.columns[0].nulls, [1]);
+    }
+
+    #[test]
+    fn what_only_some_streams_know_is_null_where_they_do_not_say_it() {
+        let schema = schema(&[("__metadata$messageId", DataType::String, true)]);
+        let sent = Sent(vec![(None, None), (None, None)]);
+        let mut batch = rows(&schema, &[0, 1]);
+        assert!(MessageColumns::of(&schema, 0, 0, false).unwrap().fill(&sent, &mut batch).rejects.is_empty());
+        assert_eq!(
+            (&batch.columns[0].nulls[..], values(&batch.columns[0])[1].to_string()),
+            (&[0][..], "messageId 1".into())
+        );
     }
 
     #[test]

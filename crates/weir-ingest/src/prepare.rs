@@ -36,6 +36,8 @@ pub struct Prepared {
     pub rejects: Vec<Reject>,
     /// The messages accounted for.
     pub counts: Accounting,
+    /// Columns and fields that were asked of the messages: what of their headers is kept with a reject.
+    pub asked: Arc<Schema>,
 }
 
 /// What a table asks of its records, beyond their types.
@@ -139,10 +141,8 @@ impl RecordDecoder {
     /// not counted.
     pub fn decode(&mut self, messages: &dyn Messages, from: usize, to: usize) -> Prepared {
         let mut counts = Accounting { fetched: (to - from) as u64, ..Accounting::default() };
-        let mut rows = match &self.transform {
-            Some(transform) => RowBatch::new(&transform.decodes()),
-            None => RowBatch::new(&self.rules.schema),
-        };
+        let asked = self.transform.as_ref().map_or_else(|| self.rules.schema.clone(), Transform::decodes);
+        let mut rows = RowBatch::new(&asked);
         if self.settled.last().is_some_and(|last| from < to && *last < messages.offset(from)) {
             self.settled.clear();
         }
@@ -195,7 +195,7 @@ impl RecordDecoder {
         rejects.sort_by_key(|reject| reject.message);
         rejects.dedup_by_key(|reject| reject.message);
         counts.rejected += rejects.len() as u64;
-        Prepared { rows, rejects, counts }
+        Prepared { rows, rejects, counts, asked }
     }
 }
 
@@ -237,12 +237,12 @@ impl RecordPath {
 
     /// What is left to do for a run that a decoder has turned into rows. Runs come in the order of the stream.
     pub fn finish(&mut self, messages: &dyn Messages, decoded: Prepared) -> Prepared {
-        let Prepared { mut rows, rejects, mut counts } = decoded;
+        let Prepared { mut rows, rejects, mut counts, asked } = decoded;
         self.keys.apply(&mut rows, &|message| messages.offset(message as usize), &mut counts);
         counts.rows = rows.rows() as u64;
         counts.stored = distinct(&rows.message_of_row);
         debug_assert!(counts.balances(), "each message is stored, filtered, a tombstone or rejected: {counts:?}");
-        Prepared { rows, rejects, counts }
+        Prepared { rows, rejects, counts, asked }
     }
 }
 

@@ -6,12 +6,12 @@
 
 use crate::{
     pipeline::{consuming_spec, record_path},
+    prepare::Prepared,
     quarantine::Entry,
     sealer::SealJob,
 };
 use std::sync::Arc;
 use weir_control::{Move, SegmentState, TableRecord};
-use weir_formats::Reject;
 use weir_segment::{ConsumingSegment, Segment};
 use weir_streams::{FetchLimit, Messages, StreamError};
 use weir_types::{Accounting, ErrorPolicy, NextOffset, OffsetRange, Skip, SkipReason};
@@ -60,7 +60,7 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<(Arc<dyn Segment>, Accou
             path.ready(messages, 0, inside).await?;
             let prepared = path.prepare(messages, 0, inside);
             segment.append(&prepared.rows, &|message| messages.offset(message as usize));
-            keep_rejects(job, &record, messages, &prepared.rejects)?;
+            keep_rejects(job, &record, messages, &prepared)?;
             let reached = batch.range.end().min(range.end());
             counts.add(&prepared.counts);
             counts.gaps += reached.since(next).saturating_sub(prepared.counts.fetched);
@@ -84,15 +84,16 @@ fn keep_rejects(
     job: &SealJob,
     record: &TableRecord,
     messages: &dyn Messages,
-    rejects: &[Reject],
+    prepared: &Prepared,
 ) -> Result<(), String> {
+    let rejects = &prepared.rejects;
     if rejects.is_empty() || record.spec.error_policy == ErrorPolicy::Drop {
         return Ok(());
     }
     let (table, partition) = (&job.table, &job.record.partition);
     let of = (partition.clone(), table.replays.reading(partition, job.record.name.sequence));
     let time_ms = table.deps.clock.wall_ms();
-    let entries = rejects.iter().map(|reject| Entry::new(&of, &record.schema, messages, reject, time_ms));
+    let entries = rejects.iter().map(|reject| Entry::new(&of, &prepared.asked, messages, reject, time_ms));
     let kept = table.quarantine.add(entries).and_then(|()| table.quarantine.sync());
     kept.map_err(|error| format!("quarantine cannot be written: {error}"))
 }

@@ -20,7 +20,29 @@ pub enum MessageField {
     Timestamp,
     /// `__metadata$recordSerializedValueSize`: the bytes of its value.
     ValueBytes,
+    /// `__metadata$<name>`: what only some streams know of it, by one of [`OF_SOME_STREAMS`].
+    OfStream(&'static str),
 }
+
+/// What only some streams know of a message: Pulsar's names, then those of Kinesis.
+pub const OF_SOME_STREAMS: [&str; 16] = [
+    "publishTime",
+    "eventTime",
+    "key",
+    "messageId",
+    "messageIdBytes",
+    "producerName",
+    "schemaVersion",
+    "sequenceId",
+    "orderingKey",
+    "size",
+    "topicName",
+    "redeliveryCount",
+    "sequenceNumber",
+    "partitionKey",
+    "shardId",
+    "apprxArrivalTimestamp",
+];
 
 const HEADER: &str = "__header$";
 /// How the names of columns begin that a stream fills by itself.
@@ -36,7 +58,11 @@ impl MessageField {
             "__metadata$partition" => Some(Self::Partition),
             "__metadata$recordTimestamp" => Some(Self::Timestamp),
             "__metadata$recordSerializedValueSize" => Some(Self::ValueBytes),
-            _ => column.strip_prefix(HEADER).filter(|name| !name.is_empty()).map(|name| Self::Header(name.into())),
+            _ => match (column.strip_prefix(HEADER), column.strip_prefix(METADATA)) {
+                (Some(name), _) if !name.is_empty() => Some(Self::Header(name.into())),
+                (_, Some(name)) => OF_SOME_STREAMS.into_iter().find(|known| *known == name).map(Self::OfStream),
+                _ => None,
+            },
         }
     }
 
@@ -58,6 +84,7 @@ mod tests {
         assert_eq!(MessageField::of("__key"), Some(MessageField::Key));
         assert_eq!(MessageField::of("__metadata$offset"), Some(MessageField::Offset));
         assert_eq!(MessageField::of("__header$trace$id"), Some(MessageField::Header("trace$id".into())));
+        assert_eq!(MessageField::of("__metadata$messageId"), Some(MessageField::OfStream("messageId")));
         for other in ["key", "__header$", "__metadata$topic", "offset", "__keys", ""] {
             assert_eq!(MessageField::of(other), None, "{other}");
         }

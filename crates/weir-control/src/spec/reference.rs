@@ -35,6 +35,8 @@ Seven keys are Weir's own, all in the stream map:
 The offset criterion `stream.<type>.consumer.prop.auto.offset.reset` takes `smallest` or `earliest`, `largest` or `latest`
 (default), a period (`2d`: that long ago) or an ISO-8601 instant.
 
+What `decoder.class.name` may be, and the `decoder.prop.*` of each decoder: [decoders.md](decoders.md).
+
 Values of client settings may refer to secrets that are kept on the node: `env:NAME`, `file:/path`, and inside a text
 `${env:NAME}`, `${file:/path}`, `${file:/path:key}`; literal secrets are shown as `*****`: [secrets.md](secrets.md).
 

@@ -148,6 +148,25 @@ fn a_message_of_many_rows_is_stored_whole_or_not_at_all() {
 }
 
 #[test]
+fn compressed_batches_are_read_within_the_limit() {
+    use ::arrow_ipc::{CompressionType, writer::IpcWriteOptions};
+    let texts: Vec<String> = (0..1000).map(|at| format!("the same text over and over, number {}", at % 3)).collect();
+    let batch = batch(vec![("c", Arc::new(StringArray::from(texts)) as ArrayRef)]);
+    for kind in [CompressionType::LZ4_FRAME, CompressionType::ZSTD] {
+        let options = IpcWriteOptions::default().try_with_compression(Some(kind)).unwrap();
+        let mut writer = StreamWriter::try_new_with_options(vec![], &batch.schema(), options).unwrap();
+        writer.write(&batch).unwrap();
+        let message = writer.into_inner().unwrap();
+        assert!(message.len() < 10_000, "it is compressed");
+        let column = [("c", DataType::String, true)];
+        let (rows, decoded) = decode(&column, &[], std::slice::from_ref(&message));
+        assert_eq!((rows.rows(), decoded.rejects.len()), (1000, 0), "{kind:?}");
+        let (_, decoded) = decode(&column, &[("arrow.allocator.limit", "20000")], &[message]);
+        assert!(decoded.rejects[0].reason.contains("arrow.allocator.limit allows 20000"), "{:?}", decoded.rejects);
+    }
+}
+
+#[test]
 fn lengths_that_lie_are_refused_before_they_are_believed() {
     let good = encode(&Sample { id: 1, name: Some("n".to_owned()), score: None, tags: vec![] });
     let columns = [("id", DataType::Long, true)];
@@ -170,7 +189,7 @@ fn lengths_that_lie_are_refused_before_they_are_believed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400_000))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
     fn bent_bytes_are_a_row_or_a_reject(flips in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..4)) {
         let mut message = encode(&Sample { id: 9, name: Some("n".to_owned()), score: Some(1.0), tags: vec!["a".to_owned(), "b".to_owned()] });

@@ -11,7 +11,7 @@ use weir_types::secret::{self, Hiding, Resolved};
 /// A host that takes no connection in this time is away.
 const CONNECT: Duration = Duration::from_secs(3);
 /// A schema is a few kilobytes: a registry that takes longer hangs.
-const REQUEST: Duration = Duration::from_secs(10);
+const REQUEST: Duration = Duration::from_secs(5);
 /// Most bytes of an answer: schemas of a megabyte are seen, of more they are a mistake.
 const MOST_BYTES: usize = 16 << 20;
 /// A token is asked for anew this long before it ends.
@@ -250,7 +250,7 @@ fn http(settings: &BTreeMap<String, String>) -> Result<reqwest::Client, String> 
             .map_err(|_| "schema.registry.ssl.keystore holds no certificate with its private key in PEM")?;
         builder = builder.identity(identity);
     }
-    builder.build().map_err(|error| format!("its client cannot be made: {}", causes(&error)))
+    builder.build().map_err(|error| format!("its client cannot be made: {}", cause(&error)))
 }
 
 async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, Failed> {
@@ -266,19 +266,13 @@ async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, Failed> {
 
 fn said(error: reqwest::Error) -> Failed {
     let error = error.without_url();
-    Failed(if error.is_timeout() { "it does not answer in time".to_owned() } else { causes(&error) })
+    Failed(if error.is_timeout() { "it does not answer in time".to_owned() } else { cause(&error) })
 }
 
-/// An error with what caused it: the first says little.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
+/// What caused an error in the end: what is around it says that a request failed.
+fn cause(mut error: &dyn std::error::Error) -> String {
+    while let Some(inner) = error.source() {
+        error = inner;
     }
-    text
+    error.to_string()
 }

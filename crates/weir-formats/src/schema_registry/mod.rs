@@ -88,6 +88,8 @@ pub struct SchemaRegistry {
     cache: Mutex<HashMap<SchemaId, (Lookup, Duration)>>,
     /// Who asks: the others wait for what it learns.
     turn: tokio::sync::Mutex<()>,
+    /// When the registry last gave no answer, and why.
+    failed: Mutex<Option<(Duration, String)>>,
 }
 
 impl fmt::Debug for SchemaRegistry {
@@ -118,6 +120,7 @@ impl SchemaRegistry {
             clock: SystemClock::shared(),
             cache: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            failed: Mutex::default(),
         });
         shared.insert(settings, Arc::downgrade(&registry));
         Ok(registry)
@@ -149,14 +152,21 @@ impl SchemaRegistry {
         if let Some(said) = self.cached(id) {
             return Ok(said);
         }
+        let since = self.clock.monotonic();
         let _turn = self.turn.lock().await;
         if let Some(said) = self.cached(id) {
             return Ok(said);
         }
-        let (said, for_good) = match id {
-            SchemaId::Number(number) => self.numbered(number).await?,
-            SchemaId::Hash(_) => self.hashed(id).await?,
+        // Who waited while another got no answer has it too: a registry that hangs must not be waited for in turns.
+        if let Some((_, why)) = self.failed.lock().as_ref().filter(|(at, _)| *at >= since) {
+            return Err(why.clone());
+        }
+        let asked = match id {
+            SchemaId::Number(number) => self.numbered(number).await,
+            SchemaId::Hash(_) => self.hashed(id).await,
         };
+        let (said, for_good) =
+            asked.inspect_err(|why| *self.failed.lock() = Some((self.clock.monotonic(), why.clone())))?;
         let until = if for_good { Duration::MAX } else { self.clock.monotonic() + MISSING_FOR };
         let mut cache = self.cache.lock();
         if cache.len() >= self.capacity {

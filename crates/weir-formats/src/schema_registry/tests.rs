@@ -144,6 +144,19 @@ async fn an_outage_is_an_error_and_never_a_reject() {
 }
 
 #[tokio::test]
+async fn those_who_waited_for_a_failure_have_it() {
+    let registry = StandIn::start().await;
+    registry.fail(Some((503, "")));
+    let shared = SchemaRegistry::shared(&settings(&registry.url(), &[]), "t", false).unwrap();
+    let ask = async || shared.get(SchemaId::Number(1)).await.unwrap_err();
+    let (a, b, c) = tokio::join!(ask(), ask(), ask());
+    assert_eq!((&a, &b), (&b, &c));
+    assert_eq!(registry.asked().len(), 1);
+    ask().await;
+    assert_eq!(registry.asked().len(), 2, "who comes later asks anew");
+}
+
+#[tokio::test]
 async fn protobuf_names_its_schema_and_its_type() {
     let registry = StandIn::start().await;
     registry.register("money", Some("PROTOBUF"), MONEY, &[]);

@@ -95,3 +95,71 @@ async fn what_is_not_there_is_told_from_what_does_not_answer() {
     let error = ask(&wrong).await.unwrap_err();
     assert!(error.contains("it answers 404 but not as a registry does: check the URL's path"), "{error}");
 }
+
+/// Makes an authority, and certificates of it for a server and a client.
+fn certificates(dir: &Path) {
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl").args(arguments).current_dir(dir).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let new = ["req", "-newkey", "rsa:2048", "-nodes"];
+    openssl(&[&new[..], &["-x509", "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem"]].concat());
+    std::fs::write(dir.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    for name in ["server", "client"] {
+        let (key, csr, pem, subject) =
+            (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"), format!("/CN={name}"));
+        openssl(&[&new[..], &["-subj", &subject, "-keyout", &key, "-out", &csr]].concat());
+        let sign = ["x509", "-req", "-in", &csr, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"];
+        openssl(&[&sign[..], &["-extfile", "names", "-out", &pem]].concat());
+    }
+}
+
+/// A process that ends with the test.
+struct Ends(std::process::Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).expect("it was started by this test");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_checked_both_ways() {
+    use std::io::BufRead as _;
+    let Some((_, python)) = real() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/registry/tls.py");
+    let mut server =
+        Ends(Command::new(python).arg(script).arg(dir.path()).stdout(std::process::Stdio::piped()).spawn().unwrap());
+    let mut port = String::new();
+    std::io::BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let url = format!("https://127.0.0.1:{}", port.trim());
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    std::fs::write(dir.path().join("both.pem"), text("client.pem") + &text("client.key")).unwrap();
+    let ask = async |settings: &[(&str, String)]| {
+        let mut all = BTreeMap::from([("schema.registry.rest.url".to_owned(), url.clone())]);
+        all.extend(settings.iter().map(|(key, value)| (format!("schema.registry.{key}"), value.clone())));
+        let spec = DecodeSpec { schema: schema(), continue_on_error: false, topic: "t".into(), raw: 0 };
+        let mut decoder = registry::decoder("avro-confluent", &all, spec).unwrap();
+        let wanted = decoder.wants(&mut [Payload { message: 0, value: &[0, 0, 0, 0, 1, 2], key: None }].into_iter());
+        let registry = decoder.registry().unwrap().clone();
+        registry.get(wanted[0]).await
+    };
+    let trust = ("ssl.truststore.location", path("ca.pem"));
+    let files = [trust.clone(), ("ssl.truststore.type", "PEM".to_owned()), ("ssl.keystore.location", path("both.pem"))];
+    assert!(matches!(ask(&files).await, Ok(Lookup::Found(_))), "{:?}", ask(&files).await);
+    let one_line = |name: &str| text(name).replace('\n', "\\n");
+    let texts = [
+        ("ssl.truststore.certificates", one_line("ca.pem")),
+        ("ssl.keystore.certificate.chain", text("client.pem")),
+        ("ssl.keystore.key", format!("file:{}", path("client.key"))),
+    ];
+    assert!(matches!(ask(&texts).await, Ok(Lookup::Found(_))), "{:?}", ask(&texts).await);
+    for wrong in [vec![], vec![trust], vec![("ssl.truststore.location", path("none.pem"))]] {
+        let error = ask(&wrong).await.unwrap_err();
+        assert!(error.starts_with("schema registry https://127.0.0.1:"), "{error}");
+        eprintln!("{error}");
+    }
+}

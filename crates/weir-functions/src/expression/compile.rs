@@ -267,7 +267,10 @@ fn constant(value: &Value) -> Result<Node, String> {
 fn named(name: &str, args: Vec<Node>) -> Result<Node, String> {
     let Some(found) = function(name) else {
         return Err(if is_volatile(name) {
-            format!("{name} gives another value each time, and a record that is read again must become the same row")
+            format!(
+                "{name} gives another value each time, and a record that is read again must become the same row; the \
+                 stream's time of a record is \"__metadata$recordTimestamp\""
+            )
         } else {
             format!("there is no function {name}; docs/reference/functions.md lists those there are")
         });

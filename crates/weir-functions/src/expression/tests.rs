@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::datum::list;
+use proptest::strategy::Strategy as _;
 
 /// The value as text, with the fields `a` = 3, `b` = "two words", `n` = null, `j` = an object, `m` = three texts, `t` = a time.
 fn eval(text: &str) -> Result<String, String> {
@@ -182,4 +183,80 @@ fn fields_are_named_once() {
     let expression = Expression::parse("concat(\"a b\", a.b, 'x') = a.b").expect("it is one");
     let names: Vec<&str> = expression.fields().iter().map(|name| &**name).collect();
     assert_eq!(names, ["a b", "a.b"]);
+}
+
+/// Arguments that are at the edge of something.
+const EDGES: [&str; 34] = [
+    "NULL",
+    "true",
+    "0",
+    "-1",
+    "1",
+    "2",
+    "64",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "99999999999999999999",
+    "0.5",
+    "-1e308",
+    "1e-300",
+    "''",
+    "'a'",
+    "'two words'",
+    "'é\u{1f600}'",
+    "'-5'",
+    "'%_'",
+    "'$.k.l[*]'",
+    "'[1,2]'",
+    "'{\"k\":1}'",
+    "'yyyy-MM-dd'",
+    "'UTC'",
+    "'day'",
+    "'1:DAYS:EPOCH'",
+    "'2026-02-24'",
+    "'(a|b)+'",
+    "a",
+    "b",
+    "j",
+    "m",
+    "t",
+    "u",
+];
+
+fn edge() -> impl proptest::strategy::Strategy<Value = String> {
+    proptest::sample::select(&EDGES[..]).prop_map(str::to_owned)
+}
+
+/// Calls of any function with anything, nested.
+fn call() -> impl proptest::strategy::Strategy<Value = String> {
+    let names: Vec<(&'static str, usize, usize)> = crate::shelf::all()
+        .map(|function| (function.name(), function.least, function.most.min(function.least + 3).min(6)))
+        .collect();
+    edge().prop_recursive(3, 24, 4, move |inner| {
+        (proptest::sample::select(names.clone()), proptest::collection::vec(inner, 6), 0..4usize).prop_map(
+            |((name, least, most), args, more)| {
+                let count = (least + more).min(most);
+                format!("{name}({})", args[..count].join(", "))
+            },
+        )
+    })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(4000))]
+
+    /// Whatever a function is given, it has a value or says why not.
+    #[test]
+    fn no_function_panics(text in call()) {
+        _ = eval(&text);
+    }
+
+    /// Whatever is written, it is an expression or says why not.
+    #[test]
+    fn no_text_panics(tokens in proptest::collection::vec(
+        proptest::sample::select(vec!["(", ")", ",", "a", "'x'", "1", "+", "-", "*", "AND", "NOT", "CASE", "WHEN", "THEN", "END", "IS",
+            "NULL", "IN", "BETWEEN", "LIKE", "CAST", "AS", "INT", "upper", "\"", "[", "]", ".", "||", ";", "--", "/*", "extract", "FROM"]),
+        0..24)) {
+        _ = eval(&tokens.join(" "));
+    }
 }

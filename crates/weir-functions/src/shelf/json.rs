@@ -3,7 +3,7 @@
 //! Paths are those of Jayway's JsonPath as far as configs use it: `$.a.b`, `$['a']`, `$[0]`, `$[-1]`, `$.a[*].b`, `$..a`. A path
 //! with a `*` or `..` leads to many values, any other to one.
 
-use super::{Body, Function, Ready};
+use super::{Body, Function, Make, Ready};
 use crate::datum::{Datum, Fault, list, of_json, text};
 use bumpalo::Bump;
 use serde_json::Value as Json;
@@ -271,11 +271,7 @@ fn extract_keys<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fa
     Ok(list(found.iter().map(|key| text(key, arena)), arena))
 }
 
-const fn lookup(
-    names: &'static [&'static str],
-    most: usize,
-    make: fn(&[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault>,
-) -> Function {
+const fn lookup(names: &'static [&'static str], most: usize, make: Make) -> Function {
     Function { names, least: 2, most, nulls: true, body: Body::Made(make) }
 }
 

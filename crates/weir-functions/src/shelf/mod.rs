@@ -27,6 +27,9 @@ const MANY: usize = usize::MAX;
 /// A function of values that needs nothing made ready.
 pub type Plain = for<'a> fn(&[Datum<'a>], &'a Bump) -> Result<Datum<'a>, Fault>;
 
+/// Makes a function ready; what it is given are the arguments, those that are the same for every row.
+pub type Make = fn(&[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault>;
+
 /// A function made ready for its constant arguments.
 pub trait Ready: Send + Sync {
     /// Its value for these arguments, constants among them.
@@ -42,7 +45,7 @@ pub enum Body {
     /// From the values alone.
     Plain(Plain),
     /// It is made ready first; what it is given are the arguments that are the same for every row.
-    Made(fn(&[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault>),
+    Made(Make),
 }
 
 /// A scalar function.
@@ -71,12 +74,7 @@ impl Function {
         Self { names, least, most, nulls: false, body: Body::Plain(call) }
     }
 
-    const fn made(
-        names: &'static [&'static str],
-        least: usize,
-        most: usize,
-        make: fn(&[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault>,
-    ) -> Self {
+    const fn made(names: &'static [&'static str], least: usize, most: usize, make: Make) -> Self {
         Self { names, least, most, nulls: false, body: Body::Made(make) }
     }
 

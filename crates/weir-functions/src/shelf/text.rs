@@ -1,7 +1,7 @@
 //! Text. Positions and lengths count UTF-16 units where Java's do and characters here: they differ only beyond the basic
 //! plane, where Java would split a character.
 
-use super::{Body, Function, MANY, Ready};
+use super::{Body, Function, MANY, Make, Ready};
 use crate::datum::{Datum, Fault, list, text};
 use bumpalo::Bump;
 use regex::Regex;
@@ -307,12 +307,7 @@ fn url_decode<'a>(datum: Datum<'a>, arena: &'a Bump) -> Result<Datum<'a>, Fault>
     Ok(text(&String::from_utf8_lossy(&out), arena))
 }
 
-const fn pattern(
-    names: &'static [&'static str],
-    least: usize,
-    most: usize,
-    make: fn(&[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault>,
-) -> Function {
+const fn pattern(names: &'static [&'static str], least: usize, most: usize, make: Make) -> Function {
     Function { names, least, most, nulls: false, body: Body::Made(make) }
 }
 

@@ -81,6 +81,7 @@ impl Ahead {
         }
         let mut decoder = self.idle.pop().map_or_else(make, Ok)?;
         if decoder.ready(&*batch.messages, 0, batch.messages.len()).await.is_err() {
+            self.idle.push(decoder);
             self.waiting.push_back(Waiting::Fetched(batch));
             return Ok(None);
         }

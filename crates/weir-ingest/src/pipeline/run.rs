@@ -543,7 +543,7 @@ impl PartitionPipeline {
         if matches!(record.spec.error_policy, ErrorPolicy::Quarantine | ErrorPolicy::HaltAbove { .. }) {
             let reading = self.table.replays.reading(&self.partition, self.open.record.name.sequence);
             let of = (self.partition.clone(), reading);
-            let entry = |reject| Entry::new(&of, &record.schema, &*batch.messages, reject, time_ms);
+            let entry = |reject| Entry::new(&of, &prepared.asked, &*batch.messages, reject, time_ms);
             let entries = prepared.rejects.iter().map(entry);
             let added = self.table.quarantine.add(entries);
             added.map_err(|error| Interrupted::Local(format!("quarantine cannot be written: {error}")))?;
@@ -562,7 +562,9 @@ impl PartitionPipeline {
         let offset_of = |message: u32| batch.messages.offset(message as usize);
         let gaps = self.open.counts.gaps;
         self.open.append(&prepared.rows, &prepared.counts, &offset_of, next);
-        self.count(&Accounting { gaps: self.open.counts.gaps - gaps, ..prepared.counts });
+        // Offsets that are no counts leave gaps that are none.
+        let gaps = if self.source.dense() { self.open.counts.gaps - gaps } else { 0 };
+        self.count(&Accounting { gaps, ..prepared.counts });
         Ok(())
     }
 }

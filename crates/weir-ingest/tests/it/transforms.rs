@@ -90,3 +90,20 @@ async fn a_mended_expression_applies_to_what_comes_and_to_what_is_replayed() {
     let long = |number| Some(vec![Value::Long(number)]);
     assert_eq!(rows, [[long(1), long(2)], [long(2), long(3)], [long(3), long(5)]]);
 }
+
+/// A header that only an expression reads is kept with a reject: the replay sees it too.
+#[tokio::test(start_paused = true)]
+async fn headers_of_expressions_are_there_when_a_reject_is_replayed() {
+    let world = World::start(Seats::default()).await;
+    let columns = [column("id", "LONG"), column("origin", "STRING"), column("n", "LONG")];
+    let of = |n: &str| derived(&[("origin", "upper(\"__header$from\")"), ("n", n)], None, &columns);
+    world.node.create_table(of("text + 1"), "me").await.unwrap();
+    let value = Some(Bytes::from(json!({"id": 1, "text": "two"}).to_string()));
+    world.memory.append(&topic("events"), 0, None, value, vec![("from".into(), Bytes::from("shop"))], 0);
+    world.until("the reject", async || world.status().accounting.rejected == 1).await;
+    world.node.update_table(&table_name("events"), of("length(text)"), "me").await.unwrap();
+    world.node.replay(&table_name("events"), weir_ingest::Selection::default(), "me").await.unwrap();
+    world.until_visible(1).await;
+    let rows = world.rows(&["origin", "n"]).await;
+    assert_eq!(rows, [[Some(vec![Value::Str("SHOP".into())]), Some(vec![Value::Long(3)])]]);
+}

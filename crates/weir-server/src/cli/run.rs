@@ -20,9 +20,22 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// A library whose log is never written: on its finer levels it holds what is sent, tokens too. What it has to say comes as
+/// errors of partitions.
+const SILENT: &str = "pulsar";
+
+/// What is asked for, else `level`.
+fn filter(asked: Option<String>, level: &str) -> EnvFilter {
+    let asked = asked.unwrap_or_default();
+    let kept: Vec<&str> = asked.split(',').filter(|directive| !directive.trim().starts_with(SILENT)).collect();
+    let kept = Some(kept.join(",")).filter(|kept| !kept.trim().is_empty());
+    let filter = kept.and_then(|kept| EnvFilter::try_new(kept).ok()).unwrap_or_else(|| EnvFilter::new(level));
+    filter.add_directive(format!("{SILENT}=off").parse().expect("it is a directive"))
+}
+
 /// Sends the log to stderr: what `WEIR_LOG` asks for, else `level`.
 pub(super) fn start_log(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = filter(weir_base::outside::variable("WEIR_LOG"), level);
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
@@ -49,4 +62,18 @@ pub(super) async fn told_to_stop() -> Result<(), Failure> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_logs_what_it_sends_is_silent() {
+        for (asked, level) in [(None, "info"), (Some("trace,pulsar::connection=trace, pulsar=debug"), "trace")] {
+            let filter = filter(asked.map(str::to_owned), "info").to_string();
+            assert!(filter.contains("pulsar=off") && filter.contains(level), "{filter}");
+            assert!(!filter.contains("pulsar::") && !filter.contains("pulsar=debug"), "{filter}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod opening;
 mod process;
 mod quarantine;
 mod queries;
+mod quick_starts;
 mod rejects;
 mod restart;
 mod routes;

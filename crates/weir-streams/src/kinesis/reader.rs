@@ -355,7 +355,7 @@ impl Messages for KinesisMessages {
             "sequenceNumber" => Some(record.sequence_number().to_owned()),
             "partitionKey" => record.partition_key().map(str::to_owned),
             "shardId" => Some(self.shard.clone()),
-            "approximateArrivalTimestamp" => self.timestamp_ms(at).map(|time| time.to_string()),
+            "apprxArrivalTimestamp" => self.timestamp_ms(at).map(|time| time.to_string()),
             _ => None,
         }
     }

@@ -121,7 +121,7 @@ async fn keys_and_metadata_come_through() {
     assert_eq!(messages.metadata(0, "partitionKey").as_deref(), Some("key"));
     assert_eq!(messages.metadata(0, "shardId").as_deref(), Some("shardId-000000000000"));
     assert_eq!(messages.metadata(0, "sequenceNumber").unwrap().len(), 56);
-    assert_eq!(messages.metadata(0, "approximateArrivalTimestamp"), messages.timestamp_ms(0).map(|ms| ms.to_string()));
+    assert_eq!(messages.metadata(0, "apprxArrivalTimestamp"), messages.timestamp_ms(0).map(|ms| ms.to_string()));
 }
 
 /// A split, then a merge: each record once, and those of the children behind those of their parents.
