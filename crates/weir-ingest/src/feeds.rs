@@ -46,7 +46,7 @@ pub(crate) type Feeds = BTreeMap<TopicName, Feed>;
 
 impl Feed {
     fn new(deps: &IngestDeps, position: usize, spec: StreamSpec) -> Result<Self, IngestError> {
-        let source = deps.streams.source(&spec).map_err(|source| stream_error(position, source))?;
+        let source = deps.streams.source(&spec).map_err(|source| stream_error(position, &spec.stream_type, source))?;
         Ok(Self { position, spec, source, identity: Arc::default(), looked: Arc::default(), count: Arc::default() })
     }
 
@@ -57,7 +57,7 @@ impl Feed {
 
     /// What the stream said went wrong, with its place in the table config.
     pub(crate) fn error(&self, source: StreamError) -> IngestError {
-        stream_error(self.position, source)
+        stream_error(self.position, &self.spec.stream_type, source)
     }
 
     /// A decoder that cannot be made of the settings, or has not what it needs.
@@ -170,11 +170,17 @@ pub(crate) fn feeds(deps: &IngestDeps, record: &TableRecord, before: &Feeds) -> 
     record.streams().into_iter().enumerate().map(feed).collect()
 }
 
-pub(crate) fn stream_error(at: usize, source: StreamError) -> IngestError {
+/// An error of the stream at this place among the maps, with the key that it concerns.
+pub(crate) fn stream_error(at: usize, stream_type: &str, source: StreamError) -> IngestError {
     let key = match &source {
         StreamError::Setting { key, .. } => format!(".{key}"),
         StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => ".topic.name".into(),
-        StreamError::Unreachable { .. } | StreamError::Denied { .. } => ".broker.list".into(),
+        StreamError::Unreachable { .. } | StreamError::Denied { .. } => match stream_type {
+            "kafka" => ".broker.list".into(),
+            "pulsar" => ".bootstrap.servers".into(),
+            "kinesis" => ".endpoint".into(),
+            _ => String::new(),
+        },
         _ => String::new(),
     };
     let path = if at == RETIRED { "(retired topic)".into() } else { format!("streamConfigMaps[{at}]{key}") };
@@ -185,6 +191,7 @@ pub(crate) fn stream_error(at: usize, source: StreamError) -> IngestError {
 async fn in_time<T>(
     deps: &IngestDeps,
     at: usize,
+    stream_type: &str,
     topic: &str,
     asked: impl Future<Output = Result<T, IngestError>>,
 ) -> Result<T, IngestError> {
@@ -194,7 +201,7 @@ async fn in_time<T>(
         answer = asked => answer,
         () = deps.clock.sleep(timeout) => {
             let reason = format!("no answer within {} s", timeout.as_secs());
-            Err(stream_error(at, StreamError::Unreachable { topic: topic.to_owned(), reason }))
+            Err(stream_error(at, stream_type, StreamError::Unreachable { topic: topic.to_owned(), reason }))
         }
     }
 }
@@ -206,9 +213,11 @@ pub(crate) async fn found_topics(deps: &IngestDeps, spec: &TableSpec) -> Result<
         let at = spec.streams.len() + at;
         let matcher = TopicMatcher::new(&pattern.pattern)
             .map_err(|reason| IngestError::Setting { path: format!("streamConfigMaps[{at}].topic.pattern"), reason })?;
-        let source = deps.streams.source(pattern.asked()).map_err(|source| stream_error(at, source))?;
-        let asked = async { source.topics().await.map_err(|source| stream_error(at, source)) };
-        let found = in_time(deps, at, &pattern.pattern, asked).await?;
+        let asked_as = pattern.asked();
+        let stream_type = &*asked_as.stream_type;
+        let source = deps.streams.source(asked_as).map_err(|source| stream_error(at, stream_type, source))?;
+        let asked = async { source.topics().await.map_err(|source| stream_error(at, stream_type, source)) };
+        let found = in_time(deps, at, stream_type, &pattern.pattern, asked).await?;
         topics.extend(found.into_iter().filter(|topic| matcher.matches(topic)));
     }
     topics.retain(|topic| !spec.streams.iter().any(|stream| stream.topic == *topic));
@@ -244,7 +253,7 @@ pub(crate) async fn plan(
             let starts = feed.starts(record, &partitions, &feed.spec.start_at, deps.clock.wall_ms()).await?;
             Ok((id, starts))
         };
-        let (id, starts) = match in_time(deps, at, feed.spec.topic.as_str(), asked).await {
+        let (id, starts) = match in_time(deps, at, &feed.spec.stream_type, feed.spec.topic.as_str(), asked).await {
             Ok(answer) => answer,
             Err(error) => return Err(feed.looked_into(error).await),
         };

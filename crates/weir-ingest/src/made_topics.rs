@@ -16,7 +16,7 @@ impl MadeTopics {
         at: usize,
         stream: &StreamSpec,
     ) -> Result<(), IngestError> {
-        if streams.ensure_topic(stream).await.map_err(|source| stream_error(at, source))? {
+        if streams.ensure_topic(stream).await.map_err(|source| stream_error(at, &stream.stream_type, source))? {
             self.0.push(stream.clone());
         }
         Ok(())

@@ -235,12 +235,7 @@ pub(super) const STREAM_KEYS: &[(&str, Treatment)] = &[
     ("stream.pulsar.scope", Read),
     ("stream.pulsar.enableKeyValueStitch", Read),
     ("stream.pulsar.serviceHttpUrl", Ignored("the brokers list topics and partitions themselves")),
-    (
-        "stream.pulsar.metadata.fields",
-        Ignored(
-            "key, properties, publish time, place and size fill the columns that the schema names; other fields fill none",
-        ),
-    ),
+    ("stream.pulsar.metadata.fields", Ignored("a column is filled as soon as the schema has it")),
     ("config.providers*", Ignored("`${env:NAME}` and `${file:/path:key}` are looked up without a provider")),
     ("stream.local.partitions", Read),
     ("stream.memory.partitions", Read),
