@@ -59,7 +59,12 @@ fn table() -> NewTable {
         }]}},
         "metadata": {},
     });
-    let capabilities = spec::Capabilities { stream_types: &["memory"], decoder: |_| spec::DecoderKnown::Yes("json"), decoder_key: |_, _| true, expression: |_| Ok(vec![]) };
+    let capabilities = spec::Capabilities {
+        stream_types: &["memory"],
+        decoder: |_| spec::DecoderKnown::Yes("json"),
+        decoder_key: |_, _| true,
+        expression: |_| Ok(vec![]),
+    };
     let schema = spec::parse_schema(&schema).unwrap();
     let parsed = spec::parse_table(&config, Some(&schema.schema), &capabilities).unwrap();
     assert!(parsed.not_yet_effective.is_empty(), "{:?}", parsed.not_yet_effective);

@@ -157,8 +157,12 @@ impl Shape {
             }]}},
             "metadata": {},
         });
-        let capabilities =
-            spec::Capabilities { stream_types: &["memory"], decoder: |_| spec::DecoderKnown::Yes("json"), decoder_key: |_, _| true, expression: |_| Ok(vec![]) };
+        let capabilities = spec::Capabilities {
+            stream_types: &["memory"],
+            decoder: |_| spec::DecoderKnown::Yes("json"),
+            decoder_key: |_, _| true,
+            expression: |_| Ok(vec![]),
+        };
         let schema = spec::parse_schema(&schema).expect("the schema is right");
         let parsed = spec::parse_table(&config, Some(&schema.schema), &capabilities).expect("the table is right");
         NewTable::from_parsed(parsed, schema)
