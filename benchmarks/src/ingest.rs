@@ -41,6 +41,7 @@ pub(crate) struct Ingest {
 }
 
 const TABLE: &str = "ingest_events";
+const DERIVED: &str = "ingest_events_derived";
 const TOPIC: &str = "ingest";
 
 /// The table with five derived columns and a filter that drops nothing.
@@ -74,24 +75,25 @@ impl Ingest {
         kafka::fresh_topic(broker, TOPIC, 2)?;
         kafka::fill(broker, TOPIC, 2, 0, self.events)?;
         let launch = Launch { cores: Some(self.core.clone()), ..launch.clone() };
-        let plain = table_configs(TABLE, broker, TOPIC, self.segment_rows);
-        let rate = self.measure("weir", &plain, &launch)?;
+        let configs = |table: &str| table_configs(table, broker, TOPIC, self.segment_rows);
+        let rate = self.measure("weir", TABLE, &configs(TABLE), &launch)?;
         if self.expressions {
-            let derived = self.measure("weir with 5 expressions and a filter", &with_expressions(plain), &launch)?;
+            let derived = with_expressions(configs(DERIVED));
+            let derived = self.measure("weir with 5 expressions and a filter", DERIVED, &derived, &launch)?;
             println!("with 5 expressions and a filter {:.2} x the speed without", derived / rate);
         }
         self.peers(rate)
     }
 
     /// Rows per core-second of a node that ingests the topic into this table.
-    fn measure(&self, what: &str, configs: &serde_json::Value, launch: &Launch) -> Result<f64, Failure> {
+    fn measure(&self, what: &str, table: &str, configs: &serde_json::Value, launch: &Launch) -> Result<f64, Failure> {
         let node = launch.start()?;
         let (begun, spent) = (Instant::now(), node.core_seconds()?);
         node.create(configs)?;
         let expected = Expected::of(self.events);
-        let sql = format!("SELECT COUNT(*), SUM(latency), SUM(quantity) FROM {TABLE}");
+        let sql = format!("SELECT COUNT(*), SUM(latency), SUM(quantity) FROM {table}");
         // Answered from what is known of segments: asking must not count as ingesting.
-        let count = format!("SELECT COUNT(*) FROM {TABLE}");
+        let count = format!("SELECT COUNT(*) FROM {table}");
         let deadline = begun + Duration::from_secs(1800);
         loop {
             std::thread::sleep(Duration::from_millis(100));
@@ -104,9 +106,9 @@ impl Ingest {
             }
         }
         let visible = begun.elapsed();
-        node.post(&format!("/tables/{TABLE}/forceCommit"))?;
+        node.post(&format!("/tables/{table}/forceCommit"))?;
         let open = format!(
-            "SELECT COUNT(*) FROM system.segments WHERE \"table\" = '{TABLE}' AND (state = 'COMMITTING' OR (state = \
+            "SELECT COUNT(*) FROM system.segments WHERE \"table\" = '{table}' AND (state = 'COMMITTING' OR (state = \
              'CONSUMING' AND \"rows\" > 0))"
         );
         while node.query(&open)?.number(0) > 0.0 {
@@ -121,7 +123,7 @@ impl Ingest {
         if found != (expected.count as f64, expected.latency as f64, expected.quantity as f64) {
             return Err(format!("count and sums are wrong: {found:?}, {expected:?}").into());
         }
-        let size = node.query(&format!("SELECT SUM(bytes) FROM system.segments WHERE \"table\" = '{TABLE}'"))?;
+        let size = node.query(&format!("SELECT SUM(bytes) FROM system.segments WHERE \"table\" = '{table}'"))?;
         let rate = self.events as f64 / cores;
         println!(
             "{what}: {} events to sealed and uploaded: {rate:.0} rows per core-second ({cores:.1} core-s, wall {:.1} s, all \

@@ -4,7 +4,6 @@
 //! as the config says. The product of several unnested arrays is bounded: a message must not become more rows than memory
 //! has room for.
 
-use crate::decoder::{Reject, Stage};
 use bumpalo::Bump;
 use serde_json::Value as Json;
 use std::{
@@ -14,8 +13,9 @@ use std::{
 use weir_functions::datum::{Datum, of_json};
 use weir_types::{ComplexTypeSpec, NotUnnested};
 
-/// Rows that one message may become.
-const ROWS_MOST: usize = 100_000;
+/// Elements of unnested arrays that one message may have in all its rows, so that a small one does not become more than memory
+/// has room for.
+pub(super) const ROWS_MOST: usize = 100_000;
 
 /// A wanted name, and the names under which its value may stand in a flat record.
 #[derive(Debug)]
@@ -42,6 +42,13 @@ pub(super) struct Flattening {
 struct Flat<'a, 'j> {
     values: BTreeMap<Arc<str>, Datum<'a>>,
     lists: BTreeMap<Arc<str>, &'j [Json]>,
+}
+
+impl<'a> Flat<'a, '_> {
+    fn value(&self, wanted: &Wanted) -> Datum<'a> {
+        let found = wanted.sources.iter().filter_map(|source| self.values.get(source));
+        found.copied().find(|value| !value.is_null()).unwrap_or(Datum::Null)
+    }
 }
 
 impl Flattening {
@@ -81,16 +88,16 @@ impl Flattening {
         &self.tops
     }
 
-    /// The rows of a record, each with a value for every wanted name.
+    /// Gives the rows of a record one by one, each with a value for every wanted name.
     ///
     /// # Errors
-    /// It would become too many rows.
+    /// They are too many: the array that made them so. Some were given.
     pub(super) fn rows<'a>(
         &self,
         tops: &[Datum<'a>],
-        message: u32,
         arena: &'a Bump,
-    ) -> Result<Vec<Vec<Datum<'a>>>, Reject> {
+        give: &mut dyn FnMut(&mut [Datum<'a>]),
+    ) -> Result<(), Arc<str>> {
         let parsed: Vec<Option<Json>> = self.tops.iter().zip(tops).map(|(name, top)| self.parsed(name, *top)).collect();
         let mut flat = Flat::default();
         for ((name, value), json) in self.tops.iter().zip(tops).zip(&parsed) {
@@ -100,39 +107,42 @@ impl Flattening {
                 (value, None) => _ = flat.values.insert(name.clone(), *value),
             }
         }
-        let mut rows = vec![flat];
-        for field in &self.unnest {
-            let mut more = Vec::with_capacity(rows.len());
-            for mut row in rows {
-                let items = row.lists.remove(field).unwrap_or_default();
-                if items.is_empty() {
-                    more.push(row);
-                    continue;
-                }
-                for item in items {
-                    let mut copy = row.clone();
-                    match item {
-                        Json::Object(fields) => {
-                            for (key, value) in fields {
-                                self.flatten(&format!("{field}{}{key}", self.delimiter), value, &mut copy, arena);
-                            }
-                        }
-                        other => self.put(field, other, &mut copy, arena),
-                    }
-                    more.push(copy);
-                    if more.len() > ROWS_MOST {
-                        let reason = format!("it would become more than {ROWS_MOST} rows; unnest fewer arrays");
-                        return Err(Reject { message, stage: Stage::ComplexType, column: Some(field.clone()), reason });
-                    }
-                }
-            }
-            rows = more;
-        }
-        let value = |flat: &Flat<'a, '_>, wanted: &Wanted| {
-            let found = wanted.sources.iter().filter_map(|source| flat.values.get(source));
-            found.copied().find(|value| !value.is_null()).unwrap_or(Datum::Null)
+        let mut left = ROWS_MOST;
+        self.unnest(0, flat, arena, &mut left, give)
+    }
+
+    /// Makes rows of the arrays from `level` on: one row at a time is under way, however many there will be.
+    fn unnest<'a>(
+        &self,
+        level: usize,
+        mut flat: Flat<'a, '_>,
+        arena: &'a Bump,
+        left: &mut usize,
+        give: &mut dyn FnMut(&mut [Datum<'a>]),
+    ) -> Result<(), Arc<str>> {
+        let Some(field) = self.unnest.get(level) else {
+            let mut slots: Vec<Datum<'a>> = self.wanted.iter().map(|wanted| flat.value(wanted)).collect();
+            give(&mut slots);
+            return Ok(());
         };
-        Ok(rows.iter().map(|flat| self.wanted.iter().map(|wanted| value(flat, wanted)).collect()).collect())
+        let items = flat.lists.remove(field).unwrap_or_default();
+        if items.is_empty() {
+            return self.unnest(level + 1, flat, arena, left, give);
+        }
+        for item in items {
+            *left = left.checked_sub(1).ok_or_else(|| field.clone())?;
+            let mut row = flat.clone();
+            match item {
+                Json::Object(fields) => {
+                    for (key, value) in fields {
+                        self.flatten(&format!("{field}{}{key}", self.delimiter), value, &mut row, arena);
+                    }
+                }
+                other => self.put(field, other, &mut row, arena),
+            }
+            self.unnest(level + 1, row, arena, left, give)?;
+        }
+        Ok(())
     }
 
     /// A field's value as JSON, where it has parts: an object, or an array.

@@ -23,6 +23,7 @@ use crate::{
     stages::keep_rows_of,
 };
 use bumpalo::Bump;
+use complex::ROWS_MOST;
 use plan::Origin;
 use std::sync::Arc;
 use weir_functions::datum::{Datum, Fault};
@@ -84,10 +85,14 @@ impl Transform {
                 found.read(row, &mut raw, arena);
                 match &plan.flattening {
                     None => out.row(*message, &mut raw, arena),
-                    Some(flattening) => match flattening.rows(&raw, *message, arena) {
-                        Ok(rows) => rows.into_iter().for_each(|mut slots| out.row(*message, &mut slots, arena)),
-                        Err(reject) => out.rejects.push(reject),
-                    },
+                    Some(flattening) => {
+                        let given = flattening.rows(&raw, arena, &mut |slots| out.row(*message, slots, arena));
+                        if let Err(field) = given {
+                            let reason = format!("it would become more than {ROWS_MOST} rows: unnest fewer arrays");
+                            let (message, stage) = (*message, Stage::ComplexType);
+                            out.rejects.push(Reject { message, stage, column: Some(field), reason });
+                        }
+                    }
                 }
             }
         }

@@ -108,7 +108,7 @@ struct Which {
     /// Up to this offset, itself not
     #[arg(long, value_name = "OFFSET")]
     to: Option<u64>,
-    /// Rejected at this stage: DECODE, DATA_TYPE, TIME, SANITISE, REPLAY
+    /// Rejected at this stage: DECODE, COMPLEX_TYPE, TRANSFORM, FILTER, DATA_TYPE, TIME, SANITISE, REPLAY
     #[arg(long, value_parser = known_stage)]
     stage: Option<String>,
 }

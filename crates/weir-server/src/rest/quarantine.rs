@@ -297,7 +297,8 @@ mod tests {
             assert_eq!(selection(&params(wrong)).unwrap_err().status, 400, "{wrong:?}");
         }
         let unknown = selection(&params(&[("stage", "TIMES")])).unwrap_err();
-        let named = "stage = TIMES: no such stage; there are DECODE, DATA_TYPE, TIME, SANITISE, REPLAY";
+        let named = "stage = TIMES: no such stage; there are DECODE, COMPLEX_TYPE, TRANSFORM, FILTER, DATA_TYPE, TIME, SANITISE, \
+                     REPLAY";
         assert!(unknown.error.contains(named), "{}", unknown.error);
         let typo = known(&params(&[("partitions", "1")]), WHICH).unwrap_err();
         assert!(typo.error.contains("partitions = 1"), "{}", typo.error);
