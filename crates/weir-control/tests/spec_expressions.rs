@@ -98,6 +98,11 @@ fn what_is_wrong_is_named_with_its_place() {
             "so does the column 'amount'",
         ),
         (
+            json!({"enrichmentConfigs": [{"enricherType": "generateColumn", "properties": {"o": "f x"}}]}),
+            "enrichmentConfigs[0].properties.fieldToFunctionMap",
+            "is missing or empty",
+        ),
+        (
             json!({"enrichmentConfigs": [{"enricherType": "magic"}]}),
             "enrichmentConfigs[0].enricherType",
             "generateColumn is",

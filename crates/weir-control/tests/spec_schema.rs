@@ -161,7 +161,7 @@ fn wrong_fields_name_place_value_and_remedy() {
         (
             dimension(json!({"name": "a", "dataType": "INT", "transformFunction": "f(b)"})),
             "dimensionFieldSpecs[0].transformFunction",
-            "remove it",
+            "transformConfigs",
         ),
         (
             dimension(json!({"name": "a", "dataType": "INT", "virtualColumnProvider": "c"})),

@@ -2,7 +2,7 @@
 
 use weir_control::StoreError;
 use weir_streams::{ProbeError, StreamError};
-use weir_types::{Classify, ErrorKind, Retry, TableName};
+use weir_types::{Classify, ErrorKind, Retry, TableName, TopicName};
 
 /// Why the node could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -16,10 +16,12 @@ pub enum IngestError {
         source: StreamError,
     },
     /// A stream cannot be reached, and a test said at which step.
-    #[error("{path}: {probe}")]
+    #[error("{path}: topic {topic}: {probe}")]
     Probed {
         /// Where in the table config.
         path: String,
+        /// The topic.
+        topic: TopicName,
         /// What the stream said.
         source: StreamError,
         /// What the test said.

@@ -73,7 +73,9 @@ impl Feed {
                 source: source @ (StreamError::Unreachable { .. } | StreamError::Denied { .. }),
             } => {
                 match self.source.probe(self.spec.only_partitions.as_deref()).await {
-                    Err(probe) => IngestError::Probed { path, source, probe: Box::new(probe) },
+                    Err(probe) => {
+                        IngestError::Probed { path, topic: self.spec.topic.clone(), source, probe: Box::new(probe) }
+                    }
                     // It answers now.
                     Ok(_) => IngestError::Stream { path, source },
                 }

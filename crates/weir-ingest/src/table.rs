@@ -16,14 +16,16 @@ use crate::{
     topics::discover,
 };
 use arc_swap::ArcSwap;
+use futures::FutureExt as _;
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 use tokio::task::JoinHandle;
-use weir_base::tasks::spawn_named;
+use weir_base::tasks::{said as said_by, spawn_named};
 use weir_control::{
     Move, PauseInfo, Removed, SegmentRecord, SegmentState, StoreError, TableRecord, first_offset, resumes_at,
 };
@@ -271,6 +273,7 @@ impl TableRuntime {
             status.enter(PartitionState::Gone(ending.unwrap_or_else(|| "no segment of it is consuming".into())));
             return Ok(());
         };
+        let shown = status.clone();
         let parts = PipelineParts {
             table: self.context.clone(),
             feed,
@@ -290,10 +293,17 @@ impl TableRuntime {
         let (runtime, clock) = (Arc::downgrade(self), self.context.deps.clock.clone());
         let partition = partition.clone();
         self.keep(spawn_named(format!("consume {partition}"), async move {
-            let (why, wait) = match pipeline.run().await {
-                PipelineEnd::Reload(why) => (why, Duration::ZERO),
-                PipelineEnd::Doubt(why) => (why, START_AGAIN),
-                PipelineEnd::Stopped | PipelineEnd::Finished { .. } => return,
+            let (why, wait) = match AssertUnwindSafe(pipeline.run()).catch_unwind().await {
+                Ok(PipelineEnd::Reload(why)) => (why, Duration::ZERO),
+                Ok(PipelineEnd::Doubt(why)) => (why, START_AGAIN),
+                Ok(PipelineEnd::Stopped | PipelineEnd::Finished { .. }) => return,
+                // A partition that stands still says so, and may get over it: its records tell where it was.
+                Err(panic) => {
+                    let why = format!("reading met a fault of ours: {}", said_by(&*panic));
+                    tracing::error!(%partition, why, "a partition's task panicked");
+                    shown.enter(PartitionState::Retrying(why.clone()));
+                    (why, START_AGAIN)
+                }
             };
             clock.sleep(wait).await;
             let Some(runtime) = runtime.upgrade() else { return };

@@ -202,7 +202,7 @@ pub(super) const STREAM_KEYS: &[(&str, Treatment)] = &[
     ("stream.T.decoder.class.name", Read),
     ("stream.T.decoder.prop.*", Read),
     ("stream.T.consumer.prop.auto.offset.reset", Read),
-    ("stream.T.consumer.prop.*", Ignored("client settings are given under the client's own names")),
+    ("stream.T.consumer.prop.*", Listed),
     ("stream.T.fetch.timeout.millis", Read),
     ("stream.T.connection.timeout.millis", Ignored("the client's own settings hold")),
     ("stream.T.idle.timeout.millis", Ignored("a quiet partition keeps its consumer")),

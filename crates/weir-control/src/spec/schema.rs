@@ -188,7 +188,7 @@ fn field(at: &At<'_>, kind: FieldKind, seen: &mut BTreeSet<ColumnName>, findings
 /// What would change rows and is not built.
 fn refused(at: &At<'_>, findings: &mut Findings) {
     for (key, remedy) in [
-        ("transformFunction", "ingestion transforms are not built yet: remove it and derive the column in the query"),
+        ("transformFunction", "columns are derived by the table: write it in its ingestionConfig.transformConfigs"),
         ("virtualColumnProvider", "columns of one's own code are not built: remove it"),
         ("allowTrailingZeros", "trailing zeros are not kept: set false"),
     ] {

@@ -101,6 +101,10 @@ fn enrichers<'a>(at: &At<'a>, fields: Option<ExpressionFields>, findings: &mut F
             findings.wrong(&before_at, "fields are worked out after records were made flat: set false");
         }
         let functions = item.keys("properties.fieldToFunctionMap");
+        if functions.entries().is_empty() {
+            findings
+                .wrong(&functions, "is missing or empty: name fields and their expressions, or remove the enricher");
+        }
         for (column, function_at) in functions.entries() {
             if let Some(function) = required(&function_at, "an expression such as lower(name)", findings) {
                 let column_at = item.keys("properties.fieldToFunctionMap");

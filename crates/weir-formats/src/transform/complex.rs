@@ -15,7 +15,7 @@ use weir_types::{ComplexTypeSpec, NotUnnested};
 
 /// Elements of unnested arrays that one message may have in all its rows, so that a small one does not become more than memory
 /// has room for.
-pub(super) const ROWS_MOST: usize = 100_000;
+const ROWS_MOST: usize = 100_000;
 
 /// A wanted name, and the names under which its value may stand in a flat record.
 #[derive(Debug)]
@@ -37,6 +37,30 @@ pub(super) struct Flattening {
     tops: Vec<Arc<str>>,
 }
 
+/// Why a record cannot be made flat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotFlat {
+    /// This array would make too many rows.
+    TooMany(Arc<str>),
+    /// Two fields become one name.
+    Both(Arc<str>, Arc<str>, Arc<str>),
+}
+
+impl NotFlat {
+    /// The field concerned, and what is wrong.
+    pub(super) fn told(&self) -> (Arc<str>, String) {
+        match self {
+            Self::TooMany(field) => {
+                (field.clone(), format!("it would become more than {ROWS_MOST} rows: unnest fewer arrays"))
+            }
+            Self::Both(one, other, name) => (
+                name.clone(),
+                format!("fields '{one}' and '{other}' both become '{name}': rename one of them otherwise"),
+            ),
+        }
+    }
+}
+
 /// A flat record under way: its values by name, and the arrays that are still to become rows.
 #[derive(Debug, Clone, Default)]
 struct Flat<'a, 'j> {
@@ -45,9 +69,15 @@ struct Flat<'a, 'j> {
 }
 
 impl<'a> Flat<'a, '_> {
-    fn value(&self, wanted: &Wanted) -> Datum<'a> {
-        let found = wanted.sources.iter().filter_map(|source| self.values.get(source));
-        found.copied().find(|value| !value.is_null()).unwrap_or(Datum::Null)
+    /// The value of a wanted name; two fields that both become it are a fault.
+    fn value(&self, wanted: &Wanted) -> Result<Datum<'a>, NotFlat> {
+        let found = |source: &Arc<str>| Some((source.clone(), *self.values.get(source)?));
+        let mut found = wanted.sources.iter().filter_map(found).filter(|(_, value)| !value.is_null());
+        match (found.next(), found.next()) {
+            (None, _) => Ok(Datum::Null),
+            (Some((_, value)), None) => Ok(value),
+            (Some((one, _)), Some((other, _))) => Err(NotFlat::Both(one, other, wanted.sources[0].clone())),
+        }
     }
 }
 
@@ -75,7 +105,7 @@ impl Flattening {
             let top = source.split(&*spec.delimiter).next().unwrap_or(source);
             // The name may also stand in the record as it is, with its delimiter.
             for top in [top, source] {
-                if !tops.iter().any(|known| **known == *top) {
+                if !top.is_empty() && !tops.iter().any(|known| **known == *top) {
                     tops.push(top.into());
                 }
             }
@@ -91,13 +121,13 @@ impl Flattening {
     /// Gives the rows of a record one by one, each with a value for every wanted name.
     ///
     /// # Errors
-    /// They are too many: the array that made them so. Some were given.
+    /// They are too many, or two fields become one name. Some were given.
     pub(super) fn rows<'a>(
         &self,
         tops: &[Datum<'a>],
         arena: &'a Bump,
         give: &mut dyn FnMut(&mut [Datum<'a>]),
-    ) -> Result<(), Arc<str>> {
+    ) -> Result<(), NotFlat> {
         let parsed: Vec<Option<Json>> = self.tops.iter().zip(tops).map(|(name, top)| self.parsed(name, *top)).collect();
         let mut flat = Flat::default();
         for ((name, value), json) in self.tops.iter().zip(tops).zip(&parsed) {
@@ -119,9 +149,10 @@ impl Flattening {
         arena: &'a Bump,
         left: &mut usize,
         give: &mut dyn FnMut(&mut [Datum<'a>]),
-    ) -> Result<(), Arc<str>> {
+    ) -> Result<(), NotFlat> {
         let Some(field) = self.unnest.get(level) else {
-            let mut slots: Vec<Datum<'a>> = self.wanted.iter().map(|wanted| flat.value(wanted)).collect();
+            let mut slots: Vec<Datum<'a>> =
+                self.wanted.iter().map(|wanted| flat.value(wanted)).collect::<Result<_, _>>()?;
             give(&mut slots);
             return Ok(());
         };
@@ -130,7 +161,7 @@ impl Flattening {
             return self.unnest(level + 1, flat, arena, left, give);
         }
         for item in items {
-            *left = left.checked_sub(1).ok_or_else(|| field.clone())?;
+            *left = left.checked_sub(1).ok_or_else(|| NotFlat::TooMany(field.clone()))?;
             let mut row = flat.clone();
             match item {
                 Json::Object(fields) => {

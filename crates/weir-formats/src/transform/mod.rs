@@ -23,11 +23,10 @@ use crate::{
     stages::keep_rows_of,
 };
 use bumpalo::Bump;
-use complex::ROWS_MOST;
 use plan::Origin;
 use std::sync::Arc;
 use weir_functions::datum::{Datum, Fault};
-use weir_types::{Column, ColumnData, DataType, FieldSpec, RowBatch, Schema};
+use weir_types::{Column, ColumnData, DataType, ExceedStrategy, FieldSpec, RowBatch, Schema};
 
 /// Derives columns and drops rows, for one partition: buffers are reused.
 #[derive(Debug)]
@@ -50,6 +49,15 @@ pub struct Transformed {
     /// Rows in which a value was altered, or became null because it could not be worked out (with `continue_on_error`).
     pub altered: u64,
 }
+
+/// Bytes that the rows of one message may take: a small message must not become more than memory has room for.
+const MESSAGE_MOST: usize = 64 << 20;
+
+/// Bytes that the rows of one fetch may take: a column of a batch holds less than 4 GiB, and a node more than one batch.
+const BATCH_MOST: usize = 1 << 30;
+
+/// Bytes that an UTF-16 unit takes at most in UTF-8, and one more: what is cut to so many is cut again, to the unit.
+const BYTES_A_UNIT: usize = 4;
 
 /// Why a row's message is rejected.
 struct Refusal {
@@ -87,10 +95,10 @@ impl Transform {
                     None => out.row(*message, &mut raw, arena),
                     Some(flattening) => {
                         let given = flattening.rows(&raw, arena, &mut |slots| out.row(*message, slots, arena));
-                        if let Err(field) = given {
-                            let reason = format!("it would become more than {ROWS_MOST} rows: unnest fewer arrays");
+                        if let Err(not_flat) = given {
+                            let (column, reason) = not_flat.told();
                             let (message, stage) = (*message, Stage::ComplexType);
-                            out.rejects.push(Reject { message, stage, column: Some(field), reason });
+                            out.rejects.push(Reject { message, stage, column: Some(column), reason });
                         }
                     }
                 }
@@ -110,13 +118,61 @@ struct Out<'p> {
     keep: Vec<bool>,
     rejects: Vec<Reject>,
     altered: u64,
+    /// The message under way, its first row, and the bytes that all rows before it take.
+    message: Option<(u32, usize, usize)>,
+    /// It takes too much: its rows are not made any more.
+    refused: bool,
 }
 
 impl<'p> Out<'p> {
+    /// Looks whether there is room for one more row of a message.
+    fn has_room(&mut self, message: u32) -> bool {
+        let bytes: usize = self.made.iter().map(|column| bytes_of(&column.data)).sum();
+        let (first_row, before) = match self.message {
+            Some((under_way, first_row, before)) if under_way == message => (first_row, before),
+            _ => {
+                self.refused = false;
+                (self.keep.len(), bytes)
+            }
+        };
+        self.message = Some((message, first_row, before));
+        if self.refused {
+            return false;
+        }
+        let reason = if bytes - before > MESSAGE_MOST {
+            format!("its rows would take more than {} MiB", MESSAGE_MOST >> 20)
+        } else if bytes > BATCH_MOST {
+            format!("the rows that were fetched with it take more than {} MiB: replay it", BATCH_MOST >> 20)
+        } else {
+            return true;
+        };
+        self.refused = true;
+        // Rows that stand beside columns of the decoder stay, to be dropped with theirs.
+        if self.plan.direct == 0 {
+            self.made.iter_mut().for_each(|column| column.truncate(first_row));
+            self.keep.truncate(first_row);
+            self.message_of_row.truncate(first_row);
+        }
+        let stage = if self.plan.flattening.is_some() { Stage::ComplexType } else { Stage::Transform };
+        self.rejects.push(Reject { message, stage, column: None, reason });
+        false
+    }
+
     fn new(plan: &'p TransformPlan, scratch: &'p mut Scratch, bytes: &'p mut Vec<u8>) -> Self {
         let made = plan.made.iter().map(|made| Column::new(made.field.data_type.stored(), made.field.single_value));
         let made = made.collect();
-        Self { plan, scratch, bytes, made, message_of_row: vec![], keep: vec![], rejects: vec![], altered: 0 }
+        Self {
+            plan,
+            scratch,
+            bytes,
+            made,
+            message_of_row: vec![],
+            keep: vec![],
+            rejects: vec![],
+            altered: 0,
+            message: None,
+            refused: false,
+        }
     }
 
     /// One row, of its slots. A row that is not kept holds nulls, until it goes.
@@ -124,7 +180,19 @@ impl<'p> Out<'p> {
     where
         'p: 'a,
     {
+        let has_room = self.has_room(message);
+        if !has_room && self.plan.direct == 0 {
+            return;
+        }
         let (plan, row) = (self.plan, self.keep.len());
+        if !has_room {
+            self.keep.push(false);
+            self.message_of_row.push(message);
+            for (column, target) in self.made.iter_mut().zip(&plan.made) {
+                column.push_null(&target.field.default_null);
+            }
+            return;
+        }
         let outcome = derive(plan, slots, arena).and_then(|derived| {
             if derived.dropped {
                 return Ok(false);
@@ -248,7 +316,7 @@ fn typed(field: &FieldSpec, value: Datum<'_>, column: &mut Column, scratch: &mut
         Datum::Double(number) => Source::Double(number),
         Datum::Decimal(text) => Source::Decimal(text),
         Datum::Timestamp(ms) => Source::Timestamp(ms),
-        Datum::Text(text) => Source::Text(text),
+        Datum::Text(text) => Source::Text(beginning(field, text)),
         Datum::Bytes(bytes) => Source::Bytes(bytes),
         Datum::Uuid(uuid) => Source::Uuid(uuid),
         Datum::Json(text) => return json(field.data_type, text.as_bytes(), column, scratch),
@@ -267,6 +335,24 @@ fn typed(field: &FieldSpec, value: Datum<'_>, column: &mut Column, scratch: &mut
             }
             if fit == Fit::Altered { Cell::Altered } else { Cell::Stored }
         }
+    }
+}
+
+/// As much of a text as its column will keep, and a little more, where that cuts it anyway.
+fn beginning<'a>(field: &FieldSpec, text: &'a str) -> &'a str {
+    let most = (field.max_length as usize).saturating_add(1).saturating_mul(BYTES_A_UNIT);
+    let cuts = field.data_type == DataType::String && field.exceed == ExceedStrategy::TrimLength;
+    if cuts && text.len() > most { &text[..text.floor_char_boundary(most)] } else { text }
+}
+
+/// Bytes of values.
+fn bytes_of(data: &ColumnData) -> usize {
+    match data {
+        ColumnData::Str(values) | ColumnData::Bytes(values) => values.byte_count() + values.len() * 4,
+        ColumnData::Int(values) => values.len() * 4,
+        ColumnData::Float(values) => values.len() * 4,
+        ColumnData::Long(values) => values.len() * 8,
+        ColumnData::Double(values) => values.len() * 8,
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) struct Step {
     pub(super) slot: usize,
     pub(super) expression: Expression,
     pub(super) inputs: Vec<usize>,
-    /// The column holds single values that are no text: an array or object in the record is not its value.
+    /// The column holds single values: an array or object in the record is not its value.
     scalar: bool,
     /// It stands whatever the record brings.
     overwrites: bool,
@@ -145,9 +145,9 @@ impl TransformPlan {
             let expression = Expression::parse(function)?;
             let slot = slots.of(column.as_str());
             let inputs = slots.reads(&expression);
-            let scalar = schema.field(column.as_str()).is_some_and(|field| {
-                field.single_value && !matches!(field.data_type, DataType::Json | DataType::Map | DataType::String)
-            });
+            let scalar = schema
+                .field(column.as_str())
+                .is_some_and(|field| field.single_value && !matches!(field.data_type, DataType::Json | DataType::Map));
             Ok::<_, TransformError>(Step { name: column.as_str().into(), slot, expression, inputs, scalar, overwrites })
         };
         let mut steps = enrichments.iter().map(|spec| step(spec, true)).collect::<Result<Vec<_>, _>>()?;

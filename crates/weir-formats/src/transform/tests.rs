@@ -134,10 +134,15 @@ fn what_the_record_brings_stands_where_its_column_can_take_it() {
         None,
         false,
     );
-    let found = table.json(&[r#"{"a":5,"b":1}"#, r#"{"a":null,"b":1}"#, r#"{"a":{"x":1},"b":1,"j":{"y":2},"k":"K"}"#]);
+    let found = table.json(&[
+        r#"{"a":5,"b":1}"#,
+        r#"{"a":null,"b":1}"#,
+        r#"{"a":{"x":1},"b":1,"j":{"y":2},"k":"K"}"#,
+        r#"{"a":1,"j":"stands","k":"K"}"#,
+    ]);
     assert!(found.rejects.is_empty(), "{:?}", found.rejects);
-    assert_eq!(table.column(&found.rows, "a"), [one(Value::Long(5)), one(Value::Long(2)), one(Value::Long(2))]);
-    assert_eq!(table.column(&found.rows, "j"), [None, None, text(r#"{"y":2}"#)]);
+    assert_eq!(table.column(&found.rows, "a"), [5, 2, 2, 1].map(|n| one(Value::Long(n))));
+    assert_eq!(table.column(&found.rows, "j"), [None, None, text("k"), text("stands")]);
 }
 
 #[test]
@@ -306,4 +311,44 @@ fn a_message_does_not_become_more_rows_than_there_is_room_for() {
     let found = table.json(&[r#"{"id":0}"#, &many, r#"{"id":2,"a":[7,8]}"#]);
     assert_eq!((found.rejects.len(), found.rejects[0].message, found.rejects[0].stage), (1, 1, Stage::ComplexType));
     assert_eq!(found.rows.message_of_row, [0, 2, 2]);
+}
+
+#[test]
+fn two_fields_do_not_become_one_name_in_silence() {
+    let renames = [("payload.", ""), ("meta.", "")];
+    let asked =
+        Expressions { complex_type: Some(complex(&[], NotUnnested::NestedToJson, &renames)), ..Expressions::default() };
+    let table = Table::of(&[("id", DataType::Long, true)], &asked, false);
+    let found = table.json(&[r#"{"payload":{"id":1}}"#, r#"{"payload":{"id":1},"meta":{"id":2}}"#]);
+    assert_eq!(table.column(&found.rows, "id"), [one(Value::Long(1))]);
+    let reason = &found.rejects[0].reason;
+    assert!(reason.contains("'payload.id' and 'meta.id' both become 'id'"), "{reason}");
+}
+
+#[test]
+fn a_delimiter_may_begin_a_columns_name() {
+    let spec = ComplexTypeSpec { delimiter: "_".into(), ..complex(&[], NotUnnested::Stay, &[]) };
+    let asked = Expressions { complex_type: Some(spec), ..Expressions::default() };
+    let table = Table::of(&[("__key", DataType::String, true), ("a_b", DataType::Long, true)], &asked, false);
+    let found = table.json(&[r#"{"a":{"b":1}}"#, r#"{"a_b":2}"#]);
+    assert_eq!(table.column(&found.rows, "a_b"), [one(Value::Long(1)), one(Value::Long(2))]);
+}
+
+#[test]
+fn a_message_whose_rows_would_take_too_much_is_rejected_and_its_neighbours_are_not() {
+    let spec = complex(&["items"], NotUnnested::Stay, &[]);
+    let asked = Expressions { complex_type: Some(spec), ..Expressions::default() };
+    // JSON columns are not cut, texts are.
+    let columns = [("items", DataType::Long, true), ("note", DataType::Json, true), ("text", DataType::String, true)];
+    let table = Table::of(&columns, &asked, false);
+    let items = format!("[{}]", vec!["1"; 2000].join(","));
+    let long = "x".repeat(100_000);
+    let much = format!(r#"{{"items":{items},"note":{{"long":"{long}"}}}}"#);
+    let cut = format!(r#"{{"items":[1,2],"text":"{long}"}}"#);
+    let found = table.json(&[r#"{"items":[7]}"#, &much, &cut]);
+    assert_eq!((found.rejects.len(), found.rejects[0].message, found.rejects[0].stage), (1, 1, Stage::ComplexType));
+    assert!(found.rejects[0].reason.contains("more than 64 MiB"), "{}", found.rejects[0].reason);
+    assert_eq!(found.rows.message_of_row, [0, 2, 2]);
+    let ColumnData::Str(text) = &found.rows.columns[2].data else { unreachable!() };
+    assert!((512..5000).contains(&text.get(1).len()), "{}", text.get(1).len());
 }

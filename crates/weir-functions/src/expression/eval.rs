@@ -1,7 +1,10 @@
 //! The value of a compiled expression.
 
 use super::{Call, Fields, Node};
-use crate::datum::{Datum, Fault};
+use crate::{
+    datum::{Datum, Fault},
+    shelf::{MADE_MOST, too_long},
+};
 use bumpalo::Bump;
 
 /// Arguments that need no list of their own.
@@ -30,7 +33,7 @@ pub(super) fn value<'a>(node: &'a Node, fields: &dyn Fields<'a>, arena: &'a Bump
                 Call::Plain(call) => call(values, arena),
                 Call::Ready(call) => call.call(values, arena),
             };
-            called.map_err(|fault| within(name, &fault))
+            called.and_then(bounded).map_err(|fault| within(name, &fault))
         }
         Node::Decide { by, args } => {
             let mut unknown = false;
@@ -53,6 +56,16 @@ pub(super) fn value<'a>(node: &'a Node, fields: &dyn Fields<'a>, arena: &'a Bump
             otherwise.as_ref().map_or(Ok(Datum::Null), |otherwise| value(otherwise, fields, arena))
         }
     }
+}
+
+/// What a function has made, unless it is too long to be a value of a record.
+fn bounded(made: Datum<'_>) -> Result<Datum<'_>, Fault> {
+    let length = match made {
+        Datum::Text(text) | Datum::Json(text) | Datum::Decimal(text) => text.len(),
+        Datum::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    };
+    if length > MADE_MOST { Err(too_long()) } else { Ok(made) }
 }
 
 #[cold]

@@ -71,6 +71,8 @@ fn values() {
         ("lpad(a, 3, '0')", "003"),
         ("regexp_extract(b, '(\\w+) (\\w+)', 2)", "words"),
         ("regexp_replace(b, '(\\w+) (\\w+)', '$2 $1')", "words two"),
+        ("replace('aXbX', 'X', '--')", "a--b--"),
+        ("replace('ab', '', '-')", "-a-b-"),
         ("strcmp(b, 'three')", "1"),
         ("trim('  x ')", "x"),
         ("length(b)", "9"),
@@ -172,6 +174,11 @@ fn what_cannot_be_evaluated_names_the_function_and_the_value() {
         ("fromDateTime(b, 'yyyy')", "is not written in the given date pattern"),
         ("jsonPathLong(j, '$.none')", "give a default"),
         ("repeat(b, 999999999)", "too long"),
+        ("replace(repeat('a', 100000), '', repeat('b', 100000))", "too long"),
+        ("replace(repeat('a', 100000), 'a', repeat('b', 100000))", "too long"),
+        ("regexpReplace(repeat('a', 100000), '', repeat('b', 100000))", "too long"),
+        ("arrayToString(generateLongArray(1, 9000), repeat('b', 100000))", "too long"),
+        ("bytesToHex(toUtf8(bytesToHex(toUtf8(repeat('a', 8000000)))))", "too long"),
     ] {
         let error = eval(text).expect_err(text);
         assert!(error.contains(reason), "{text}: {error}");

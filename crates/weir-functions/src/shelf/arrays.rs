@@ -128,7 +128,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let (between, null) = (args[1].text(arena), args.get(2).map(|null| null.text(arena)));
         let items = args[0].items(arena).iter();
         let texts = items.filter_map(|item| if item.is_null() { null } else { Some(item.text(arena)) });
-        Ok(text(&texts.collect::<Vec<_>>().join(between), arena))
+        let texts: Vec<&str> = texts.collect();
+        if texts.iter().map(|text| text.len() + between.len()).sum::<usize>() > super::MADE_MOST {
+            return Err(super::too_long());
+        }
+        Ok(text(&texts.join(between), arena))
     }),
     Function::plain(&["generateIntArray", "generateLongArray"], 2, 3, generate),
 ];

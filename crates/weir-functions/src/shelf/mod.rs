@@ -16,6 +16,7 @@ mod time;
 
 pub(crate) use convert::cast;
 pub use json::Path;
+pub(crate) use text::{MADE_MOST, too_long};
 
 use crate::datum::{Datum, Fault};
 use bumpalo::Bump;

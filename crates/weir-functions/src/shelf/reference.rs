@@ -15,6 +15,24 @@ except for the functions marked *nulls*. Values are converted to what a function
 number to text as Java prints it. Times are milliseconds since the epoch; a text in their place is read as a TIMESTAMP.
 What must be a text that is the same for every row (a pattern, a path, a unit, a zone) is read when the table is made.
 
+Arguments stand in Pinot's order. What is used most, with what it gives:
+
+| expression | gives |
+|---|---|
+| `toEpochDays(1771934401234)`, `fromEpochDays(20508)` | `20508`, `1771891200000` |
+| `toEpochMinutesRounded(1771934401234, 10)`, `toEpochMinutesBucket(1771934401234, 10)` | `29532240`, `2953224` |
+| `toDateTime(1771934401234, 'yyyy-MM-dd HH', 'Asia/Kolkata')` | `2026-02-24 17` |
+| `fromDateTime('24/02/2026', 'dd/MM/yyyy')`, `fromDateTime('never', 'dd/MM/yyyy', 'UTC', 5)` | `1771891200000`, `5` |
+| `dateTimeConvert(1771934401234, '1:MILLISECONDS:EPOCH', '1:DAYS:SIMPLE_DATE_FORMAT:yyyyMMdd', '1:DAYS')` | `20260224` |
+| `dateTrunc('month', 1771934401234)`, `year(1771934401234)` | `1769904000000`, `2026` |
+| `jsonPathString(address, '$.city', 'unknown')`, `jsonPathArray(j, '$.items[*].id')` | the city, or `unknown`; a list |
+| `jsonFormat(address)` | the object as JSON text |
+| `concat(a, b, '-')`, `concatWS('-', a, b, c)` | `a-b`, `a-b-c` |
+| `substr('two words', 0, 3)`, `substring('two words', 5, 2)` | `two` (from 0, end not included), `wo` (from 1, a length) |
+| `split('x,y', ',')`, `splitPart('x,y', ',', 1)` | a list; `y` (from 0) |
+| `strcmp(a, b)` | -1, 0 or 1 |
+| `coalesce(a, b, 0)`, `CASE WHEN a > 5 THEN 'big' ELSE 'small' END` | the first that is not null; one of the two |
+
 `now`, `ago`, `rand`, `sleep`, `uuidV4` and `uuidV7` are refused: a record that is read again must become the same row. Not
 built are the functions of geometry, sketches, vectors, IP addresses, URLs' parts, hashes, and Groovy.
 

@@ -7,7 +7,7 @@ use bumpalo::Bump;
 use regex::Regex;
 
 /// Bytes that a function may make of one value: a record is no place for more, and a number in it must not become memory.
-const MADE_MOST: usize = 16 << 20;
+pub(crate) const MADE_MOST: usize = 16 << 20;
 
 /// Bytes of a regular expression's program.
 const REGEX_MOST: usize = 1 << 20;
@@ -82,7 +82,7 @@ fn bounded<'a>(made: String, arena: &'a Bump) -> Result<Datum<'a>, Fault> {
     if made.len() > MADE_MOST { Err(too_long()) } else { Ok(text(&made, arena)) }
 }
 
-fn too_long() -> Fault {
+pub(crate) fn too_long() -> Fault {
     Fault::new(format!("a text of more than {MADE_MOST} bytes is too long"))
 }
 
@@ -241,10 +241,36 @@ impl Ready for Pattern {
             Use::Replace => {
                 // Java writes a group as $1, where Rust would read $1a as the group "1a".
                 let with = java_groups(args[2].text(arena));
-                return bounded(pattern.replace_all(whole, with.as_str()).into_owned(), arena);
+                let (mut out, mut from) = (String::new(), 0);
+                for found in pattern.captures_iter(whole) {
+                    let all = found.get_match();
+                    out.push_str(&whole[from..all.start()]);
+                    found.expand(&with, &mut out);
+                    from = all.end();
+                    if out.len() > MADE_MOST {
+                        return Err(too_long());
+                    }
+                }
+                out.push_str(&whole[from..]);
+                return bounded(out, arena);
             }
         })
     }
+}
+
+/// Where the result may be too long: it is looked at while it grows.
+fn replace_slowly<'a>(whole: &str, find: &str, with: &str, arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+    let (mut out, mut from) = (String::new(), 0);
+    for (at, _) in whole.match_indices(find) {
+        out.push_str(&whole[from..at]);
+        out.push_str(with);
+        from = at + find.len();
+        if out.len() > MADE_MOST {
+            return Err(too_long());
+        }
+    }
+    out.push_str(&whole[from..]);
+    bounded(out, arena)
 }
 
 fn java_groups(with: &str) -> String {
@@ -350,7 +376,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::plain(&["repeat"], 2, 3, repeat),
     Function::plain(&["space"], 1, 1, |args, arena| repeat(&[Datum::Text(" "), args[0]], arena)),
     Function::plain(&["replace"], 3, 3, |args, arena| {
-        bounded(args[0].text(arena).replace(args[1].text(arena), args[2].text(arena)), arena)
+        let (whole, find, with) = (args[0].text(arena), args[1].text(arena), args[2].text(arena));
+        // An empty text stands before and behind every character.
+        let found = if find.is_empty() { whole.chars().count() + 1 } else { whole.len() / find.len() };
+        if with.len() > find.len() && whole.len().saturating_add(found.saturating_mul(with.len())) > MADE_MOST {
+            return replace_slowly(whole, find, with, arena);
+        }
+        bounded(whole.replace(find, with), arena)
     }),
     Function::plain(&["remove"], 2, 2, |args, arena| {
         bounded(args[0].text(arena).replace(args[1].text(arena), ""), arena)

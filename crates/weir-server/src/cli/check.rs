@@ -52,7 +52,10 @@ impl CheckArguments {
                     if !answer.is_success() {
                         return Err(Failure::Failed(format!("{file}: {}", answer.error())));
                     }
-                    say(&format!("{file}: its streams can be read; see what comes of them: weir try {file}"));
+                    say(&format!(
+                        "{file}: its streams answer (a topic of the local log is made with the table); see what comes of their records: \
+                         weir try {file}"
+                    ));
                 }
                 Ok(())
             }

@@ -10,6 +10,16 @@ pub(super) fn data(line: &str) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
+/// Text that came from a stream, as one line: a terminal must not obey what a record says.
+pub(super) fn harmless(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}
+
 /// Writes data that may be long, as it is.
 pub(super) fn data_raw(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();

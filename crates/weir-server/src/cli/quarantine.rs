@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         ControllerAddress, Failure,
-        output::{data, data_raw, say},
+        output::{data, data_raw, harmless, say},
         table_text::{Format, Grid},
     },
     client::{Answer, Client},
@@ -238,7 +238,7 @@ async fn replay(client: &Client, table: &str, which: &Which) -> Result<(), Failu
     for failure in &failures {
         let text = |key: &str| failure[key].as_str().unwrap_or_default().to_owned();
         let (partition, offset) = (&failure["partition"], &failure["offset"]);
-        data(&format!("{}/{partition}/{offset}: {}: {}", text("topic"), text("stage"), text("reason")))?;
+        data(&format!("{}/{partition}/{offset}: {}: {}", text("topic"), text("stage"), harmless(&text("reason"))))?;
     }
     match answer["failed"].as_u64().unwrap_or_default() {
         0 => Ok(()),

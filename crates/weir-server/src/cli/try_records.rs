@@ -4,7 +4,7 @@ use crate::{
     cli::{
         ControllerAddress, Failure,
         document::DocumentArgument,
-        output::{data, say},
+        output::{data, harmless, say},
     },
     client::Client,
     node::TableConfigs,
@@ -17,15 +17,15 @@ use std::collections::BTreeMap;
 const EXAMPLES: &str = "\
 Examples:
   weir try orders.json
-  weir try orders.json --records 200 | grep REJECTED
-  weir try orders.json --json | jq '.rows[]?'";
+  weir try orders.json --records 1000
+  weir try orders.json --json | jq 'select(.fate == \"REJECTED\")'";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TryArguments {
     #[command(flatten)]
     document: DocumentArgument,
-    /// Records, the newest of all partitions
+    /// Records, the newest of all partitions; 1000 at most. Rejected ones are no failure of the command
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
     records: u64,
     /// One JSON object a record, with its value and rows whole
@@ -60,11 +60,22 @@ impl TryArguments {
                 lines(record)?;
             }
         }
+        let empty = never_filled(&records);
+        if !empty.is_empty() {
+            say(&format!("{file}: no record filled {}", empty.join(", ")));
+        }
         let counts: Vec<String> = counts.iter().map(|(fate, count)| format!("{count} {fate}")).collect();
         let said = if records.is_empty() { "no record is there yet".to_owned() } else { counts.join(", ") };
         say(&format!("{file}: {said}; nothing was stored"));
         Ok(())
     }
+}
+
+/// Columns that are null in every row, where there is a row.
+fn never_filled(records: &[Json]) -> Vec<String> {
+    let rows: Vec<&Json> = records.iter().flat_map(|record| record["rows"].as_array().into_iter().flatten()).collect();
+    let names = rows.first().and_then(|row| row.as_object()).into_iter().flat_map(|row| row.keys());
+    names.filter(|name| rows.iter().all(|row| row[name.as_str()].is_null())).cloned().collect()
 }
 
 fn text(json: &Json) -> String {
@@ -76,14 +87,14 @@ fn lines(record: &Json) -> Result<(), Failure> {
     let place = format!("{}/{}@{}", text(&record["topic"]), record["partition"], record["offset"]);
     data(&format!("{place}  {}", text(&record["fate"])))?;
     if !record["value"].is_null() {
-        data(&format!("  record  {}", text(&record["value"]).replace('\n', " ")))?;
+        data(&format!("  record  {}", harmless(&text(&record["value"]))))?;
     }
     for row in record["rows"].as_array().into_iter().flatten() {
         data(&format!("  row     {row}"))?;
     }
     if let Some(reason) = record["reason"].as_str() {
         let column = record["column"].as_str().map(|column| format!(" column {column}:")).unwrap_or_default();
-        data(&format!("  {}{column} {reason}", text(&record["stage"])))?;
+        data(&format!("  {}{column} {}", text(&record["stage"]), harmless(reason)))?;
     }
     Ok(())
 }

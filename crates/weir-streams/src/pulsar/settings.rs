@@ -50,6 +50,10 @@ impl Settings {
             return Err(wrong(spec, "tlsTrustCertsFilePath", reason));
         }
         let token = text("authenticationToken").map(str::to_owned);
+        if token.as_deref().is_some_and(|token| token.starts_with("file://")) {
+            let reason = "is taken as the token itself: a file that holds it is written file:/path, with one slash";
+            return Err(wrong(spec, "authenticationToken", reason));
+        }
         let oauth = oauth(spec, &text)?;
         if token.is_some() && oauth.is_some() {
             return Err(wrong(spec, "authenticationToken", "is given beside issuerUrl: remove one of them"));
@@ -150,6 +154,7 @@ mod tests {
         assert_eq!((&*oauth.issuer, &*oauth.credentials), ("https://auth", "/run/creds.json"));
         assert!(read.stitch && oauth.audience.as_deref() == Some("urn:x"));
         assert_eq!(of(&[("authenticationToken", "t")]).unwrap().token.as_deref(), Some("t"));
+        assert!(of(&[("authenticationToken", "file:///run/token")]).is_err());
     }
 
     #[test]
