@@ -2,7 +2,7 @@
 
 use weir_control::StoreError;
 use weir_streams::{ProbeError, StreamError};
-use weir_types::{Classify, ErrorKind, Retry, TableName, TopicName};
+use weir_types::{Classify, ErrorKind, Retry, TableName};
 
 /// Why the node could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -16,12 +16,10 @@ pub enum IngestError {
         source: StreamError,
     },
     /// A stream cannot be reached, and a test said at which step.
-    #[error("{path}: topic {topic}: {probe}")]
+    #[error("{place}: {probe}")]
     Probed {
-        /// Where in the table config.
-        path: String,
-        /// The topic.
-        topic: TopicName,
+        /// Where in the table config, and the topic.
+        place: String,
         /// What the stream said.
         source: StreamError,
         /// What the test said.

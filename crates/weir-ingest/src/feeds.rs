@@ -73,9 +73,11 @@ impl Feed {
                 source: source @ (StreamError::Unreachable { .. } | StreamError::Denied { .. }),
             } => {
                 match self.source.probe(self.spec.only_partitions.as_deref()).await {
-                    Err(probe) => {
-                        IngestError::Probed { path, topic: self.spec.topic.clone(), source, probe: Box::new(probe) }
-                    }
+                    Err(probe) => IngestError::Probed {
+                        place: format!("{path}: topic {}", self.spec.topic),
+                        source,
+                        probe: Box::new(probe),
+                    },
                     // It answers now.
                     Ok(_) => IngestError::Stream { path, source },
                 }
