@@ -36,6 +36,8 @@ pub struct Prepared {
     pub rejects: Vec<Reject>,
     /// The messages accounted for.
     pub counts: Accounting,
+    /// One past the last message that it covers: fewer than were asked for where the rows of those are enough for one batch.
+    pub to: usize,
     /// Columns and fields that were asked of the messages: what of their headers is kept with a reject.
     pub asked: Arc<Schema>,
 }
@@ -137,8 +139,8 @@ impl RecordDecoder {
         }
     }
 
-    /// Turns messages `from..to` of a batch into rows and rejects. The rows have not been seen by the key stage, and are
-    /// not counted.
+    /// Turns messages `from..to` of a batch, or as many of them as are enough for one batch of rows, into rows and rejects.
+    /// The rows have not been seen by the key stage, and are not counted.
     pub fn decode(&mut self, messages: &dyn Messages, from: usize, to: usize) -> Prepared {
         let mut counts = Accounting { fetched: (to - from) as u64, ..Accounting::default() };
         let asked = self.transform.as_ref().map_or_else(|| self.rules.schema.clone(), Transform::decodes);
@@ -179,6 +181,10 @@ impl RecordDecoder {
         }
         if let Some(transform) = &mut self.transform {
             let transformed = transform.apply(rows);
+            if let Some(before) = transformed.ended_before {
+                // Seldom, and with the same outcome for each message as with any other batch.
+                return self.decode(messages, from, before as usize);
+            }
             counts.filtered += transformed.filtered;
             counts.altered += transformed.altered;
             rejects.extend(transformed.rejects);
@@ -195,7 +201,7 @@ impl RecordDecoder {
         rejects.sort_by_key(|reject| reject.message);
         rejects.dedup_by_key(|reject| reject.message);
         counts.rejected += rejects.len() as u64;
-        Prepared { rows, rejects, counts, asked }
+        Prepared { rows, rejects, counts, to, asked }
     }
 }
 
@@ -229,7 +235,7 @@ impl RecordPath {
         self.decoder.ready_as_said(messages, from, to);
     }
 
-    /// Turns messages `from..to` of a batch into rows and rejects. Runs come in the order of the stream.
+    /// Turns messages `from..to` of a batch, or the first of them, into rows and rejects. Runs come in the order of the stream.
     pub fn prepare(&mut self, messages: &dyn Messages, from: usize, to: usize) -> Prepared {
         let decoded = self.decoder.decode(messages, from, to);
         self.finish(messages, decoded)
@@ -237,12 +243,12 @@ impl RecordPath {
 
     /// What is left to do for a run that a decoder has turned into rows. Runs come in the order of the stream.
     pub fn finish(&mut self, messages: &dyn Messages, decoded: Prepared) -> Prepared {
-        let Prepared { mut rows, rejects, mut counts, asked } = decoded;
+        let Prepared { mut rows, rejects, mut counts, to, asked } = decoded;
         self.keys.apply(&mut rows, &|message| messages.offset(message as usize), &mut counts);
         counts.rows = rows.rows() as u64;
         counts.stored = distinct(&rows.message_of_row);
         debug_assert!(counts.balances(), "each message is stored, filtered, a tombstone or rejected: {counts:?}");
-        Prepared { rows, rejects, counts, asked }
+        Prepared { rows, rejects, counts, to, asked }
     }
 }
 

@@ -58,12 +58,16 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<(Arc<dyn Segment>, Accou
             let messages = &*batch.messages;
             let inside = (0..messages.len()).take_while(|at| messages.offset(*at) < range.end()).count();
             path.ready(messages, 0, inside).await?;
-            let prepared = path.prepare(messages, 0, inside);
-            segment.append(&prepared.rows, &|message| messages.offset(message as usize));
-            keep_rejects(job, &record, messages, &prepared)?;
+            let mut at = 0;
+            while at < inside {
+                let prepared = path.prepare(messages, at, inside);
+                segment.append(&prepared.rows, &|message| messages.offset(message as usize));
+                keep_rejects(job, &record, messages, &prepared)?;
+                counts.add(&prepared.counts);
+                at = prepared.to;
+            }
             let reached = batch.range.end().min(range.end());
-            counts.add(&prepared.counts);
-            counts.gaps += reached.since(next).saturating_sub(prepared.counts.fetched);
+            counts.gaps += reached.since(next).saturating_sub(inside as u64);
             next = reached;
         }
     }

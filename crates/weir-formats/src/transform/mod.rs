@@ -48,13 +48,15 @@ pub struct Transformed {
     pub filtered: u64,
     /// Rows in which a value was altered, or became null because it could not be worked out (with `continue_on_error`).
     pub altered: u64,
+    /// The message before which it ended, where what was made is enough for one batch: those from there on come with another.
+    pub ended_before: Option<u32>,
 }
 
 /// Bytes that the rows of one message may take: a small message must not become more than memory has room for.
 const MESSAGE_MOST: usize = 64 << 20;
 
-/// Bytes that the rows of one fetch may take: a column of a batch holds less than 4 GiB, and a node more than one batch.
-const BATCH_MOST: usize = 1 << 30;
+/// Bytes after which no further message of a batch is taken: a column holds less than 4 GiB, and a node more than one batch.
+const BATCH_ENOUGH: usize = 256 << 20;
 
 /// Bytes that an UTF-16 unit takes at most in UTF-8, and one more: what is cut to so many is cut again, to the unit.
 const BYTES_A_UNIT: usize = 4;
@@ -90,6 +92,9 @@ impl Transform {
             let mut found = RawRows::new(&columns[plan.direct..]);
             let mut raw = vec![Datum::Null; columns.len() - plan.direct];
             for (row, message) in message_of_row.iter().enumerate() {
+                if out.is_enough(*message) {
+                    return Out::ended(*message);
+                }
                 found.read(row, &mut raw, arena);
                 match &plan.flattening {
                     None => out.row(*message, &mut raw, arena),
@@ -125,9 +130,25 @@ struct Out<'p> {
 }
 
 impl<'p> Out<'p> {
-    /// Looks whether there is room for one more row of a message.
+    fn bytes(&self) -> usize {
+        self.made.iter().map(|column| bytes_of(&column.data)).sum()
+    }
+
+    /// Whether the rows of another message than those before have no place in this batch. The first always has.
+    fn is_enough(&self, message: u32) -> bool {
+        self.message_of_row.last().is_some_and(|last| *last != message) && self.bytes() > BATCH_ENOUGH
+    }
+
+    /// Nothing but where it ended: whoever asked asks again for what comes before.
+    fn ended(message: u32) -> Transformed {
+        let rows = RowBatch { columns: vec![], message_of_row: vec![] };
+        Transformed { rows, rejects: vec![], filtered: 0, altered: 0, ended_before: Some(message) }
+    }
+
+    /// Looks whether there is room for one more row of a message: a matter of the message alone, so that it is the same
+    /// whenever it is read.
     fn has_room(&mut self, message: u32) -> bool {
-        let bytes: usize = self.made.iter().map(|column| bytes_of(&column.data)).sum();
+        let bytes = self.bytes();
         let (first_row, before) = match self.message {
             Some((under_way, first_row, before)) if under_way == message => (first_row, before),
             _ => {
@@ -139,13 +160,10 @@ impl<'p> Out<'p> {
         if self.refused {
             return false;
         }
-        let reason = if bytes - before > MESSAGE_MOST {
-            format!("its rows would take more than {} MiB", MESSAGE_MOST >> 20)
-        } else if bytes > BATCH_MOST {
-            format!("the rows that were fetched with it take more than {} MiB: replay it", BATCH_MOST >> 20)
-        } else {
+        if bytes - before <= MESSAGE_MOST {
             return true;
-        };
+        }
+        let reason = format!("its rows would take more than {} MiB", MESSAGE_MOST >> 20);
         self.refused = true;
         // Rows that stand beside columns of the decoder stay, to be dropped with theirs.
         if self.plan.direct == 0 {
@@ -231,7 +249,7 @@ impl<'p> Out<'p> {
         };
         let mut rows = RowBatch { columns: plan.origins.iter().map(next).collect(), message_of_row };
         keep_rows_of(&mut rows, &keep);
-        Transformed { rows, rejects, filtered, altered }
+        Transformed { rows, rejects, filtered, altered, ended_before: None }
     }
 }
 

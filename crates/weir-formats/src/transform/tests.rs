@@ -352,3 +352,19 @@ fn a_message_whose_rows_would_take_too_much_is_rejected_and_its_neighbours_are_n
     let ColumnData::Str(text) = &found.rows.columns[2].data else { unreachable!() };
     assert!((512..5000).contains(&text.get(1).len()), "{}", text.get(1).len());
 }
+
+/// What a message becomes does not depend on those that are fetched with it: a batch ends, and no message is refused for it.
+#[test]
+fn a_batch_that_has_enough_ends_before_the_next_message() {
+    let spec = complex(&["items"], NotUnnested::Stay, &[]);
+    let asked = Expressions { complex_type: Some(spec), ..Expressions::default() };
+    let table = Table::of(&[("items", DataType::Long, true), ("note", DataType::Json, true)], &asked, false);
+    let long = "x".repeat(100_000);
+    let message = format!(r#"{{"items":[{}],"note":{{"long":"{long}"}}}}"#, vec!["1"; 500].join(","));
+    let messages = [&*message; 8];
+    let found = table.json(&messages);
+    let before = found.ended_before.expect("eight times 50 MB are more than enough");
+    assert!((1..8).contains(&before) && found.rows.rows() == 0 && found.rejects.is_empty());
+    let found = table.json(&messages[..before as usize]);
+    assert_eq!((found.ended_before, found.rows.rows(), found.rejects.len()), (None, 500 * before as usize, 0));
+}

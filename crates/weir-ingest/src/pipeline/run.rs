@@ -467,7 +467,7 @@ impl PartitionPipeline {
         while at < messages.len() {
             let (to, next) = self.open.run_of(&batch, at, until);
             let whole = (at, to) == (0, messages.len());
-            let prepared = match decoded.take().filter(|_| whole) {
+            let prepared = match decoded.take().filter(|decoded| whole && decoded.to == to) {
                 Some(decoded) => self.path.finish(messages, decoded),
                 None => {
                     // A seal may have come with a new decoder.
@@ -475,6 +475,9 @@ impl PartitionPipeline {
                     self.path.prepare(messages, at, to)
                 }
             };
+            // What was made of a part of the run is enough for one batch.
+            let next = if prepared.to < to { messages.offset(prepared.to - 1).after() } else { next };
+            let to = prepared.to;
             if let Some(halt) = self.must_halt(&prepared, fetched_ms) {
                 self.take_before_halt(&batch, at, halt, fetched_ms)?;
                 return Ok(());

@@ -117,12 +117,18 @@ impl Maker {
         let mut segment = ConsumingSegment::new(spec);
         let batch = Kept(&entries);
         path.ready_as_said(&batch, 0, entries.len());
-        let prepared = path.prepare(&batch, 0, entries.len());
-        if prepared.rows.rows() > 0 {
-            segment.append(&prepared.rows, &|message| entries[message as usize].offset);
+        let (mut at, mut rejects, mut altered) = (0, vec![], 0);
+        while at < entries.len() {
+            let prepared = path.prepare(&batch, at, entries.len());
+            if prepared.rows.rows() > 0 {
+                segment.append(&prepared.rows, &|message| entries[message as usize].offset);
+            }
+            at = prepared.to;
+            altered += prepared.counts.altered;
+            rejects.extend(prepared.rejects);
         }
         let mut good: Vec<bool> = vec![true; entries.len()];
-        for reject in prepared.rejects {
+        for reject in rejects {
             let at = reject.message as usize;
             good[at] = false;
             failed.push(Entry {
@@ -142,7 +148,6 @@ impl Maker {
             0 => None,
             _ => Some(self.build(name, segment)?),
         };
-        let altered = prepared.counts.altered;
         Ok(Some(MadePart { partition: partition.clone(), reading: *reading, offsets, altered, segment }))
     }
 

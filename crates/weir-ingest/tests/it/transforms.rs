@@ -107,3 +107,26 @@ async fn headers_of_expressions_are_there_when_a_reject_is_replayed() {
     let rows = world.rows(&["origin", "n"]).await;
     assert_eq!(rows, [[Some(vec![Value::Str("SHOP".into())]), Some(vec![Value::Long(3)])]]);
 }
+
+/// Messages that become far more than they are: each is whole, whatever is fetched with it, and a restart finds the same.
+#[tokio::test(start_paused = true)]
+async fn messages_that_become_much_are_taken_a_few_at_a_time() {
+    let world = World::start(Seats::default()).await;
+    let schema = json!({"schemaName": "events", "dimensionFieldSpecs": [column("id", "LONG"), column("note", "JSON")]});
+    let config = json!({
+        "tableName": "events", "tableType": "REALTIME", "segmentsConfig": {"replication": "1"}, "tenants": {},
+        "tableIndexConfig": {"noDictionaryColumns": ["note"]}, "metadata": {},
+        "ingestionConfig": {
+            "streamIngestionConfig": {"streamConfigMaps": [stream("memory", "events")]},
+            "complexTypeConfig": {"fieldsToUnnest": ["items"]},
+        },
+    });
+    let (long, items) = ("x".repeat(200_000), vec![1; 200]);
+    let messages: Vec<Json> = (0..9).map(|id| json!({"id": id, "items": items, "note": {"long": long}})).collect();
+    world.node.create_table(made(&schema, &config), "me").await.unwrap();
+    world.produce(&messages);
+    world.until("all of it", async || world.status().accounting.fetched == 9).await;
+    let counts = world.status().accounting;
+    assert_eq!((counts.stored, counts.rejected, counts.rows, counts.gaps), (9, 0, 1800, 0), "{counts:?}");
+    world.until_visible(1800).await;
+}
