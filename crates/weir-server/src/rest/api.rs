@@ -139,6 +139,17 @@ impl Api {
         self.add(Doc { method: "delete", path, about, query, carries: Carries::Nothing }, routing::delete(handler))
     }
 
+    /// A page for people: no part of the API, so its document does not list it.
+    #[must_use]
+    pub fn page<H, T>(mut self, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Node>>,
+        T: 'static,
+    {
+        self.router = self.router.route(path, routing::get(handler));
+        self
+    }
+
     fn add(mut self, doc: Doc, handlers: MethodRouter<Arc<Node>>) -> Self {
         self.router = self.router.route(doc.path, handlers);
         self.docs.push(doc);

@@ -16,6 +16,7 @@ mod topics;
 mod views;
 mod who;
 
+use crate::console;
 use api::Api;
 pub(crate) use quarantine::stage;
 
@@ -25,7 +26,7 @@ type Params = std::collections::BTreeMap<String, String>;
 /// What the controller port answers.
 #[must_use]
 pub fn controller() -> Api {
-    let api = Api::new("weir controller");
+    let api = console::routes(Api::new("weir controller"));
     let api = schemas::routes(api);
     let api = tables::routes(api);
     let api = table_configs::routes(api);

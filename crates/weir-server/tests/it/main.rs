@@ -8,6 +8,7 @@ mod bad_days_sealing;
 mod bad_days_secrets;
 mod command_line;
 mod configs;
+mod console;
 mod control;
 mod decoders;
 mod discovery;
