@@ -13,6 +13,9 @@ use std::time::Duration;
 /// A request that takes longer than this is given up: the longest that a node lets a request run is far below.
 const GIVE_UP: Duration = Duration::from_secs(120);
 
+/// A connection takes one way there and back: seconds mean that nobody answers, not even to refuse.
+const CONNECT: Duration = Duration::from_secs(5);
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -85,7 +88,9 @@ impl Client {
     pub fn new(base: &str) -> Self {
         let base = base.trim_end_matches('/');
         let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
-        Self { base, hyper: Hyper::builder(TokioExecutor::new()).build_http() }
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT));
+        Self { base, hyper: Hyper::builder(TokioExecutor::new()).build(connector) }
     }
 
     /// Whom it asks.

@@ -58,6 +58,9 @@ enum Refused {
     Unfit,
 }
 
+/// Some writers of Windows put it before the text; RFC 8259 section 8.1 lets a reader ignore it.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// Decodes JSON objects; see the module's head.
 #[derive(Debug)]
 pub struct JsonDecoder {
@@ -267,6 +270,8 @@ impl Decoder for JsonDecoder {
         let mut decoded = Decoded::default();
         for payload in payloads {
             let row = rows.rows();
+            let payload =
+                Payload { value: payload.value.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload.value), ..payload };
             match self.record(payload.value, rows, row) {
                 Ok(()) => {
                     rows.message_of_row.push(payload.message);

@@ -73,6 +73,14 @@ fn broken_records_are_rejected_with_their_place() {
 }
 
 #[test]
+fn a_byte_order_mark_is_passed_over() {
+    let schema = schema(&[("a", DataType::Long, true)]);
+    let (rows, decoded) = decode(&schema, false, &[b"\xEF\xBB\xBF{\"a\":7}", b"\xEF\xBB{\"a\":8}"]);
+    assert_eq!(cell(&rows.columns[0], 0).unwrap(), ["7"]);
+    assert_eq!(decoded.rejects.len(), 1, "a piece of one is no text");
+}
+
+#[test]
 fn duplicates_absences_and_tails() {
     let schema = schema(&[("a", DataType::Int, true), ("b", DataType::String, false)]);
     let (rows, decoded) = decode(

@@ -13,12 +13,22 @@ use std::sync::Arc;
 
 /// An expression that cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{expression}' cannot be evaluated: {reason}")]
+#[error("'{}' cannot be evaluated: {reason}", beginning(expression))]
 pub struct ExpressionError {
     /// As given.
     pub expression: String,
     /// Why, and what would be right.
     pub reason: String,
+}
+
+/// Characters of an expression that its error repeats: enough to know it again; the setting's place stands beside it.
+const REPEATED: usize = 200;
+
+fn beginning(expression: &str) -> String {
+    match expression.char_indices().nth(REPEATED) {
+        Some((end, _)) => format!("{}.. ({} bytes)", &expression[..end], expression.len()),
+        None => expression.to_owned(),
+    }
 }
 
 /// What an expression reads of a record.

@@ -186,6 +186,20 @@ fn what_cannot_be_evaluated_names_the_function_and_the_value() {
 }
 
 #[test]
+fn an_error_repeats_the_beginning_of_a_long_expression_only() {
+    let text = format!("nosuch('{}')", "\u{e4}".repeat(10_000));
+    let error = Expression::parse(&text).unwrap_err().to_string();
+    assert!(error.contains("nosuch") && error.contains("(20010 bytes)") && error.len() < 1_000, "{error}");
+}
+
+#[test]
+fn the_least_number_has_a_positive_modulo() {
+    assert_eq!(eval("positiveModulo(-9223372036854775808, -1)").as_deref(), Ok("0"));
+    assert_eq!(eval("positiveModulo(-7, -3)").as_deref(), Ok("2"));
+    assert!(eval("positiveModulo(1, 0)").unwrap_err().contains("division by zero"));
+}
+
+#[test]
 fn fields_are_named_once() {
     let expression = Expression::parse("concat(\"a b\", a.b, 'x') = a.b").expect("it is one");
     let names: Vec<&str> = expression.fields().iter().map(|name| &**name).collect();

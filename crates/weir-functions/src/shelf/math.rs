@@ -122,7 +122,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::plain(&["positiveModulo"], 2, 2, |args, _| {
         let (a, b) = (args[0].long()?, args[1].long()?);
-        a.checked_rem_euclid(b).map(Datum::Long).ok_or_else(|| Fault::new("division by zero"))
+        if b == 0 {
+            return Err(Fault::new("division by zero"));
+        }
+        // Of the least number and -1 it is 0, where the quotient itself would be none.
+        Ok(Datum::Long(a.wrapping_rem_euclid(b)))
     }),
     Function::plain(&["intDiv"], 2, 2, |args, _| int_div(args, None).map(Datum::Long)),
     Function::plain(&["intDivOrZero"], 2, 2, |args, _| int_div(args, Some(0)).map(Datum::Long)),

@@ -51,6 +51,9 @@ impl Finding {
 
 /// What a code and a text mean.
 pub(super) fn finding(how: &How, code: RDKafkaErrorCode, text: &str) -> Finding {
+    if let Some(finding) = other_protocol(text) {
+        return finding;
+    }
     let (step, remedy) = match code {
         RDKafkaErrorCode::Resolve => (
             ProbeStep::Dns,
@@ -74,6 +77,24 @@ pub(super) fn finding(how: &How, code: RDKafkaErrorCode, text: &str) -> Finding 
         _ => closed(how, text),
     };
     Finding { step, what: text.trim().to_owned(), remedy }
+}
+
+/// That something answers which is no broker: the client takes the first four bytes for a length, and advises to raise a
+/// limit.
+fn other_protocol(text: &str) -> Option<Finding> {
+    let (_, rest) = text.split_once("Invalid response size ")?;
+    let length: u32 = rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    let begins = length.to_be_bytes();
+    let speaks = match begins {
+        [b'H', b'T', b'T', b'P'] => "it speaks HTTP".to_owned(),
+        [0x15, 3, ..] => "it speaks TLS: set security.protocol to SSL or SASL_SSL".to_owned(),
+        _ => format!("its answer begins with {}", begins.escape_ascii()),
+    };
+    let remedy = format!(
+        "this port is not a Kafka broker's plain one ({speaks}): name the broker's port in stream.kafka.broker.list"
+    );
+    let what = text.split_once(": increase ").map_or(text, |(what, _)| what).trim().to_owned();
+    Some(Finding { step: ProbeStep::Tcp, what, remedy })
 }
 
 /// That nobody answers, and the client does not say why.
@@ -171,6 +192,13 @@ mod tests {
             "no TLS",
         );
         check("SASL_SSL", transport, "SSL handshake failed: x", ProbeStep::Tls, "SASL_PLAINTEXT");
+        for (length, remedy) in [("1213486160", "HTTP"), ("352518912", "TLS"), ("1397966893", r"begins with SSH-")] {
+            let text = format!(
+                "Receive failed: Invalid response size {length} (0..100000000): increase receive.message.max.bytes"
+            );
+            check("PLAINTEXT", transport, &text, ProbeStep::Tcp, remedy);
+            assert!(!finding(&How::of(&ClientConfig::new()), transport, &text).what.contains("increase"));
+        }
         check(
             "SSL",
             transport,

@@ -163,9 +163,13 @@ pub(super) fn client_config(spec: &StreamSpec) -> Result<ClientConfig, StreamErr
     for (key, value) in DEFAULTS {
         config.set(key, value);
     }
-    if !spec.settings.contains_key("bootstrap.servers") {
+    let Some(brokers) = spec.settings.get("bootstrap.servers") else {
         let reason = "it is missing: name the brokers, as in \"localhost:9092\"";
         return Err(wrong(spec, "bootstrap.servers", reason));
+    };
+    if let Some(broker) = brokers.split(',').find(|broker| !has_possible_port(broker)) {
+        let reason = format!("{:?} names no port between 1 and 65535, as \"localhost:9092\" does", broker.trim());
+        return Err(wrong(spec, "bootstrap.servers", &reason));
     }
     for (key, value) in &spec.settings {
         match key.as_str() {
@@ -189,6 +193,19 @@ pub(super) fn client_config(spec: &StreamSpec) -> Result<ClientConfig, StreamErr
             Err(wrong(spec, key, &format!("{shown} is not accepted: {}", without_secrets(spec, &text))))
         }
         Err(error) => Err(wrong(spec, "stream.kafka", &without_secrets(spec, &error.to_string()))),
+    }
+}
+
+/// Whether a broker's address names a port that can be one, or none (the client then takes 9092).
+fn has_possible_port(broker: &str) -> bool {
+    let broker = broker.trim();
+    let place = broker.split_once("://").map_or(broker, |(_, place)| place);
+    match place.rsplit_once(':') {
+        // The colons of a bare IPv6 address are none of a port.
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            port.parse::<u16>().is_ok_and(|port| port > 0)
+        }
+        _ => true,
     }
 }
 

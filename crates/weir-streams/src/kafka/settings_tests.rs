@@ -43,6 +43,16 @@ const SASL: (&str, &str) = ("security.protocol", "SASL_PLAINTEXT");
 const OAUTH: (&str, &str) = ("sasl.mechanism", "OAUTHBEARER");
 
 #[test]
+fn a_broker_s_port_can_be_one() {
+    for good in ["a:9092", " a:1 ,b:65535", "a", "PLAINTEXT://a:9092", "[::1]:9092", "::1", "[::1]"] {
+        check(&[("bootstrap.servers", good)], &[("bootstrap.servers", Some(good))]);
+    }
+    for bad in ["a:99999", "a:0", "a:", "b:9092,a:x", "[::1]:99999", "SSL://a:-1"] {
+        refused(&[("bootstrap.servers", bad)], "stream.kafka.broker.list", "no port between 1 and 65535");
+    }
+}
+
+#[test]
 fn java_settings_become_the_librarys() {
     check(
         &[
