@@ -80,6 +80,11 @@ export function editor({ words, label, onrun, oncancel, onolder, onnewer }) {
   });
 
   Object.defineProperty(node, 'text', { get: () => area.value, set: text => { area.value = text; close(); } });
+  /** Puts in a text that nobody asked for: whoever is in the field replaces it by typing. */
+  node.propose = text => {
+    node.text = text;
+    if (document.activeElement === area) area.select();
+  };
   node.focusEnd = () => { area.focus({ preventScroll: true }); area.setSelectionRange(area.value.length, area.value.length); };
   /** Marks a stretch of the text, and shows it. */
   node.point = (start, end) => {

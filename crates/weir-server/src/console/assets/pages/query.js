@@ -95,7 +95,7 @@ export async function show(main, { params, signal }) {
   if (matchMedia('(pointer: fine)').matches) field.focusEnd();
   try {
     await words.load(signal);
-    if (!field.text && words.tables.length) field.text = `SELECT * FROM ${words.tables[0]} LIMIT 20`;
+    if (!field.text && words.tables.length) field.propose(`SELECT * FROM ${words.tables[0]} LIMIT 20`);
     if (!field.text) fill(out, el('p.note', {}, 'No table yet: ', el('a', { href: '#/' }, 'how to make one'), '. What the node tells about itself can be asked: ', el('code', {}, 'SELECT * FROM system.audit LIMIT 20')));
   } catch (error) {
     if (!signal.aborted) fill(out, errorBox(error));
