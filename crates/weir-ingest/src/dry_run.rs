@@ -12,7 +12,7 @@ use futures::StreamExt;
 use std::{sync::Arc, time::Duration};
 use weir_control::{NewTable, TableRecord};
 use weir_formats::Stage;
-use weir_streams::{FetchLimit, MessageBatch};
+use weir_streams::{FetchLimit, Messages};
 use weir_types::{Column, NextOffset, StartAt, StreamPartition};
 
 /// Records that are tried at most: people read them.
@@ -131,7 +131,7 @@ async fn newest(
             let batch = reader.next_batch(limit).await.map_err(|source| feed.error(source))?;
             let moved = !batch.range.is_empty();
             decoder.ready(&*batch.messages, 0, batch.messages.len()).await.map_err(|reason| feed.setting(reason))?;
-            tried.extend(fates(&mut decoder, &batch, &place));
+            tried.extend(fates(&mut decoder, &*batch.messages, &place));
             // Only the newest are asked for.
             let older = tried.len().saturating_sub(records);
             tried.drain(..older);
@@ -148,12 +148,12 @@ async fn newest(
     Ok(tried)
 }
 
-fn fates<'a>(
+/// The fate of each message.
+pub(crate) fn fates<'a>(
     decoder: &'a mut RecordDecoder,
-    batch: &'a MessageBatch,
+    messages: &'a dyn Messages,
     partition: &'a StreamPartition,
 ) -> impl Iterator<Item = Tried> + 'a {
-    let messages = &*batch.messages;
     (0..messages.len()).map(move |at| {
         let mut prepared = decoder.decode(messages, at, at + 1);
         let fate = match prepared.rejects.pop() {

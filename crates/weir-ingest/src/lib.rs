@@ -11,6 +11,7 @@ mod dry_run;
 mod error;
 mod feeds;
 mod floor;
+pub mod infer;
 mod made_topics;
 mod message_columns;
 mod node;

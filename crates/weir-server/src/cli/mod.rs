@@ -6,6 +6,7 @@ mod apply;
 mod check;
 mod demo;
 mod document;
+mod infer;
 mod lag;
 mod output;
 mod quarantine;
@@ -35,6 +36,7 @@ const EXAMPLES: &str = "\
 Examples:
   weir demo                                 a live table to query, nothing else needed
   weir start --data-dir ./data              a node on ports 9000 and 8099
+  weir infer kafka://localhost:9092/orders  write a config for a topic, with the reasons
   weir check orders.json                    read a config, list every error with its place
   weir try orders.json                      what would become of the newest records
   weir apply orders.json                    create or change the table
@@ -57,6 +59,8 @@ enum Command {
     Sql(sql::SqlArguments),
     /// Read a tableConfigs document and list what is wrong; with --connect also whether its streams answer
     Check(check::CheckArguments),
+    /// Read a sample of a topic and write a tableConfigs document for it, each guess with its reason
+    Infer(infer::InferArguments),
     /// Show what would become of the newest records of a stream, before there is a table
     Try(try_records::TryArguments),
     /// Create or change a table from a tableConfigs document
@@ -191,6 +195,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(arguments) => run::block_on(arguments.run())?,
         Command::Sql(arguments) => run::block_on(arguments.run())?,
         Command::Check(arguments) => run::block_on(arguments.run())?,
+        Command::Infer(arguments) => run::block_on(arguments.run())?,
         Command::Try(arguments) => run::block_on(arguments.run())?,
         Command::Apply(arguments) => run::block_on(arguments.run())?,
         Command::Lag(arguments) => run::block_on(arguments.run())?,
@@ -244,6 +249,7 @@ mod tests {
             &["weir", "demo", "--rate", "10", "--seconds", "3"],
             &["weir", "sql", "-e", "select 1", "-e", "select 2", "--format", "csv"],
             &["weir", "check", "x.json"],
+            &["weir", "infer", "kafka://a:9092,b:9092/t", "--rows", "10", "--format", "csv", "--header", "a;b"],
             &["weir", "lag"],
             &["weir", "quarantine", "list", "t", "--stage", "TIME", "--limit", "7"],
             &["weir", "quarantine", "show", "t", "topic/0/7"],
@@ -260,6 +266,9 @@ mod tests {
             &["weir", "start"],
             &["weir", "sql", "--format", "xml"],
             &["weir", "check"],
+            &["weir", "infer"],
+            &["weir", "infer", "t"],
+            &["weir", "infer", "local://t", "--rows", "0"],
             &["weir", "quarantine"],
             &["weir", "quarantine", "show", "t", "7"],
             &["weir", "why", "--table", "t"],

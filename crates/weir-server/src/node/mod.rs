@@ -4,6 +4,7 @@
 
 mod control;
 mod data_dir;
+mod infer;
 mod listed;
 mod marks_dir;
 mod observe;
@@ -16,6 +17,7 @@ mod tables;
 mod topics;
 
 pub use data_dir::{DataDir, DataDirError};
+pub use infer::InferAsked;
 pub use listed::ListedSegment;
 pub use marks_dir::remove_orphaned_marks;
 pub use open::OpenError;

@@ -4,6 +4,7 @@
 //! fields, so each shape has a test with its text.
 
 pub mod consuming;
+pub mod inferred;
 pub mod metrics;
 pub mod number;
 pub mod query;

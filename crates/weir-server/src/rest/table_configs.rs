@@ -1,7 +1,7 @@
 //! `/tableConfigs`: schema and table at once.
 
 use crate::{
-    node::{Node, REALTIME},
+    node::{InferAsked, Node, REALTIME},
     pinot_json::{
         table::{config_success, seen_properties, table_configs},
         tried::tried_record,
@@ -32,6 +32,13 @@ pub(super) fn routes(api: Api) -> Api {
             &["records"],
             Carries::Json,
             try_records,
+        )
+        .post(
+            "/tableConfigs/infer",
+            "reads a sample of a topic and writes schema and table config for it, with the reasons; stores nothing",
+            &[],
+            Carries::Json,
+            infer,
         )
         .get("/tableConfigs/{tableName}", "schema and table config", &[], get)
         .put("/tableConfigs/{tableName}", "changes schema and table", &["reload"], Carries::Json, update)
@@ -87,6 +94,15 @@ async fn try_records(State(node): State<Arc<Node>>, Query(params): Query<Params>
         "tableName": configs.name.as_str(),
         "records": tried.iter().map(|tried| tried_record(&new.schema, tried)).collect::<Vec<_>>(),
     })))
+}
+
+async fn infer(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
+    let asked: InferAsked = serde_json::from_value(read_json(body).await?).map_err(|error| {
+        ApiError::bad_request(format!(
+            "{error}: must be {{\"stream\": {{\"streamType\": .., ..}}}}, and may have tableName, rows, format, header, time"
+        ))
+    })?;
+    Ok(json_response(&node.infer(&asked).await?))
 }
 
 async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, Who(who): Who, body: Body) -> ApiResult {

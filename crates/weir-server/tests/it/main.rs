@@ -13,6 +13,7 @@ mod control;
 mod decoders;
 mod discovery;
 mod first_record;
+mod infer;
 mod observability;
 mod opening;
 mod process;

@@ -1,0 +1,337 @@
+//! What a field's values have in common, and the column that follows from it, with the reason.
+
+use super::{shape::percent, time};
+use serde_json::Value as Json;
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
+use weir_types::DataType;
+
+/// Texts of up to so many different values are looked up by a list of their rows.
+const FEW: usize = 1_000;
+/// A field says something of its number of values from so many on.
+const ENOUGH: usize = 50;
+/// Characters of a smallest or largest value that are shown.
+const SHOWN: usize = 40;
+/// Names of an object's fields that are shown.
+const NAMES_SHOWN: usize = 8;
+
+/// An index that is proposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Index {
+    /// None.
+    None,
+    /// A list of rows for each value.
+    Inverted,
+    /// Ranges.
+    Range,
+    /// Values are kept as they are: a dictionary would hold nearly as many.
+    Raw,
+}
+
+/// The part of a column in the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Grouped and filtered by.
+    Dimension,
+    /// Summed up.
+    Metric,
+    /// A time in this format and granularity.
+    Time {
+        /// As the schema says it.
+        format: String,
+        /// As the schema says it.
+        granularity: String,
+    },
+}
+
+/// A field and the column that is proposed for it.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// The column's type.
+    pub data_type: DataType,
+    /// Its values are arrays.
+    pub multi_value: bool,
+    /// Its part.
+    pub role: Role,
+    /// Its index.
+    pub index: Index,
+    /// Records that were looked at.
+    pub records: usize,
+    /// Records that have it, null or not.
+    pub present: usize,
+    /// Records in which it is null.
+    pub nulls: usize,
+    /// Different values of the sample.
+    pub distinct: usize,
+    /// The smallest value, shortened.
+    pub min: Option<String>,
+    /// The largest value, shortened.
+    pub max: Option<String>,
+    /// Why this type and part.
+    pub why: String,
+    /// What is not certain about it.
+    pub doubt: Option<String>,
+}
+
+/// What is known of the values of a field.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    pub(super) name: String,
+    pub(super) present: usize,
+    pub(super) nulls: usize,
+    truths: usize,
+    integers: usize,
+    /// Beyond 64 bits.
+    large: usize,
+    fractions: usize,
+    texts: usize,
+    objects: usize,
+    lists: usize,
+    empty_lists: usize,
+    nested_lists: usize,
+    /// Of elements, where it is a list.
+    elements: Option<Box<Stats>>,
+    below: BTreeSet<String>,
+    distinct: HashSet<u64>,
+    number_texts: usize,
+    min: Option<Json>,
+    max: Option<Json>,
+    /// Times that values would be, beside those of their messages.
+    pub(super) times: time::Times,
+}
+
+fn number(json: &Json) -> Option<f64> {
+    json.as_f64()
+}
+
+fn order(a: &Json, b: &Json) -> Ordering {
+    match (a.as_i64(), b.as_i64(), number(a), number(b)) {
+        (Some(a), Some(b), ..) => a.cmp(&b),
+        (_, _, Some(a), Some(b)) => a.total_cmp(&b),
+        _ => a.as_str().unwrap_or_default().cmp(b.as_str().unwrap_or_default()),
+    }
+}
+
+fn shown(json: &Json) -> String {
+    let text = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+impl Stats {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// Takes a value that a record has.
+    pub(super) fn add(&mut self, value: &Json, message_ms: Option<i64>) {
+        self.present += 1;
+        if value.is_null() {
+            self.nulls += 1;
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        value.to_string().hash(&mut hasher);
+        self.distinct.insert(hasher.finish());
+        match value {
+            Json::Null => {}
+            Json::Bool(_) => self.truths += 1,
+            Json::Number(_) if value.as_i64().is_some() => self.integers += 1,
+            Json::Number(number) if number.as_str().bytes().all(|c| c == b'-' || c.is_ascii_digit()) => self.large += 1,
+            Json::Number(_) => self.fractions += 1,
+            Json::String(text) => {
+                self.texts += 1;
+                self.number_texts += usize::from(text.trim().parse::<f64>().is_ok());
+            }
+            Json::Object(object) => {
+                self.objects += 1;
+                self.below.extend(object.keys().take(NAMES_SHOWN + 1).cloned());
+            }
+            Json::Array(list) => {
+                self.lists += 1;
+                self.empty_lists += usize::from(list.is_empty());
+                let nested = list.iter().any(|item| item.is_array() || item.is_object());
+                self.nested_lists += usize::from(nested);
+                let elements = self.elements.get_or_insert_default();
+                list.iter().for_each(|item| elements.add(item, None));
+            }
+        }
+        if matches!(value, Json::Number(_) | Json::String(_)) {
+            self.times.add(value, message_ms);
+            if self.min.as_ref().is_none_or(|min| order(value, min).is_lt()) {
+                self.min = Some(value.clone());
+            }
+            if self.max.as_ref().is_none_or(|max| order(value, max).is_gt()) {
+                self.max = Some(value.clone());
+            }
+        }
+    }
+
+    /// Records in which it has a value.
+    pub(super) fn filled(&self) -> usize {
+        self.present - self.nulls
+    }
+
+    /// The type of its values, the reason, and what is not certain.
+    fn typed(&self) -> (DataType, bool, String, Option<String>) {
+        let filled = self.filled();
+        let numbers = self.integers + self.large + self.fractions;
+        let all = |count: usize| count == filled;
+        let single = |data_type, why: &str, doubt: Option<String>| (data_type, false, why.to_owned(), doubt);
+        let mixed = || {
+            let kinds = [
+                (self.truths, "true or false"),
+                (numbers, "numbers"),
+                (self.texts, "texts"),
+                (self.objects, "objects"),
+                (self.lists, "lists"),
+            ];
+            let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+            kinds.map(|(count, kind)| format!("{kind} {}", percent(*count, filled))).collect::<Vec<_>>().join(", ")
+        };
+        match () {
+            () if filled == 0 => single(
+                DataType::String,
+                "no value was seen",
+                Some("it was null wherever it was seen: any type may come".into()),
+            ),
+            () if all(self.truths) => single(DataType::Boolean, "true or false", None),
+            () if all(self.integers) => single(DataType::Long, "whole numbers", None),
+            () if all(self.integers + self.large) => single(
+                DataType::BigDecimal,
+                "whole numbers beyond 64 bits",
+                Some(format!("{} do not fit a LONG", percent(self.large, filled))),
+            ),
+            () if all(numbers) => {
+                let whole = self.integers + self.large;
+                let why = if whole == 0 {
+                    "numbers with a fraction".to_owned()
+                } else {
+                    format!("numbers, {} of them with a fraction", percent(self.fractions, filled))
+                };
+                single(DataType::Double, &why, None)
+            }
+            () if all(self.texts) => {
+                let doubt = (self.number_texts == filled)
+                    .then(|| "every text looks like a number: give it LONG or DOUBLE if it is one and no code".into());
+                single(DataType::String, "texts", doubt)
+            }
+            () if all(self.lists) => self.list(),
+            () if all(self.objects + self.lists) => {
+                let mut names: Vec<&str> = self.below.iter().map(String::as_str).take(NAMES_SHOWN).collect();
+                if self.below.len() > NAMES_SHOWN {
+                    names.push("..");
+                }
+                single(DataType::Json, &format!("objects with {}: kept whole as JSON", names.join(", ")), None)
+            }
+            () if self.objects + self.lists > 0 => {
+                single(DataType::Json, "values of several kinds", Some(format!("it holds {}", mixed())))
+            }
+            () => single(DataType::String, "values of several kinds", Some(format!("it holds {}", mixed()))),
+        }
+    }
+
+    fn list(&self) -> (DataType, bool, String, Option<String>) {
+        let nested = "lists of objects or lists: kept as JSON; fieldsToUnnest of complexTypeConfig makes rows of them";
+        if self.nested_lists > 0 {
+            return (DataType::Json, false, nested.into(), None);
+        }
+        let Some(elements) = self.elements.as_ref().filter(|elements| elements.filled() > 0) else {
+            let doubt = "only empty lists were seen: any type may come".to_owned();
+            return (DataType::String, true, "lists".into(), Some(doubt));
+        };
+        let (data_type, _, why, doubt) = elements.typed();
+        (data_type, true, format!("lists of {why}"), doubt)
+    }
+
+    /// The column that is proposed. `time`: what it is read as, where it is a time.
+    pub(super) fn field(self, records: usize, time: Option<&time::Found>) -> Field {
+        let (mut data_type, multi_value, mut why, mut doubt) = self.typed();
+        let (filled, distinct) = (self.filled(), self.distinct.len());
+        let mut role = Role::Dimension;
+        if let Some(time) = time {
+            data_type = time.data_type;
+            why = time.why.clone();
+            doubt = time.doubt.clone();
+            role = Role::Time { format: time.format.clone(), granularity: time.granularity.clone() };
+        } else if data_type == DataType::Double && !multi_value {
+            role = Role::Metric;
+        } else if data_type == DataType::Long && self.max.as_ref().is_some_and(fits_int) {
+            why = format!("{why} (INT would hold those seen; LONG also what may come)");
+        }
+        let few = distinct <= FEW && distinct * 5 <= filled;
+        let index = match (&role, data_type) {
+            (Role::Time { .. }, _) => Index::Range,
+            (_, DataType::String) if filled < ENOUGH => Index::None,
+            (_, DataType::String) if few => Index::Inverted,
+            (_, DataType::String) if !multi_value && distinct * 2 > filled => Index::Raw,
+            _ => Index::None,
+        };
+        let (min, max) = (self.min.as_ref().map(shown), self.max.as_ref().map(shown));
+        let Self { name, present, nulls, .. } = self;
+        Field { name, data_type, multi_value, role, index, records, present, nulls, distinct, min, max, why, doubt }
+    }
+}
+
+fn fits_int(json: &Json) -> bool {
+    json.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn field(values: &[Json]) -> Field {
+        let mut stats = Stats::new("f");
+        values.iter().for_each(|value| stats.add(value, None));
+        stats.field(values.len(), None)
+    }
+
+    #[track_caller]
+    fn check(values: &[Json], data_type: DataType, multi_value: bool, said: &str) {
+        let field = field(values);
+        let told = format!("{} {}", field.why, field.doubt.clone().unwrap_or_default());
+        assert_eq!((field.data_type, field.multi_value), (data_type, multi_value), "{told}");
+        assert!(told.contains(said), "{told}");
+    }
+
+    #[test]
+    fn types_follow_from_values() {
+        check(&[json!(1), json!(-3)], DataType::Long, false, "whole numbers (INT would");
+        check(&[json!(1), json!(5_000_000_000_i64)], DataType::Long, false, "whole numbers");
+        check(&[json!(1), json!(2.5)], DataType::Double, false, "50.0 % of them with a fraction");
+        let large: Json = serde_json::from_str("123456789012345678901234567890").unwrap();
+        check(&[json!(1), large], DataType::BigDecimal, false, "50.0 % do not fit");
+        check(&[json!(true), json!(null)], DataType::Boolean, false, "true or false");
+        check(&[json!("a"), json!("b")], DataType::String, false, "texts");
+        check(&[json!("1"), json!("2")], DataType::String, false, "looks like a number");
+        check(&[json!("a"), json!(2)], DataType::String, false, "numbers 50.0 %, texts 50.0 %");
+        check(&[json!({"b": 1, "a": 2})], DataType::Json, false, "objects with a, b");
+        check(&[json!({"a": 1}), json!("x")], DataType::Json, false, "texts 50.0 %, objects 50.0 %");
+        check(&[json!(["a", "b"]), json!([])], DataType::String, true, "lists of texts");
+        check(&[json!([1]), json!([2, 3])], DataType::Long, true, "lists of whole");
+        check(&[json!([{"a": 1}])], DataType::Json, false, "fieldsToUnnest");
+        check(&[json!([])], DataType::String, true, "only empty lists");
+        check(&[json!(null)], DataType::String, false, "null wherever");
+    }
+
+    #[test]
+    fn indexes_follow_from_how_many_values_there_are() {
+        let texts = |count: usize, of: usize| (0..count).map(|at| json!(format!("v{}", at % of))).collect::<Vec<_>>();
+        assert_eq!(field(&texts(100, 5)).index, Index::Inverted);
+        assert_eq!(field(&texts(100, 100)).index, Index::Raw);
+        assert_eq!(field(&texts(100, 30)).index, Index::None);
+        assert_eq!(field(&texts(10, 2)).index, Index::None, "too few to tell");
+        let counted = field(&[json!("b"), json!("a"), json!(null), json!("b")]);
+        assert_eq!((counted.present, counted.nulls, counted.distinct), (4, 1, 2));
+        assert_eq!((counted.min.as_deref(), counted.max.as_deref()), (Some("a"), Some("b")));
+    }
+}

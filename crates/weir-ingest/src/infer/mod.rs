@@ -1,0 +1,472 @@
+//! What a topic holds, before there is a table for it: a sample is read, its format guessed, its fields walked, and each guess
+//! has its reason.
+//!
+//! `sample.rs` reads, `shape.rs` guesses the format, `field.rs` and `time.rs` say what a field is, `avro.rs` takes what a
+//! registered schema says. The table config that follows is written by whoever asks: this room knows no config.
+
+mod avro;
+mod field;
+mod sample;
+mod shape;
+mod time;
+
+pub use field::{Field, Index, Role};
+pub use sample::{ROWS as INFER_ROWS, ROWS_MOST as INFER_ROWS_MOST, Sample, Sampled};
+
+use crate::{
+    dry_run::{Fate, fates},
+    pipeline::settings_decoder,
+};
+use field::Stats;
+use sample::{Batch, sample};
+use serde_json::Value as Json;
+use shape::{Record, Shape, percent};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use weir_base::SharedClock;
+use weir_control::NewTable;
+use weir_formats::schema_registry::{Lookup, SchemaId, SchemaKind, SchemaRegistry};
+use weir_streams::{ProbeError, SharedSource, StreamError};
+use weir_types::{DataType, StreamPartition, StreamSpec};
+
+/// Fields of a topic that become columns at most: more are keys that are data, as in `{"user-17": ..}`.
+const FIELDS_MOST: usize = 500;
+/// How deep objects are made flat.
+const DEPTH_MOST: usize = 8;
+
+/// What is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct InferRequest {
+    /// Messages that are looked at.
+    pub rows: usize,
+    /// The format, where it is not to be guessed: `json`, `csv`, `avro-confluent`, `json-confluent`.
+    pub format: Option<String>,
+    /// Names of the cells of CSV, between its delimiter.
+    pub header: Option<String>,
+    /// The field that is the table's time, where it is not to be guessed.
+    pub time: Option<String>,
+    /// Settings of the decoder: those of a schema registry.
+    pub decoder_settings: BTreeMap<String, String>,
+    /// Objects become columns with names such as `a.b`.
+    pub flatten: bool,
+}
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum InferError {
+    /// The stream cannot be reached.
+    #[error("topic {topic}: {source}")]
+    Probed {
+        /// The topic.
+        topic: String,
+        /// The step at which it ended.
+        source: ProbeError,
+    },
+    /// It stopped answering.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// There is nothing to look at.
+    #[error("topic {topic} is empty ({partitions} partitions): write some messages to it, then ask again")]
+    Empty {
+        /// The topic.
+        topic: String,
+        /// How many partitions it has.
+        partitions: usize,
+    },
+    /// The messages are of no format that can be read so.
+    #[error("topic {topic}: {reason}")]
+    Unreadable {
+        /// The topic.
+        topic: String,
+        /// What was seen and what to do.
+        reason: String,
+    },
+}
+
+/// What a topic holds.
+#[derive(Debug)]
+pub struct Inferred {
+    /// The decoder by our name.
+    pub decoder: &'static str,
+    /// Its settings, as they are set in a stream config below `decoder.prop.`.
+    pub decoder_settings: BTreeMap<String, String>,
+    /// The fields in the order in which they were met.
+    pub fields: Vec<Field>,
+    /// The table's time column.
+    pub time: Option<String>,
+    /// The field that is the same as the message's key in every message.
+    pub key: Option<String>,
+    /// Objects are to be made flat.
+    pub flatten: bool,
+    /// Reasons and doubts about the whole.
+    pub notes: Vec<String>,
+    /// What was read.
+    pub sampled: Sampled,
+}
+
+/// Looks at a topic.
+///
+/// # Errors
+/// It cannot be read, is empty, or holds what cannot be understood.
+pub async fn infer(
+    spec: &StreamSpec,
+    source: &SharedSource,
+    clock: &SharedClock,
+    request: &InferRequest,
+) -> Result<Inferred, InferError> {
+    let topic = spec.topic.to_string();
+    let probed = source.probe(spec.only_partitions.as_deref()).await;
+    let partitions = probed.map_err(|source| InferError::Probed { topic: topic.clone(), source })?;
+    let sampled = sample(source, clock, partitions, request.rows.clamp(1, INFER_ROWS_MOST)).await?;
+    let values: Vec<&Sample> = sampled.samples.iter().filter(|sample| sample.value.is_some()).collect();
+    if values.is_empty() {
+        let (partitions, tombstones) = (sampled.partitions.len(), sampled.samples.len());
+        return Err(match (tombstones, &sampled.cut) {
+            (0, Some(cut)) => InferError::Unreadable {
+                topic,
+                reason: format!(
+                    "no message came, although offsets say that there are some ({cut}): try again, or look \
+                                 whether a transaction is open"
+                ),
+            },
+            (0, None) => InferError::Empty { topic, partitions },
+            _ => InferError::Unreadable {
+                topic,
+                reason: format!("all {tombstones} messages that were read have no value"),
+            },
+        });
+    }
+    let mut notes = vec![];
+    let shape = match request.format.as_deref() {
+        None => shape::guess(&values, request.header.as_deref(), &mut notes),
+        Some(format) => named(format, &values, request, &mut notes).map_err(|reason| unreadable(&topic, reason))?,
+    };
+    let read = match shape {
+        Shape::Json => Read::json(&values),
+        Shape::Csv { delimiter, in_message, names, named } => {
+            if !named {
+                notes.push("rename the columns in the schema and in decoder.prop.header alike".to_owned());
+            }
+            Read::csv(&values, delimiter, in_message, &names)
+        }
+        Shape::Registered { ids } => {
+            registered(&topic, &values, &ids, request, &mut notes).await.map_err(|reason| unreadable(&topic, reason))?
+        }
+        Shape::Other(seen) => return Err(unreadable(&topic, format!("its messages are {seen}"))),
+    };
+    if read.records.is_empty() {
+        let reason = format!("none of {} values can be read as {}: name another --format", values.len(), read.decoder);
+        return Err(unreadable(&topic, reason));
+    }
+    if let Some(bad) = read.unreadable.first() {
+        let count = read.unreadable.len();
+        notes.push(format!(
+            "{count} of {} values cannot be read as {} and will be kept in quarantine, the first at {topic}/{}/{}",
+            values.len(),
+            read.decoder,
+            bad.partition,
+            bad.offset
+        ));
+    }
+    let tombstones = sampled.samples.len() - values.len();
+    if tombstones > 0 {
+        notes.push(format!("{tombstones} messages have no value: they are counted as tombstones and give no row"));
+    }
+    if let Some(cut) = &sampled.cut {
+        notes.push(format!("fewer messages were looked at than were asked for: {cut}"));
+    }
+    let (fields, time, key) = fields(&read, request, &mut notes).map_err(|reason| unreadable(&topic, reason))?;
+    let (decoder, decoder_settings) = (read.decoder, read.settings);
+    Ok(Inferred { decoder, decoder_settings, fields, time, key, flatten: request.flatten, notes, sampled })
+}
+
+fn unreadable(topic: &str, reason: String) -> InferError {
+    InferError::Unreadable { topic: topic.to_owned(), reason }
+}
+
+/// The shape of a format that was named.
+fn named(format: &str, values: &[&Sample], request: &InferRequest, notes: &mut Vec<String>) -> Result<Shape, String> {
+    match format.to_ascii_lowercase().as_str() {
+        "json" => Ok(Shape::Json),
+        "csv" => match shape::guess_csv(values, request.header.as_deref(), notes) {
+            Some(shape) => Ok(shape),
+            None => Err("its values are no lines of cells between , ; | or tabs".to_owned()),
+        },
+        "avro" | "avro-confluent" | "json-confluent" => {
+            let ids = values.iter().filter_map(|sample| shape::schema_id(sample.value.as_deref()?)).collect();
+            Ok(Shape::Registered { ids })
+        }
+        other => Err(format!(
+            "format {other} cannot be looked into: json, csv, avro-confluent and json-confluent can; for others \
+             describe the table by hand and look at its records with `weir try`"
+        )),
+    }
+}
+
+/// Records with their messages.
+struct Read<'a> {
+    decoder: &'static str,
+    settings: BTreeMap<String, String>,
+    records: Vec<(Record, &'a Sample)>,
+    unreadable: Vec<&'a Sample>,
+    /// What a schema says of fields: type, arrays, and the reason.
+    declared: HashMap<String, (DataType, bool, String)>,
+}
+
+impl<'a> Read<'a> {
+    fn new(
+        decoder: &'static str,
+        settings: BTreeMap<String, String>,
+        values: &[&'a Sample],
+        record: impl Fn(&[u8]) -> Option<Record>,
+    ) -> Self {
+        let (mut records, mut unreadable) = (vec![], vec![]);
+        for sample in values {
+            match sample.value.as_deref().and_then(&record) {
+                Some(record) => records.push((record, *sample)),
+                None => unreadable.push(*sample),
+            }
+        }
+        Self { decoder, settings, records, unreadable, declared: HashMap::new() }
+    }
+
+    fn json(values: &[&'a Sample]) -> Self {
+        Self::new("json", BTreeMap::new(), values, shape::json_object)
+    }
+
+    fn csv(values: &[&'a Sample], delimiter: char, in_message: bool, names: &[String]) -> Self {
+        let mut settings = BTreeMap::new();
+        if !in_message {
+            settings.insert("header".to_owned(), names.join(&delimiter.to_string()));
+        }
+        if delimiter != ',' {
+            settings.insert("delimiter".to_owned(), delimiter.to_string());
+        }
+        Self::new("csv", settings, values, |bytes| shape::csv_record(bytes, delimiter, in_message, names))
+    }
+}
+
+/// Messages that name their schema, with what the registry says of the newest.
+async fn registered<'a>(
+    topic: &str,
+    values: &[&'a Sample],
+    ids: &std::collections::BTreeSet<u32>,
+    request: &InferRequest,
+    notes: &mut Vec<String>,
+) -> Result<Read<'a>, String> {
+    let listed: Vec<String> = ids.iter().take(5).map(ToString::to_string).collect();
+    let Some(newest) = ids.last() else {
+        return Err("its values do not begin with a zero byte and the number of a schema".to_owned());
+    };
+    if !request.decoder_settings.contains_key("schema.registry.rest.url") {
+        return Err(format!(
+            "its messages name schemas of a registry ({}): say where it is with --registry http://host:8081",
+            listed.join(", ")
+        ));
+    }
+    let settings = &request.decoder_settings;
+    let registry = SchemaRegistry::shared(settings, topic, false).map_err(|error| error.to_string())?;
+    let schema = match registry.get(SchemaId::Number(*newest)).await? {
+        Lookup::Found(schema) => schema,
+        Lookup::Missing(why) => return Err(why),
+    };
+    notes.push(format!("schema {newest} of the registry is of the type {:?}", schema.kind));
+    if ids.len() > 1 {
+        notes.push(format!(
+            "messages name {} schemas ({}): the columns are those of {newest}",
+            ids.len(),
+            listed.join(", ")
+        ));
+    }
+    match schema.kind {
+        SchemaKind::Json => Ok(Read::new("json-confluent", settings.clone(), values, |bytes| {
+            shape::schema_id(bytes).and_then(|_| shape::json_object(&bytes[5..]))
+        })),
+        SchemaKind::Avro => avro::read(topic, values, &schema, settings).await,
+        SchemaKind::Protobuf => Err(format!(
+            "its messages are Protobuf (schema {newest}): its fields cannot be listed here yet; describe the table by hand \
+             with decoder protobuf-confluent, and look at its records with `weir try`"
+        )),
+    }
+}
+
+/// The columns, the time column and the primary key.
+type Columns = (Vec<Field>, Option<String>, Option<String>);
+
+/// Walks the records: their fields, the name of the time column, the field that is the key.
+fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> Result<Columns, String> {
+    let (mut stats, mut at): (Vec<Stats>, HashMap<String, usize>) = (vec![], HashMap::new());
+    let (mut keyed, mut as_key, mut left_out): (usize, HashMap<String, usize>, usize) = (0, HashMap::new(), 0);
+    for (record, sample) in &read.records {
+        let key = sample.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+        keyed += usize::from(sample.key.is_some());
+        walk(record, "", if request.flatten { DEPTH_MOST } else { 0 }, &mut |name, value| {
+            let position = match at.get(name) {
+                Some(position) => *position,
+                None if stats.len() >= FIELDS_MOST || !can_be_column(name) => return left_out += 1,
+                None => {
+                    stats.push(Stats::new(name));
+                    at.insert(name.to_owned(), stats.len() - 1);
+                    stats.len() - 1
+                }
+            };
+            stats[position].add(value, sample.timestamp_ms);
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            if key.is_some_and(|key| key == text) {
+                *as_key.entry(name.to_owned()).or_default() += 1;
+            }
+        });
+    }
+    if left_out > 0 {
+        notes.push(format!(
+            "{left_out} values are left out: a table has {FIELDS_MOST} columns at most here, and a name must not be empty, \
+             begin with $ or hold control characters"
+        ));
+    }
+    let records = read.records.len();
+    let times: Vec<Option<time::Found>> = stats
+        .iter()
+        .map(|field| {
+            let declared = read.declared.get(&field.name);
+            // A number that a schema calls a time comes as one; other types of a schema hold.
+            let fits = declared.is_none_or(|(kind, many, _)| {
+                !many && matches!(kind, DataType::Long | DataType::Timestamp | DataType::String)
+            });
+            fits.then(|| field.times.found(&field.name, field.filled() as f64 / records as f64)).flatten()
+        })
+        .collect();
+    let are_times = || (0..stats.len()).filter(|at| times[*at].is_some());
+    let best = match &request.time {
+        None => {
+            are_times().max_by_key(|at| (times[*at].as_ref().map_or(0, |found| found.rank), std::cmp::Reverse(*at)))
+        }
+        Some(name) => match are_times().find(|at| stats[*at].name == *name) {
+            Some(at) => Some(at),
+            None => {
+                let known: Vec<&str> = are_times().map(|at| stats[at].name.as_str()).collect();
+                let known = if known.is_empty() { "none is".to_owned() } else { known.join(", ") };
+                let seen =
+                    if at.contains_key(name) { "is a field, but its values are not all times" } else { "is no field" };
+                return Err(format!("time {name} {seen}; fields that are times: {known}"));
+            }
+        },
+    };
+    let rank = |at: usize| times[at].as_ref().map_or(0, |found| found.rank);
+    match best {
+        Some(best) if request.time.is_some() => {
+            notes.push(format!("{} is the table's time, as was asked for", stats[best].name));
+        }
+        Some(best) => {
+            let name = &stats[best].name;
+            let equals: Vec<&str> = (0..stats.len())
+                .filter(|at| *at != best && times[*at].is_some() && rank(*at) == rank(best))
+                .map(|at| stats[at].name.as_str())
+                .collect();
+            notes.push(match equals.is_empty() {
+                true => format!("{name} is the table's time"),
+                false => {
+                    format!("{name} is the table's time; {} would do as well: say which with --time", equals.join(", "))
+                }
+            });
+        }
+        None => notes.push(
+            "no field is surely a time: the table has no time column, so that nothing can be removed by age".to_owned(),
+        ),
+    }
+    let time = best.map(|best| stats[best].name.clone());
+    let key = as_key.into_iter().filter(|(_, count)| *count == records).map(|(name, _)| name).min();
+    notes.push(match (&key, keyed) {
+        (Some(key), _) => format!("the message's key is {key} in every message: it is the primary key"),
+        (None, 0) => "the messages have no keys".to_owned(),
+        (None, keyed) => format!(
+            "{} of the messages have keys, which are no field of theirs (a column named __key would hold them)",
+            percent(keyed, records)
+        ),
+    });
+    let declared = |mut field: Field| {
+        if let Some((data_type, multi_value, why)) = read.declared.get(&field.name) {
+            (field.data_type, field.multi_value, field.doubt) = (*data_type, *multi_value, None);
+            if let Role::Time { .. } = field.role {
+                field.why = format!("{why}; {}", field.why);
+            } else {
+                field.why.clone_from(why);
+                let sums =
+                    matches!(data_type, DataType::Double | DataType::Float | DataType::BigDecimal) && !multi_value;
+                field.role = if sums { Role::Metric } else { Role::Dimension };
+            }
+        }
+        field
+    };
+    let found = stats.into_iter().zip(&times).map(|(stats, time)| declared(stats.field(records, time.as_ref())));
+    Ok((found.collect(), time, key))
+}
+
+fn can_be_column(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('$') && !name.chars().any(char::is_control)
+}
+
+/// Calls `each` for every field; objects down to `depth` are taken apart.
+fn walk(record: &Record, prefix: &str, depth: usize, each: &mut dyn FnMut(&str, &Json)) {
+    for (name, value) in record {
+        let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            Json::Object(below) if depth > 0 && !below.is_empty() => walk(below, &name, depth - 1, each),
+            value => each(&name, value),
+        }
+    }
+}
+
+/// What a table would make of messages that were read.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Messages that would give rows.
+    pub rows: usize,
+    /// Messages of whose values some would be altered, or null.
+    pub altered: usize,
+    /// Messages that would be rejected.
+    pub rejected: usize,
+    /// Messages that would give none: filtered, or without a value.
+    pub others: usize,
+    /// Why the first was rejected, with its place.
+    pub first: Option<String>,
+}
+
+/// Sends what was read the way of a table's records.
+///
+/// # Errors
+/// The decoder cannot be made, or its registry does not answer.
+pub async fn verify(new: &NewTable, stream: &StreamSpec, sampled: &Sampled, now_ms: i64) -> Result<Verified, String> {
+    let table = new.draft();
+    let mut verified = Verified::default();
+    for samples in sampled.samples.chunk_by(|a, b| a.partition == b.partition) {
+        let partition = samples[0].partition;
+        let mut decoder = settings_decoder(&table, stream, partition, now_ms)?;
+        let place = StreamPartition { topic: stream.topic.clone(), partition };
+        let batch = Batch(samples);
+        decoder.ready(&batch, 0, samples.len()).await?;
+        for tried in fates(&mut decoder, &batch, &place) {
+            match tried.fate {
+                Fate::Rows { altered, .. } => {
+                    verified.rows += 1;
+                    verified.altered += usize::from(altered);
+                }
+                Fate::Rejected { stage, column, reason } => {
+                    verified.rejected += 1;
+                    let column = column.map_or_else(String::new, |column| format!(", column {column}"));
+                    let at = format!("{place}/{}: {}{column}: {reason}", tried.offset, stage.as_str());
+                    verified.first.get_or_insert(at);
+                }
+                Fate::Filtered | Fate::Tombstone => verified.others += 1,
+            }
+        }
+    }
+    Ok(verified)
+}
+
+/// A registered schema by its text, for `avro.rs`.
+type Registered = Arc<weir_formats::schema_registry::RegisteredSchema>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Topics of many kinds in process memory, and what is said of them.
+
+use super::*;
+use serde_json::json;
+use std::time::Duration;
+use weir_base::SystemClock;
+use weir_streams::MemoryStreams;
+use weir_types::{StartAt, TopicName};
+
+const NOW: i64 = 1_767_225_600_000;
+
+fn spec() -> StreamSpec {
+    StreamSpec {
+        stream_type: "memory".into(),
+        topic: TopicName::parse("t").unwrap(),
+        start_at: StartAt::Earliest,
+        decoder: "json".into(),
+        decoder_settings: BTreeMap::new(),
+        settings: BTreeMap::new(),
+        fetch_timeout: Duration::from_millis(50),
+        only_partitions: None,
+        auto_reset: None,
+        rate_limit: None,
+    }
+}
+
+async fn inferred(messages: &[(Option<&str>, Vec<u8>)], request: InferRequest) -> Result<Inferred, InferError> {
+    let memory = MemoryStreams::new();
+    memory.create(&spec().topic, 2);
+    for (at, (key, value)) in messages.iter().enumerate() {
+        let key = key.map(|key| key.to_owned().into());
+        memory.append(&spec().topic, at as u32 % 2, key, Some(value.clone().into()), vec![], NOW + at as i64);
+    }
+    let source = memory.source(spec().topic, Duration::from_millis(50));
+    infer(&spec(), &source, &SystemClock::shared(), &InferRequest { rows: 1000, ..request }).await
+}
+
+fn orders(count: i64) -> Vec<(Option<&'static str>, Vec<u8>)> {
+    let order = |id: i64| {
+        let mut order = json!({
+            "id": id, "country": if id % 2 == 0 { "DE" } else { "FR" }, "amount": id as f64 + 0.5, "ts": NOW + id,
+            "tags": ["a"], "at": {"city": "Ulm", "geo": {"lat": 1}}, "session": format!("s-{id}"),
+        });
+        if id % 10 == 0 {
+            order["coupon"] = json!(null);
+        }
+        (None, order.to_string().into_bytes())
+    };
+    (0..count).map(order).collect()
+}
+
+#[tokio::test]
+async fn a_topic_of_json_is_understood() {
+    let found = inferred(&orders(200), InferRequest::default()).await.unwrap();
+    let field = |name: &str| found.fields.iter().find(|field| field.name == name).unwrap();
+    assert_eq!((found.decoder, found.time.as_deref(), found.sampled.samples.len()), ("json", Some("ts"), 200));
+    assert_eq!((field("id").data_type, field("amount").role.clone()), (DataType::Long, Role::Metric));
+    assert_eq!((field("country").index, field("session").index), (Index::Inverted, Index::Raw));
+    assert_eq!((field("ts").data_type, field("ts").index), (DataType::Timestamp, Index::Range));
+    assert_eq!((field("tags").multi_value, field("at").data_type), (true, DataType::Json));
+    let coupon = field("coupon");
+    assert_eq!((coupon.records, coupon.present, coupon.nulls), (200, 20, 20));
+    assert!(coupon.doubt.as_ref().unwrap().contains("any type"));
+    assert!(found.notes.iter().any(|note| note.contains("no keys")), "{:?}", found.notes);
+}
+
+#[tokio::test]
+async fn objects_are_made_flat_where_that_is_asked_for() {
+    let found = inferred(&orders(4), InferRequest { flatten: true, ..InferRequest::default() }).await.unwrap();
+    let names: Vec<&str> = found.fields.iter().map(|field| field.name.as_str()).collect();
+    assert!(names.contains(&"at.city") && names.contains(&"at.geo.lat") && !names.contains(&"at"), "{names:?}");
+}
+
+#[tokio::test]
+async fn the_time_is_the_one_that_is_named() {
+    let message = [(None, json!({"ts": NOW, "created_at": NOW, "n": 1}).to_string().into_bytes())];
+    let named = |time: &str| InferRequest { time: Some(time.into()), ..InferRequest::default() };
+    let found = inferred(&message, named("created_at")).await.unwrap();
+    assert_eq!(found.time.as_deref(), Some("created_at"));
+    assert!(found.notes.iter().any(|note| note.contains("as was asked for")), "{:?}", found.notes);
+    for (name, said) in [("n", "not all times"), ("nope", "is no field")] {
+        let error = inferred(&message, named(name)).await.unwrap_err().to_string();
+        assert!(error.contains(said) && error.contains("ts, created_at"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn few_messages_are_taken_from_several_places() {
+    let memory = MemoryStreams::new();
+    memory.create(&spec().topic, 1);
+    for at in 0..1000 {
+        let value = json!({"old": at < 500, "n": at}).to_string();
+        memory.append(&spec().topic, 0, None, Some(value.into()), vec![], NOW);
+    }
+    let source = memory.source(spec().topic, Duration::from_millis(50));
+    let request = InferRequest { rows: 40, ..InferRequest::default() };
+    let found = infer(&spec(), &source, &SystemClock::shared(), &request).await.unwrap();
+    let offsets: Vec<u64> = found.sampled.samples.iter().map(|sample| sample.offset.number()).collect();
+    assert_eq!(offsets.len(), 40);
+    assert!(
+        offsets.contains(&0) && offsets.contains(&999) && offsets.iter().any(|at| (300..700).contains(at)),
+        "{offsets:?}"
+    );
+    assert_eq!(found.sampled.held(), 1000);
+}
+
+#[tokio::test]
+async fn a_key_that_is_a_field_is_told() {
+    let messages = [(Some("7"), br#"{"id": 7}"#.to_vec()), (Some("8"), br#"{"id": 8}"#.to_vec())];
+    let found = inferred(&messages, InferRequest::default()).await.unwrap();
+    assert_eq!(found.key.as_deref(), Some("id"));
+    assert!(found.notes.iter().any(|note| note.contains("no field is surely a time")), "{:?}", found.notes);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_with_what_to_do() {
+    let none = inferred(&[], InferRequest::default()).await.unwrap_err().to_string();
+    assert!(none.contains("topic t is empty (2 partitions)"), "{none}");
+    let binary = inferred(&[(None, vec![0x80, 0xff])], InferRequest::default()).await.unwrap_err().to_string();
+    assert!(binary.contains("binary") && binary.contains("--format"), "{binary}");
+    let framed =
+        inferred(&[(None, b"\0\0\0\0\x07ab".to_vec())], InferRequest::default()).await.unwrap_err().to_string();
+    assert!(framed.contains("--registry") && framed.contains('7'), "{framed}");
+    let named = InferRequest { format: Some("thrift".into()), ..InferRequest::default() };
+    let named = inferred(&orders(1), named).await.unwrap_err().to_string();
+    assert!(named.contains("format thrift") && named.contains("json, csv"), "{named}");
+    let memory = MemoryStreams::new().source(spec().topic, Duration::from_millis(50));
+    let missing = infer(&spec(), &memory, &SystemClock::shared(), &InferRequest::default()).await.unwrap_err();
+    assert!(matches!(&missing, InferError::Probed { .. }) && missing.to_string().contains("step topic"), "{missing}");
+    let mut mixed = orders(9);
+    mixed.push((None, b"oops".to_vec()));
+    let mixed = inferred(&mixed, InferRequest::default()).await.unwrap();
+    assert!(mixed.notes.iter().any(|note| note.contains("1 of 10 values cannot be read") && note.contains("t/1/4")));
+}
+
+#[tokio::test]
+async fn csv_gets_its_names_and_settings() {
+    let lines = ["1;DE;2026-01-01 00:00:00", "2;FR;2026-01-01 00:00:01"];
+    let messages: Vec<_> = lines.iter().map(|line| (None, line.as_bytes().to_vec())).collect();
+    let request = InferRequest { header: Some("id;country;created_at".into()), ..InferRequest::default() };
+    let found = inferred(&messages, request).await.unwrap();
+    assert_eq!(found.decoder_settings["header"], "id;country;created_at");
+    assert_eq!((found.decoder_settings["delimiter"].as_str(), found.time.as_deref()), (";", Some("created_at")));
+    assert_eq!(found.fields[0].data_type, DataType::Long);
+}
