@@ -15,16 +15,7 @@ cache=${BROWSER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/weir/browser}
 
 die() { echo "browser.sh: $*" >&2; exit 1; }
 
-install() {
-  local want
-  want=$(cat "$here"/browser/* | cksum)
-  [ "$(cat "$cache/.package" 2>/dev/null)" = "$want" ] && return
-  command -v npm >/dev/null || die "install needs npm on the PATH"
-  mkdir -p "$cache"
-  cp "$here/browser/package.json" "$cache/"
-  (cd "$cache" && npm install --silent --no-audit --no-fund --ignore-scripts)
-  echo "$want" > "$cache/.package"
-}
+install() { "$here/npm.sh" "$here/browser" "$cache"; }
 
 modules() { echo "$cache/node_modules"; }
 

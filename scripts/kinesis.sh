@@ -34,17 +34,7 @@ running() {
 
 accepts() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-install() {
-  local want
-  want=$(cat "$here"/kinesis/* | cksum)
-  [ "$(cat "$cache/.package" 2>/dev/null)" = "$want" ] && return
-  command -v npm >/dev/null || die "install needs npm on the PATH"
-  mkdir -p "$cache"
-  cp "$here/kinesis/package.json" "$here/kinesis/node.js" "$cache/"
-  # Its store on disk, which is built natively, is not used.
-  (cd "$cache" && npm install --silent --no-audit --no-fund --ignore-scripts)
-  echo "$want" > "$cache/.package"
-}
+install() { "$here/npm.sh" "$here/kinesis" "$cache"; }
 
 start() {
   local pid end

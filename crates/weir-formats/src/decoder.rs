@@ -65,6 +65,9 @@ pub struct Decoded {
     pub incomplete: u32,
 }
 
+/// Some programs of Windows put it before a text; readers may pass over it (RFC 8259 section 8.1).
+pub const BYTE_ORDER_MARK: &str = "\u{feff}";
+
 /// One message of a batch as a decoder sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {

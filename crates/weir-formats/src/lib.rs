@@ -24,5 +24,5 @@ pub mod stages;
 mod times;
 pub mod transform;
 
-pub use decoder::{DecodeSpec, Decoded, Decoder, Payload, Reject, Stage};
+pub use decoder::{BYTE_ORDER_MARK, DecodeSpec, Decoded, Decoder, Payload, Reject, Stage};
 pub use error::FormatError;

@@ -9,12 +9,12 @@ mod settings;
 
 use crate::{
     coerce::Source,
-    decoder::{DecodeSpec, Decoded, Decoder, Payload},
+    decoder::{BYTE_ORDER_MARK, DecodeSpec, Decoded, Decoder, Payload},
     error::FormatError,
     row::{Broken, RowWriter},
 };
 use hashbrown::HashMap;
-use scan::{Behind, Scan};
+use scan::{Behind, Dialect, Scan};
 use settings::{Header, Settings};
 use std::collections::BTreeMap;
 use weir_types::RowBatch;
@@ -86,8 +86,7 @@ fn record(
 ) -> Result<(), Broken> {
     let text =
         std::str::from_utf8(message).map_err(|error| Broken::new(error.valid_up_to(), "the text is not UTF-8"))?;
-    // Programs that write Excel's files put it in front.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let dialect = &settings.dialect;
     let mut scan = Scan { text, at: 0 };
     if settings.header == Header::InMessage {
@@ -147,6 +146,23 @@ fn header(scan: &mut Scan<'_>, columns: &mut Columns, settings: &Settings, buffe
         if behind == Behind::Line {
             scan.text[..scan.at].clone_into(&mut columns.line);
             return Ok(());
+        }
+    }
+}
+
+/// The fields of a text's first record with a delimiter and nothing else set, or `None` where it is broken or holds none.
+#[must_use]
+pub fn fields(text: &str, delimiter: u8) -> Option<Vec<String>> {
+    let dialect = Dialect { delimiter, ..Dialect::PLAIN };
+    let (mut scan, mut buffer, mut fields) = (Scan { text, at: 0 }, String::new(), vec![]);
+    if !scan.at_record(&dialect) {
+        return None;
+    }
+    loop {
+        let (field, behind) = scan.field(&dialect, &mut buffer).ok()?;
+        fields.push(field.to_owned());
+        if behind != Behind::Field {
+            return Some(fields);
         }
     }
 }

@@ -22,6 +22,19 @@ pub(super) struct Dialect {
     pub(super) skips_empty: bool,
 }
 
+impl Dialect {
+    /// Where nothing is set.
+    pub(super) const PLAIN: Self = Self {
+        delimiter: b',',
+        quote: Some(b'"'),
+        escape: None,
+        comment: None,
+        null: None,
+        trims: false,
+        skips_empty: true,
+    };
+}
+
 /// What stands behind a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behind {

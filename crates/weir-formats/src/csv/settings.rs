@@ -84,15 +84,7 @@ fn names(text: &str, given: Option<u8>, delimiter: u8) -> Vec<String> {
 }
 
 fn preset(name: &str) -> Result<Dialect, FormatError> {
-    let plain = Dialect {
-        delimiter: b',',
-        quote: Some(b'"'),
-        escape: None,
-        comment: None,
-        null: None,
-        trims: false,
-        skips_empty: true,
-    };
+    let plain = Dialect::PLAIN;
     match name.to_ascii_uppercase().as_str() {
         "DEFAULT" => Ok(plain),
         "EXCEL" | "RFC4180" => Ok(Dialect { skips_empty: false, ..plain }),

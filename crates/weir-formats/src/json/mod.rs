@@ -16,7 +16,7 @@ pub(crate) mod scan;
 pub(crate) mod text;
 
 use crate::{
-    decoder::{DecodeSpec, Decoded, Decoder, Payload, Reject, Stage},
+    decoder::{BYTE_ORDER_MARK, DecodeSpec, Decoded, Decoder, Payload, Reject, Stage},
     row::shorten,
 };
 use cell::{Cell, Scratch, fill};
@@ -57,9 +57,6 @@ enum Refused {
     Broken(Broken),
     Unfit,
 }
-
-/// Some writers of Windows put it before the text; RFC 8259 section 8.1 lets a reader ignore it.
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Decodes JSON objects; see the module's head.
 #[derive(Debug)]
@@ -270,8 +267,10 @@ impl Decoder for JsonDecoder {
         let mut decoded = Decoded::default();
         for payload in payloads {
             let row = rows.rows();
-            let payload =
-                Payload { value: payload.value.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload.value), ..payload };
+            let payload = Payload {
+                value: payload.value.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(payload.value),
+                ..payload
+            };
             match self.record(payload.value, rows, row) {
                 Ok(()) => {
                     rows.message_of_row.push(payload.message);

@@ -46,8 +46,7 @@ pub(super) async fn read<'a>(
     let mut decoder = RecordDecoder::new(decoder, RecordRules { schema: schema.clone(), time: None });
     let (mut records, mut unreadable) = (vec![], vec![]);
     for sample in values {
-        let one = [(*sample).clone()];
-        let batch = Batch(&one);
+        let batch = Batch(std::slice::from_ref(*sample));
         decoder.ready(&batch, 0, 1).await?;
         let prepared = decoder.decode(&batch, 0, 1);
         if prepared.rows.rows() == 0 {

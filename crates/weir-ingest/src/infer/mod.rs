@@ -22,6 +22,7 @@ use sample::{Batch, sample};
 use serde_json::Value as Json;
 use shape::{Record, Shape, percent};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
@@ -33,8 +34,6 @@ use weir_types::{DataType, StreamPartition, StreamSpec};
 
 /// Fields of a topic that become columns at most: more are keys that are data, as in `{"user-17": ..}`.
 const FIELDS_MOST: usize = 500;
-/// How deep objects are made flat.
-const DEPTH_MOST: usize = 8;
 
 /// What is wanted.
 #[derive(Debug, Clone, Default)]
@@ -49,8 +48,6 @@ pub struct InferRequest {
     pub time: Option<String>,
     /// Settings of the decoder: those of a schema registry.
     pub decoder_settings: BTreeMap<String, String>,
-    /// Objects become columns with names such as `a.b`.
-    pub flatten: bool,
 }
 
 /// Why nothing can be said.
@@ -98,8 +95,6 @@ pub struct Inferred {
     pub time: Option<String>,
     /// The field that is the same as the message's key in every message.
     pub key: Option<String>,
-    /// Objects are to be made flat.
-    pub flatten: bool,
     /// Reasons and doubts about the whole.
     pub notes: Vec<String>,
     /// What was read.
@@ -179,7 +174,7 @@ pub async fn infer(
     }
     let (fields, time, key) = fields(&read, request, &mut notes).map_err(|reason| unreadable(&topic, reason))?;
     let (decoder, decoder_settings) = (read.decoder, read.settings);
-    Ok(Inferred { decoder, decoder_settings, fields, time, key, flatten: request.flatten, notes, sampled })
+    Ok(Inferred { decoder, decoder_settings, fields, time, key, notes, sampled })
 }
 
 fn unreadable(topic: &str, reason: String) -> InferError {
@@ -302,22 +297,24 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
     for (record, sample) in &read.records {
         let key = sample.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
         keyed += usize::from(sample.key.is_some());
-        walk(record, "", if request.flatten { DEPTH_MOST } else { 0 }, &mut |name, value| {
+        for (name, value) in record {
             let position = match at.get(name) {
                 Some(position) => *position,
-                None if stats.len() >= FIELDS_MOST || !can_be_column(name) => return left_out += 1,
+                None if stats.len() >= FIELDS_MOST || !can_be_column(name) => {
+                    left_out += 1;
+                    continue;
+                }
                 None => {
                     stats.push(Stats::new(name));
-                    at.insert(name.to_owned(), stats.len() - 1);
+                    at.insert(name.clone(), stats.len() - 1);
                     stats.len() - 1
                 }
             };
             stats[position].add(value, sample.timestamp_ms);
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            if key.is_some_and(|key| key == text) {
-                *as_key.entry(name.to_owned()).or_default() += 1;
+            if key.is_some_and(|key| as_text(value) == key) {
+                *as_key.entry(name.clone()).or_default() += 1;
             }
-        });
+        }
     }
     if left_out > 0 {
         notes.push(format!(
@@ -403,19 +400,12 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
     Ok((found.collect(), time, key))
 }
 
-fn can_be_column(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('$') && !name.chars().any(char::is_control)
+fn as_text(value: &Json) -> Cow<'_, str> {
+    value.as_str().map_or_else(|| value.to_string().into(), Cow::from)
 }
 
-/// Calls `each` for every field; objects down to `depth` are taken apart.
-fn walk(record: &Record, prefix: &str, depth: usize, each: &mut dyn FnMut(&str, &Json)) {
-    for (name, value) in record {
-        let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        match value {
-            Json::Object(below) if depth > 0 && !below.is_empty() => walk(below, &name, depth - 1, each),
-            value => each(&name, value),
-        }
-    }
+fn can_be_column(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('$') && !name.chars().any(char::is_control)
 }
 
 /// What a table would make of messages that were read.

@@ -9,8 +9,9 @@ use weir_types::{NextOffset, StartAt};
 pub const ROWS: usize = 1_000;
 /// Messages that are looked at at most: shares below a ten-thousandth decide nothing.
 pub const ROWS_MOST: usize = 10_000;
-/// Bytes of values and keys that are looked at: they are all held at once.
-const BYTES_MOST: usize = 32 << 20;
+/// Bytes of values and keys that are looked at: they are all held at once, and a list of digits takes some thirty times as
+/// much once it is read.
+const BYTES_MOST: usize = 8 << 20;
 /// How long messages are waited for in all: a person waits.
 const WAIT: Duration = Duration::from_secs(15);
 /// How long one place of a partition may take: others are behind it.
@@ -54,9 +55,12 @@ impl Sampled {
     /// How many messages the topic holds, as far as offsets tell.
     #[must_use]
     pub fn held(&self) -> u64 {
-        let held = |fact: &PartitionFact| fact.watermarks.high.number().saturating_sub(fact.watermarks.low.number());
-        self.partitions.iter().map(held).sum()
+        self.partitions.iter().map(held_by).sum()
     }
+}
+
+fn held_by(fact: &PartitionFact) -> u64 {
+    fact.watermarks.high.number().saturating_sub(fact.watermarks.low.number())
 }
 
 /// Samples as a batch.
@@ -99,21 +103,25 @@ pub(super) async fn sample(
     let full: Vec<PartitionFact> =
         sampled.partitions.iter().filter(|fact| fact.watermarks.low < fact.watermarks.high).copied().collect();
     let step = full.len().div_ceil(PARTITIONS_MOST).max(1);
-    let chosen: Vec<PartitionFact> = full.iter().step_by(step).copied().collect();
+    let mut chosen: Vec<PartitionFact> = full.iter().step_by(step).copied().collect();
     if chosen.is_empty() {
         return Ok(sampled);
     }
-    let each = rows.div_ceil(chosen.len()).max(1);
+    // What a small one has not, larger ones give.
+    chosen.sort_by_key(held_by);
+    let mut rows_left = rows;
     let until = clock.monotonic() + WAIT;
     let (mut found, mut bytes): (BTreeMap<(u32, NextOffset), Sample>, usize) = (BTreeMap::new(), 0);
-    for fact in chosen {
-        for (from, count) in places(source, clock, &fact, each).await? {
+    'reading: for (at, fact) in chosen.iter().enumerate() {
+        let each = rows_left.div_ceil(chosen.len() - at).max(1);
+        rows_left -= each.min(usize::try_from(held_by(fact)).unwrap_or(each)).min(rows_left);
+        for (from, count) in places(source, clock, fact, each).await? {
             let left = until.saturating_sub(clock.monotonic());
             if left.is_zero() {
                 sampled.cut = Some(format!("{} s were over", WAIT.as_secs()));
-                break;
+                break 'reading;
             }
-            let reading = read(source, &fact, from, count, &mut found, &mut bytes);
+            let reading = read(source, fact, from, count, &mut found, &mut bytes);
             tokio::select! {
                 biased;
                 read = reading => read?,
@@ -123,7 +131,7 @@ pub(super) async fn sample(
             }
             if bytes >= BYTES_MOST {
                 sampled.cut = Some(format!("{} MiB were read", BYTES_MOST >> 20));
-                break;
+                break 'reading;
             }
         }
     }

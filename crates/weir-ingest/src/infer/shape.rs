@@ -2,7 +2,8 @@
 
 use super::sample::Sample;
 use serde_json::{Map, Value as Json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use weir_formats::{BYTE_ORDER_MARK, csv};
 
 /// A record as names and values, in the order in which they stand.
 pub(super) type Record = Map<String, Json>;
@@ -42,7 +43,7 @@ pub(super) fn percent(part: usize, whole: usize) -> String {
 
 /// The value of a JSON message where it is an object.
 pub(super) fn json_object(bytes: &[u8]) -> Option<Record> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(bytes);
     match serde_json::from_slice(bytes) {
         Ok(Json::Object(object)) => Some(object),
         _ => None,
@@ -71,7 +72,7 @@ pub(super) fn guess(samples: &[&Sample], header: Option<&str>, why: &mut Vec<Str
     if json * 2 > count {
         return Shape::Other(other(&values));
     }
-    csv(&values, header, why).unwrap_or_else(|| Shape::Other(other(&values)))
+    cells_of(&values, header, why).unwrap_or_else(|| Shape::Other(other(&values)))
 }
 
 /// The number of a schema in front of a value. Registries number from 1 on; a large one is something else.
@@ -82,23 +83,14 @@ pub(super) fn schema_id(value: &[u8]) -> Option<u32> {
     }
 }
 
-/// Cells of a line. Quotes may hold delimiters; a doubled one is a quote.
-pub(super) fn cells(line: &str, delimiter: char) -> Vec<String> {
-    let (mut cells, mut cell, mut quoted) = (vec![], String::new(), false);
-    let mut letters = line.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' if quoted && letters.peek() == Some(&'"') => {
-                cell.push('"');
-                letters.next();
-            }
-            '"' if quoted || cell.is_empty() => quoted = !quoted,
-            letter if letter == delimiter && !quoted => cells.push(std::mem::take(&mut cell)),
-            letter => cell.push(letter),
-        }
-    }
-    cells.push(cell);
-    cells
+/// Cells of a line as the decoder cuts them; none where it would refuse the line.
+fn cells(line: &str, delimiter: char) -> Vec<String> {
+    csv::fields(line, delimiter as u8).unwrap_or_default()
+}
+
+/// A value as text.
+fn text_of(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok().map(|text| text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))
 }
 
 /// Whether cells look like names: none empty, none a number, none twice.
@@ -114,11 +106,11 @@ fn are_names(cells: &[String]) -> bool {
 /// Guesses how cells stand in lines.
 pub(super) fn guess_csv(samples: &[&Sample], header: Option<&str>, why: &mut Vec<String>) -> Option<Shape> {
     let values: Vec<&[u8]> = samples.iter().filter_map(|sample| sample.value.as_deref()).collect();
-    csv(&values, header, why)
+    cells_of(&values, header, why)
 }
 
-fn csv(values: &[&[u8]], header: Option<&str>, why: &mut Vec<String>) -> Option<Shape> {
-    let texts: Vec<&str> = values.iter().filter_map(|value| std::str::from_utf8(value).ok()).collect();
+fn cells_of(values: &[&[u8]], header: Option<&str>, why: &mut Vec<String>) -> Option<Shape> {
+    let texts: Vec<&str> = values.iter().filter_map(|value| text_of(value)).collect();
     if texts.len() * 2 <= values.len() || texts.is_empty() {
         return None;
     }
@@ -141,12 +133,17 @@ fn csv(values: &[&[u8]], header: Option<&str>, why: &mut Vec<String>) -> Option<
     }
     let given = header.map(|header| cells(header, delimiter)).filter(|names| names.len() == width);
     let named = given.is_some();
-    let numbers =
-        lines.iter().flatten().any(|line| cells(line, delimiter).iter().any(|cell| cell.parse::<f64>().is_ok()));
+    let lines: Vec<Vec<String>> = lines.iter().flatten().map(|line| cells(line, delimiter)).collect();
+    let numbers = lines.iter().flatten().any(|cell| cell.parse::<f64>().is_ok());
     let plain = |cells: &[String]| !cells.iter().any(|cell| cell.contains(|c: char| c == ' ' || c.is_ascii_digit()));
-    let seen = lines.iter().flatten().map(|line| cells(line, delimiter)).find(|cells| {
-        numbers && cells.len() == width && are_names(cells) && plain(cells) && seldom(&lines, cells, delimiter)
-    });
+    let mut times: HashMap<&[String], usize> = HashMap::new();
+    lines.iter().for_each(|cells| *times.entry(cells).or_default() += 1);
+    // Names come once in a hundred lines at most (once, where there are few).
+    let seldom = |cells: &Vec<String>| times[cells.as_slice()] <= lines.len() / 100 + 1;
+    let seen = lines
+        .iter()
+        .find(|cells| numbers && cells.len() == width && are_names(cells) && plain(cells) && seldom(cells))
+        .cloned();
     let named = named || seen.is_some();
     if let (Some(seen), None) = (&seen, &given) {
         why.push(format!(
@@ -161,16 +158,9 @@ fn csv(values: &[&[u8]], header: Option<&str>, why: &mut Vec<String>) -> Option<
     Some(Shape::Csv { delimiter, in_message: false, names, named })
 }
 
-/// Whether a line of these cells is there no more than once in a hundred lines (once, where there are few).
-fn seldom(lines: &[Vec<&str>], wanted: &[String], delimiter: char) -> bool {
-    let count = lines.iter().flatten().filter(|line| cells(line, delimiter) == wanted).count();
-    count <= lines.iter().map(Vec::len).sum::<usize>() / 100 + 1
-}
-
 /// A record of CSV: texts that look like numbers or truths are those.
 pub(super) fn csv_record(bytes: &[u8], delimiter: char, in_message: bool, names: &[String]) -> Option<Record> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let line = text.lines().nth(usize::from(in_message))?;
+    let line = text_of(bytes)?.lines().nth(usize::from(in_message))?;
     let cells = cells(line, delimiter);
     if cells.len() != names.len() || cells == names {
         return None;

@@ -65,13 +65,6 @@ async fn a_topic_of_json_is_understood() {
 }
 
 #[tokio::test]
-async fn objects_are_made_flat_where_that_is_asked_for() {
-    let found = inferred(&orders(4), InferRequest { flatten: true, ..InferRequest::default() }).await.unwrap();
-    let names: Vec<&str> = found.fields.iter().map(|field| field.name.as_str()).collect();
-    assert!(names.contains(&"at.city") && names.contains(&"at.geo.lat") && !names.contains(&"at"), "{names:?}");
-}
-
-#[tokio::test]
 async fn the_time_is_the_one_that_is_named() {
     let message = [(None, json!({"ts": NOW, "created_at": NOW, "n": 1}).to_string().into_bytes())];
     let named = |time: &str| InferRequest { time: Some(time.into()), ..InferRequest::default() };
@@ -102,6 +95,20 @@ async fn few_messages_are_taken_from_several_places() {
         "{offsets:?}"
     );
     assert_eq!(found.sampled.held(), 1000);
+}
+
+#[tokio::test]
+async fn a_large_partition_gives_what_a_small_one_has_not() {
+    let memory = MemoryStreams::new();
+    memory.create(&spec().topic, 2);
+    for at in 0..500 {
+        memory.append(&spec().topic, u32::from(at == 7), None, Some(json!({"n": at}).to_string().into()), vec![], NOW);
+    }
+    let source = memory.source(spec().topic, Duration::from_millis(50));
+    let request = InferRequest { rows: 101, ..InferRequest::default() };
+    let found = infer(&spec(), &source, &SystemClock::shared(), &request).await.unwrap();
+    let of = |partition| found.sampled.samples.iter().filter(|sample| sample.partition == partition).count();
+    assert_eq!((of(0), of(1)), (100, 1));
 }
 
 #[tokio::test]

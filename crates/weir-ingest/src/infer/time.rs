@@ -80,6 +80,10 @@ impl Times {
     pub(super) fn add(&mut self, value: &Json, message_ms: Option<i64>) {
         self.values += 1;
         for (at, (way, format)) in WAYS.iter().zip(&self.formats).enumerate() {
+            // A way that one value did not fit is none of the field's.
+            if self.fits[at] + 1 < self.values {
+                continue;
+            }
             let ms = match value {
                 Json::String(text) if !way.number && text.len() >= 8 && !text.bytes().all(|c| c.is_ascii_digit()) => {
                     format.text_to_millis(text)

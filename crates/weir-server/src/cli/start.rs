@@ -182,7 +182,9 @@ async fn serve(settings: NodeSettings) -> Result<(), Failure> {
     match server.node.tables().await {
         Ok(tables) if tables.is_empty() => {
             let apply = on_controller("weir apply FILE", &server.node.addresses().controller_url());
-            say(&format!("no table yet: `{apply}` makes one, `weir demo` shows one"));
+            say(&format!(
+                "no table yet: `{apply}` makes one, `weir infer` writes FILE for a topic, `weir demo` shows one"
+            ));
         }
         Ok(_) => {}
         Err(error) => say(&format!("tables cannot be listed: {error}")),

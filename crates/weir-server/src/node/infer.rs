@@ -77,7 +77,6 @@ impl Node {
             header: asked.header.clone(),
             time: asked.time.clone(),
             decoder_settings: spec.decoder_settings.clone(),
-            flatten: false,
         };
         let inferred = infer(spec, &source, &self.clock, &request).await.map_err(|error| match error {
             InferError::Stream(error) => Refusal::from(error),
