@@ -1,6 +1,6 @@
 """The peers of the measurements: DuckDB and chDB on a file of the same events, one thread each, in process.
 
-    peers.py ingest duckdb|chdb FILE               -> {"rows", "core_s", "version"}
+    peers.py ingest duckdb|chdb FILE [FORMAT]      -> {"rows", "core_s", "version"}, or {"unread": why}
     peers.py query duckdb|chdb FILE QUERIES RUNS   -> {"medians_ms", "version"}
 """
 
@@ -33,6 +33,10 @@ def core_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
+class Unread(Exception):
+    """The peer does not read the format."""
+
+
 class DuckDb:
     def __init__(self, folder):
         import duckdb
@@ -41,11 +45,15 @@ class DuckDb:
         self.db = duckdb.connect(f"{folder}/events.duckdb")
         self.db.execute("SET threads = 1")
 
-    def load(self, file):
-        columns = ", ".join(f"'{name}': '{kind}'" for name, kind in COLUMNS.items())
-        self.db.execute(
-            f"CREATE TABLE t AS SELECT * FROM read_json('{file}', format = 'newline_delimited', columns = {{{columns}}})"
-        )
+    def load(self, file, kind):
+        columns = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in COLUMNS.items()) + "}"
+        readers = {
+            "json": f"read_json('{file}', format = 'newline_delimited', columns = {columns})",
+            "csv": f"read_csv('{file}', header = false, auto_detect = false, columns = {columns})",
+        }
+        if kind not in readers:
+            raise Unread(f"without an extension it does not read {kind}")
+        self.db.execute(f"CREATE TABLE t AS SELECT * FROM {readers[kind]}")
         self.db.execute("CHECKPOINT")
 
     def ask(self, sql):
@@ -64,12 +72,14 @@ class ChDb:
         self.session.query("CREATE DATABASE IF NOT EXISTS d")
         self.session.query("SET max_threads = 1, max_insert_threads = 1")
 
-    def load(self, file):
+    def load(self, file, kind):
         columns = ", ".join(f"{name} {self.KINDS[kind]}" for name, kind in COLUMNS.items())
+        reader = {"json": "JSONEachRow", "csv": "CSV", "avro": "Avro", "protobuf": "Protobuf"}[kind]
+        more = f", format_schema = '{file.removesuffix('protobuf')}proto:Event'" if kind == "protobuf" else ""
         self.session.query(f"CREATE TABLE d.t ({columns}) ENGINE = MergeTree ORDER BY ts")
         self.session.query(
-            f"INSERT INTO d.t SELECT * FROM file('{file}', JSONEachRow, '{columns}')"
-            " SETTINGS max_threads = 1, max_insert_threads = 1"
+            f"INSERT INTO d.t SELECT * FROM file('{file}', {reader}, '{columns}')"
+            f" SETTINGS max_threads = 1, max_insert_threads = 1{more}"
         )
 
     def ask(self, sql):
@@ -82,7 +92,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         engine = {"duckdb": DuckDb, "chdb": ChDb}[peer](folder)
         before = core_seconds()
-        engine.load(file)
+        try:
+            engine.load(file, sys.argv[4] if what == "ingest" and len(sys.argv) > 4 else "json")
+        except Unread as why:
+            print(json.dumps({"unread": str(why), "version": engine.version}))
+            return
         spent = core_seconds() - before
         rows = int(engine.ask("SELECT COUNT(*) AS n FROM {t}")[0][0])
         if what == "ingest":

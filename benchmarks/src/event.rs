@@ -37,6 +37,19 @@ fn skewed(bits: u64, below: u64) -> u64 {
     ((share * share) * below as f64) as u64
 }
 
+/// A field's value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Field {
+    /// A LONG.
+    Long(i64),
+    /// An INT.
+    Int(i32),
+    /// A DOUBLE.
+    Double(f64),
+    /// A STRING.
+    Text(String),
+}
+
 const START_MS: i64 = 1_767_225_600_000;
 const DEVICES: [&str; 5] = ["phone", "tablet", "desktop", "television", "watch"];
 const STATUSES: [u64; 8] = [200, 201, 204, 301, 302, 400, 404, 500];
@@ -61,6 +74,34 @@ impl Event {
             price_cents: r(12) % 100_000,
             quantity: 1 + (r(13) % 9) as i64,
         }
+    }
+
+    /// Its fields, in their order.
+    pub(crate) fn fields(&self) -> [(&'static str, Field); 13] {
+        let session = self.session;
+        let uuid = format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            (session >> 96) as u32,
+            (session >> 80) as u16,
+            (session >> 64) as u16,
+            (session >> 48) as u16,
+            session as u64 & 0xFFFF_FFFF_FFFF
+        );
+        [
+            ("ts", Field::Long(self.ts)),
+            ("user_id", Field::Long(self.user_id as i64)),
+            ("session", Field::Text(uuid)),
+            ("country", Field::Text(format!("country-{:03}", self.country))),
+            ("city", Field::Text(format!("city-{:04}", self.city))),
+            ("device", Field::Text(DEVICES[self.device as usize].to_owned())),
+            ("event_type", Field::Text(format!("type-{:02}", self.event_type))),
+            ("url", Field::Text(format!("https://shop.example.com/products/page-{:05}", self.url))),
+            ("referrer", Field::Text(format!("https://search.example.org/r/{:04}", self.referrer))),
+            ("status", Field::Int(self.status as i32)),
+            ("latency", Field::Long(self.latency)),
+            ("price", Field::Double(self.price_cents as f64 / 100.0)),
+            ("quantity", Field::Int(self.quantity as i32)),
+        ]
     }
 
     /// Writes the event as JSON; `ts` may be another time than the event's own, for freshness.

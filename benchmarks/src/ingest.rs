@@ -1,12 +1,12 @@
 //! Rows per engine core-second from a filled topic to sealed and uploaded, with the peers beside it.
 
 use crate::{
-    event::{Event, Expected, table_configs},
+    event::{Expected, table_configs},
+    formats::Format,
     kafka,
     node::Launch,
 };
 use std::{
-    io::{BufWriter, Write},
     path::PathBuf,
     process::Command,
     time::{Duration, Instant},
@@ -23,6 +23,9 @@ pub(crate) struct Ingest {
     /// Rows of a segment.
     #[arg(long, default_value_t = 1_000_000)]
     segment_rows: u64,
+    /// Formats of the messages, separated by commas; each is a topic and a table of its own.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "json")]
+    format: Vec<Format>,
     /// Core of the engines (the broker keeps the others).
     #[arg(long, default_value = "0")]
     core: String,
@@ -39,10 +42,6 @@ pub(crate) struct Ingest {
     #[arg(long, default_value = "/tmp/weir-bench")]
     scratch: PathBuf,
 }
-
-const TABLE: &str = "ingest_events";
-const DERIVED: &str = "ingest_events_derived";
-const TOPIC: &str = "ingest";
 
 /// The table with five derived columns and a filter that drops nothing.
 fn with_expressions(mut configs: serde_json::Value) -> serde_json::Value {
@@ -72,17 +71,38 @@ fn with_expressions(mut configs: serde_json::Value) -> serde_json::Value {
 impl Ingest {
     /// Runs it and prints the ratios.
     pub(crate) fn run(&self, broker: &str, launch: &Launch) -> Result<(), Failure> {
-        kafka::fresh_topic(broker, TOPIC, 2)?;
-        kafka::fill(broker, TOPIC, 2, 0, self.events)?;
         let launch = Launch { cores: Some(self.core.clone()), ..launch.clone() };
-        let configs = |table: &str| table_configs(table, broker, TOPIC, self.segment_rows);
-        let rate = self.measure("weir", TABLE, &configs(TABLE), &launch)?;
-        if self.expressions {
-            let derived = with_expressions(configs(DERIVED));
-            let derived = self.measure("weir with 5 expressions and a filter", DERIVED, &derived, &launch)?;
-            println!("with 5 expressions and a filter {:.2} x the speed without", derived / rate);
+        let mut rates = vec![];
+        for format in &self.format {
+            let topic = format!("ingest_{}", format.name());
+            kafka::fresh_topic(broker, &topic, 2)?;
+            kafka::fill_with(broker, &topic, 2, 0..self.events, |event, out| format.write(event, out))?;
+            let settings = format.settings(&self.scratch)?;
+            let configs = |table: &str| {
+                let mut configs = table_configs(table, broker, &topic, self.segment_rows);
+                let ingestion = &mut configs["realtime"]["ingestionConfig"]["streamIngestionConfig"];
+                for (key, value) in &settings {
+                    ingestion["streamConfigMaps"][0][*key] = serde_json::json!(value);
+                }
+                configs
+            };
+            let what = format!("weir, {}", format.name());
+            let rate = self.measure(&what, &topic, &configs(&topic), &launch)?;
+            if self.expressions {
+                let table = format!("{topic}_derived");
+                let derived = with_expressions(configs(&table));
+                let what = format!("{what} with 5 expressions and a filter");
+                let derived = self.measure(&what, &table, &derived, &launch)?;
+                println!("with 5 expressions and a filter {:.2} x the speed without", derived / rate);
+            }
+            self.peers(*format, rate)?;
+            rates.push((*format, rate));
         }
-        self.peers(rate)
+        let rate = |wanted: Format| rates.iter().find(|(format, _)| *format == wanted).map(|(_, rate)| *rate);
+        if let (Some(plain), Some(confluent)) = (rate(Format::Avro), rate(Format::Confluent)) {
+            println!("behind a registry {:.2} x the speed of plain Avro", confluent / plain);
+        }
+        Ok(())
     }
 
     /// Rows per core-second of a node that ingests the topic into this table.
@@ -135,26 +155,22 @@ impl Ingest {
             node.peak_bytes()? >> 20
         );
         node.kill()?;
+        // The next one must not open this one's segments.
+        std::fs::remove_dir_all(&launch.data_dir)?;
         Ok(rate)
     }
 
-    fn peers(&self, rate: f64) -> Result<(), Failure> {
+    fn peers(&self, format: Format, rate: f64) -> Result<(), Failure> {
         let Some(python) = &self.python else {
             println!("peers left out: WEIR_BENCH_PYTHON names no Python with chdb and duckdb");
             return Ok(());
         };
-        let file = self.scratch.join("events.ndjson");
-        std::fs::create_dir_all(&self.scratch)?;
-        let mut out = BufWriter::new(std::fs::File::create(&file)?);
-        let mut line = Vec::with_capacity(400);
-        for number in 0..self.events {
-            line.clear();
-            let event = Event::new(number);
-            event.write(event.ts, &mut line);
-            line.push(b'\n');
-            out.write_all(&line)?;
+        if format == Format::Confluent {
+            println!("no peer reads single messages behind a registry");
+            return Ok(());
         }
-        out.flush()?;
+        let file = std::path::absolute(self.scratch.join(format!("events.{}", format.name())))?;
+        format.file(self.events, &file)?;
         for peer in ["duckdb", "chdb"] {
             let output = Command::new("taskset")
                 .args(["-c", &self.core])
@@ -162,6 +178,7 @@ impl Ingest {
                 .arg(&self.peers)
                 .args(["ingest", peer])
                 .arg(&file)
+                .arg(format.name())
                 .output()?;
             if !output.status.success() {
                 println!("{peer} failed: {}", String::from_utf8_lossy(&output.stderr));
@@ -169,6 +186,10 @@ impl Ingest {
             }
             let text = String::from_utf8_lossy(&output.stdout);
             let result: serde_json::Value = serde_json::from_str(text.trim())?;
+            if let Some(why) = result["unread"].as_str() {
+                println!("{peer} {}: {why}", result["version"].as_str().unwrap_or("?"));
+                continue;
+            }
             let peer_rate = result["rows"].as_f64().unwrap_or(0.0) / result["core_s"].as_f64().unwrap_or(1.0);
             println!(
                 "{peer} {}: {peer_rate:.0} rows per core-second from a file of the same events; weir is {:.2} x",

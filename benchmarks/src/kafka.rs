@@ -9,7 +9,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -105,12 +105,22 @@ fn block_on() -> impl Fn(Job<'_>) -> Result<(), KafkaError> {
 
 /// Appends events `from..to` to a topic, event `n` to partition `n % partitions`, and waits until all are there.
 pub(crate) fn fill(broker: &str, topic: &str, partitions: i32, from: u64, to: u64) -> Result<(), Failure> {
+    fill_with(broker, topic, partitions, from..to, |event, out| event.write(event.ts, out))
+}
+
+/// The same with messages as `write` makes them.
+pub(crate) fn fill_with(
+    broker: &str,
+    topic: &str,
+    partitions: i32,
+    events: Range<u64>,
+    write: impl Fn(&Event, &mut Vec<u8>),
+) -> Result<(), Failure> {
     let producer = producer(broker, 20)?;
     let mut value = Vec::with_capacity(400);
-    for number in from..to {
-        let event = Event::new(number);
+    for number in events {
         value.clear();
-        event.write(event.ts, &mut value);
+        write(&Event::new(number), &mut value);
         let partition = (number % partitions as u64) as i32;
         send(&producer, topic, partition, None, Some(&value))?;
     }

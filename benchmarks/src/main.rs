@@ -2,6 +2,7 @@
 
 mod event;
 mod exact;
+mod formats;
 mod freshness;
 mod ingest;
 mod kafka;
