@@ -9,6 +9,8 @@ use crate::{
     java_text::{decimal_low_bits, float_from_text, hex, java_double, java_float, uuid_text},
 };
 use bumpalo::Bump;
+/// What values lie in that functions make.
+pub use bumpalo::Bump as Arena;
 use serde_json::Value as Json;
 use std::{cmp::Ordering, fmt};
 
@@ -46,25 +48,68 @@ pub enum Datum<'a> {
 
 /// A value that a function cannot work with: what it takes, and what it got.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Fault(String);
+#[error("{}", self.0.what)]
+pub struct Fault(Box<Said>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
+    what: String,
+    /// The value, as it is shown.
+    got: Option<String>,
+    /// A function has put its name to it.
+    named: bool,
+    /// The value would be larger than one may be.
+    too_long: bool,
+}
 
 impl Fault {
     /// With what is wrong.
     #[cold]
     pub fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+        Self(Box::new(Said { what: what.into(), got: None, named: false, too_long: false }))
+    }
+
+    /// That a value would have more bytes than one may have.
+    #[cold]
+    pub(crate) fn too_long(most: usize) -> Self {
+        let what = format!("a value of more than {most} bytes is too long");
+        Self(Box::new(Said { what, got: None, named: false, too_long: true }))
+    }
+
+    /// Whether a value would be larger than one may be.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        self.0.too_long
     }
 
     #[cold]
-    fn takes(what: &str, got: Datum<'_>) -> Self {
-        Self(format!("{what} is expected, got {}", got.shown()))
+    /// That a value of another kind is expected: `what`, with an article.
+    pub fn takes(what: &str, got: Datum<'_>) -> Self {
+        let shown = got.shown();
+        let what = format!("{what} is expected, got {shown}");
+        Self(Box::new(Said { what, got: Some(shown), named: false, too_long: false }))
+    }
+
+    /// The same with the function that it arose in, and the argument where that can be told. The innermost function is the
+    /// one that cannot: a fault keeps its first name.
+    #[cold]
+    pub(crate) fn within(self, name: &str, args: &[Datum<'_>]) -> Self {
+        if self.0.named {
+            return self;
+        }
+        let Said { what, got, too_long, .. } = *self.0;
+        let at = got.as_ref().and_then(|got| args.iter().position(|arg| arg.shown() == *got));
+        let argument = match at {
+            Some(at) if args.len() > 1 => format!(" (argument {})", at + 1),
+            _ => String::new(),
+        };
+        Self(Box::new(Said { what: format!("{name}(..): {what}{argument}"), got, named: true, too_long }))
     }
 }
 
 impl From<crate::date_pattern::DateError> for Fault {
     fn from(error: crate::date_pattern::DateError) -> Self {
-        Self(error.to_string())
+        Self::new(error.to_string())
     }
 }
 
@@ -108,6 +153,17 @@ impl<'a> Datum<'a> {
         matches!(self, Self::Null)
     }
 
+    /// Bytes of its text or its bytes; of several values the sum, with what each takes by itself.
+    #[must_use]
+    pub fn bytes_held(self) -> usize {
+        match self {
+            Self::Text(text) | Self::Json(text) | Self::Decimal(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::List(items) => items.iter().map(|item| size_of::<i64>() + item.bytes_held()).sum(),
+            _ => 0,
+        }
+    }
+
     /// The beginning of it, for people.
     #[must_use]
     pub fn shown(self) -> String {
@@ -119,6 +175,25 @@ impl<'a> Datum<'a> {
         match self {
             Self::Text(_) => format!("'{cut}'"),
             _ => cut,
+        }
+    }
+
+    /// The same value, all of which lies in the arena.
+    #[must_use]
+    pub fn copied<'b>(self, arena: &'b Bump) -> Datum<'b> {
+        match self {
+            Self::Null => Datum::Null,
+            Self::Bool(truth) => Datum::Bool(truth),
+            Self::Long(number) => Datum::Long(number),
+            Self::Float(number) => Datum::Float(number),
+            Self::Double(number) => Datum::Double(number),
+            Self::Timestamp(ms) => Datum::Timestamp(ms),
+            Self::Uuid(uuid) => Datum::Uuid(uuid),
+            Self::Decimal(text) => Datum::Decimal(arena.alloc_str(text)),
+            Self::Text(text) => Datum::Text(arena.alloc_str(text)),
+            Self::Json(text) => Datum::Json(arena.alloc_str(text)),
+            Self::Bytes(bytes) => Datum::Bytes(arena.alloc_slice_copy(bytes)),
+            Self::List(items) => list(items.iter().map(|item| item.copied(arena)).collect::<Vec<_>>(), arena),
         }
     }
 

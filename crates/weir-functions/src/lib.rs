@@ -7,4 +7,6 @@ pub mod date_pattern;
 pub mod datum;
 pub mod expression;
 pub mod java_text;
+pub mod numbers;
 pub mod shelf;
+pub mod utf16;

@@ -1,9 +1,9 @@
 //! From SQL's notation to nodes.
 
-use super::{Call, Constant, Node};
+use super::{Constant, Node};
 use crate::{
     datum::Datum,
-    shelf::{Body, Function, function, is_volatile},
+    shelf::{Prepared, function, is_volatile},
 };
 use sqlparser::{
     ast::{
@@ -72,6 +72,14 @@ impl Compiler<'_> {
                 UnaryOperator::Minus => match self.node(expr, depth)? {
                     Node::Constant(Constant::Long(number)) => Ok(Node::Constant(Constant::Long(number.wrapping_neg()))),
                     Node::Constant(Constant::Double(number)) => Ok(Node::Constant(Constant::Double(-number))),
+                    // The least number of 64 bits has no positive.
+                    Node::Constant(Constant::Decimal(digits)) => {
+                        let signed = format!("-{digits}");
+                        Ok(Node::Constant(match signed.parse() {
+                            Ok(number) => Constant::Long(number),
+                            Err(_) => Constant::Decimal(signed.into()),
+                        }))
+                    }
                     other => named("negate", vec![other]),
                 },
                 UnaryOperator::Not => self.named("not", &[expr], depth),
@@ -275,21 +283,7 @@ fn named(name: &str, args: Vec<Node>) -> Result<Node, String> {
             format!("there is no function {name}; docs/reference/functions.md lists those there are")
         });
     };
-    if !(found.least..=found.most).contains(&args.len()) {
-        return Err(format!("{} takes {} arguments, got {}", found.name(), found.arity(), args.len()));
-    }
-    call(found, args)
-}
-
-fn call(function: &'static Function, args: Vec<Node>) -> Result<Node, String> {
-    let (name, nulls) = (function.name(), function.nulls);
-    let call = match function.body {
-        Body::Plain(call) => Call::Plain(call),
-        Body::Made(make) => {
-            // A function's own error names what is wrong; the rest is up to whoever reads the expression.
-            let constants: Vec<Option<Datum<'_>>> = args.iter().map(Node::constant).collect();
-            Call::Ready(make(&constants).map_err(|fault| format!("{name}(..): {fault}"))?)
-        }
-    };
-    Ok(Node::Call { name, call, nulls, args })
+    let constants: Vec<Option<Datum<'_>>> = args.iter().map(Node::constant).collect();
+    let function = Prepared::new(found, &constants).map_err(|fault| fault.to_string())?;
+    Ok(Node::Call { function, args })
 }

@@ -3,11 +3,14 @@
 
 mod compile;
 mod eval;
+mod kind;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::eval as value_text;
 
 use crate::datum::{Datum, Fault};
-use crate::shelf::{Plain, Ready};
+use crate::shelf::Prepared;
 use bumpalo::Bump;
 use std::sync::Arc;
 
@@ -79,19 +82,11 @@ impl Constant {
     }
 }
 
-enum Call {
-    Plain(Plain),
-    Ready(Box<dyn Ready>),
-}
-
 enum Node {
     Field(usize),
     Constant(Constant),
     Call {
-        name: &'static str,
-        call: Call,
-        /// It is called with nulls too.
-        nulls: bool,
+        function: Prepared,
         args: Vec<Node>,
     },
     /// True as soon as one is (`true`), or false as soon as one is.

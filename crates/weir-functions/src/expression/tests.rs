@@ -5,7 +5,7 @@ use crate::datum::list;
 use proptest::strategy::Strategy as _;
 
 /// The value as text, with the fields `a` = 3, `b` = "two words", `n` = null, `j` = an object, `m` = three texts, `t` = a time.
-fn eval(text: &str) -> Result<String, String> {
+pub(crate) fn eval(text: &str) -> Result<String, String> {
     let expression = Expression::parse(text).map_err(|error| error.to_string())?;
     let arena = Bump::new();
     let many = list([Datum::Text("x"), Datum::Text("y"), Datum::Text("x")], &arena);
@@ -72,7 +72,7 @@ fn values() {
         ("regexp_extract(b, '(\\w+) (\\w+)', 2)", "words"),
         ("regexp_replace(b, '(\\w+) (\\w+)', '$2 $1')", "words two"),
         ("replace('aXbX', 'X', '--')", "a--b--"),
-        ("replace('ab', '', '-')", "-a-b-"),
+        ("replace('ab', '', '-')", "ab"),
         ("strcmp(b, 'three')", "1"),
         ("trim('  x ')", "x"),
         ("length(b)", "9"),
@@ -174,7 +174,6 @@ fn what_cannot_be_evaluated_names_the_function_and_the_value() {
         ("fromDateTime(b, 'yyyy')", "is not written in the given date pattern"),
         ("jsonPathLong(j, '$.none')", "give a default"),
         ("repeat(b, 999999999)", "too long"),
-        ("replace(repeat('a', 100000), '', repeat('b', 100000))", "too long"),
         ("replace(repeat('a', 100000), 'a', repeat('b', 100000))", "too long"),
         ("regexpReplace(repeat('a', 100000), '', repeat('b', 100000))", "too long"),
         ("arrayToString(generateLongArray(1, 9000), repeat('b', 100000))", "too long"),

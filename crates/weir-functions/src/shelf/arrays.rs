@@ -1,9 +1,12 @@
 //! Arrays. A single value stands for an array of itself.
 
-use super::{Function, MANY};
+use super::{
+    Function, Gives, MANY,
+    gives::{BOOLEAN, DOUBLES, INT, INTS, LONG, LONGS, STRING},
+};
 use crate::datum::{Datum, Fault, list, text};
 use bumpalo::Bump;
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::HashSet};
 
 /// Elements that a generated array may have: a record is no place for more.
 const GENERATED_MOST: i64 = 10_000;
@@ -20,14 +23,78 @@ fn holds<'a>(items: &[Datum<'a>], wanted: Datum<'a>, arena: &'a Bump) -> bool {
     items.iter().any(|item| equal(*item, wanted, arena))
 }
 
-fn distinct<'a>(items: &[Datum<'a>], arena: &'a Bump) -> Vec<Datum<'a>> {
+/// Pairs that one row may compare where its values cannot be hashed: some tenths of a second.
+const PAIRS_MOST: usize = 10_000_000;
+
+fn comparable(one: usize, other: usize) -> Result<(), Fault> {
+    if one.saturating_mul(other) <= PAIRS_MOST {
+        return Ok(());
+    }
+    Err(Fault::new(format!("arrays of {one} and {other} values of several types are too long to be compared")))
+}
+
+/// What two values have in common exactly if they are equal, among values of one type.
+#[derive(PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Truth(bool),
+    Whole(i64),
+    Real(u64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    /// It is equal to nothing.
+    Alone(usize),
+}
+
+/// The keys of values of one type, after each other.
+fn keys<'a>(items: impl Iterator<Item = Datum<'a>>) -> Option<Vec<Key<'a>>> {
+    let mut kind = None;
+    let mut keys = vec![];
+    for (at, item) in items.enumerate() {
+        let key = match item {
+            Datum::Null => Key::Alone(at),
+            Datum::Double(number) if number.is_nan() => Key::Alone(at),
+            Datum::Bool(truth) => Key::Truth(truth),
+            Datum::Long(number) | Datum::Timestamp(number) => Key::Whole(number),
+            // Zero has one sign.
+            Datum::Double(number) => Key::Real((number + 0.0).to_bits()),
+            Datum::Text(text) => Key::Text(text),
+            Datum::Bytes(bytes) => Key::Bytes(bytes),
+            _ => return None,
+        };
+        if !matches!(key, Key::Alone(_))
+            && *kind.get_or_insert(std::mem::discriminant(&item)) != std::mem::discriminant(&item)
+        {
+            return None;
+        }
+        keys.push(key);
+    }
+    Some(keys)
+}
+
+fn distinct<'a>(items: &[Datum<'a>], arena: &'a Bump) -> Result<Vec<Datum<'a>>, Fault> {
+    if let Some(keys) = keys(items.iter().copied()) {
+        let mut seen = HashSet::with_capacity(keys.len());
+        let first = keys.into_iter().map(|key| seen.insert(key));
+        return Ok(items.iter().zip(first).filter(|(_, first)| *first).map(|(item, _)| *item).collect());
+    }
+    comparable(items.len(), items.len())?;
     let mut kept: Vec<Datum<'a>> = vec![];
     for item in items {
         if !holds(&kept, *item, arena) {
             kept.push(*item);
         }
     }
-    kept
+    Ok(kept)
+}
+
+fn overlap<'a>(one: &[Datum<'a>], other: &[Datum<'a>], arena: &'a Bump) -> Result<bool, Fault> {
+    if let Some(keys) = keys(one.iter().chain(other).copied()) {
+        let (one, other) = keys.split_at(one.len());
+        let seen: HashSet<&Key<'_>> = one.iter().collect();
+        return Ok(other.iter().any(|key| seen.contains(key)));
+    }
+    comparable(one.len(), other.len())?;
+    Ok(one.iter().any(|item| holds(other, *item, arena)))
 }
 
 /// The element at a position from 1, as Pinot counts.
@@ -36,7 +103,12 @@ fn element<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> 
     Ok(at.and_then(|at| args[0].items(arena).get(at).copied()).unwrap_or(Datum::Null))
 }
 
-fn generate<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+fn generate_int<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+    let cut: Result<Vec<Datum<'_>>, Fault> = args.iter().map(|arg| Ok(Datum::Long(arg.int()?.into()))).collect();
+    generate(&cut?, arena)
+}
+
+fn generate<'a>(args: &[Datum<'_>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
     let (from, to) = (args[0].long()?, args[1].long()?);
     let step = args.get(2).map_or(Ok(1), |step| step.long())?;
     if step == 0 {
@@ -49,46 +121,100 @@ fn generate<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault>
     Ok(list((0..=count.max(-1) as i64).map(|at| Datum::Long(from + at * step)), arena))
 }
 
+fn generate_real<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+    let (from, to) = (args[0].double()?, args[1].double()?);
+    let step = args.get(2).map_or(Ok(1.0), |step| step.double())?;
+    let count = ((to - from) / step).floor();
+    if !count.is_finite() {
+        return Err(Fault::new(format!("steps of {step} do not lead from {from} to {to}")));
+    }
+    if count >= GENERATED_MOST as f64 {
+        return Err(Fault::new(format!("an array of more than {GENERATED_MOST} elements is too long")));
+    }
+    Ok(list((0..=count.max(-1.0) as i64).map(|at| Datum::Double(from + at as f64 * step)), arena))
+}
+
+/// An element: arrays do not hold arrays.
+fn single(datum: Datum<'_>) -> Result<Datum<'_>, Fault> {
+    match datum {
+        Datum::List(_) => Err(Fault::new(format!("one value is expected, got {}", datum.shown()))),
+        one => Ok(one),
+    }
+}
+
+/// Of two arrays of rising positions those that are in both.
+fn intersect_indices<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+    let positions = |datum: Datum<'a>| {
+        datum.items(arena).iter().map(|at| at.int().map(i64::from)).collect::<Result<Vec<i64>, Fault>>()
+    };
+    let (one, other) = (positions(args[0])?, positions(args[1])?);
+    let (mut found, mut next) = (vec![], other.iter().peekable());
+    for at in one {
+        // What the other array has and this one passed over is in this one no more.
+        while next.next_if(|other| **other < at).is_some() {}
+        if next.next_if_eq(&&at).is_some() {
+            found.push(Datum::Long(at));
+        }
+    }
+    Ok(list(found, arena))
+}
+
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::plain(&["array", "arrayValueConstructor"], 0, MANY, |args, arena| Ok(list(args.iter().copied(), arena)))
-        .with_nulls(),
-    Function::plain(&["arrayLength", "cardinality"], 1, 1, |args, arena| {
+    Function::plain(&["array", "arrayValueConstructor"], 0, MANY, Gives::ListOfAll, |args, arena| {
+        Ok(list(args.iter().copied(), arena))
+    })
+    .with_nulls(),
+    Function::plain(&["arrayLength", "cardinality"], 1, 1, INT, |args, arena| {
         Ok(Datum::Long(args[0].items(arena).len() as i64))
     }),
-    Function::plain(&["arrayReverse", "arrayReverseInt", "arrayReverseString"], 1, 1, |args, arena| {
-        Ok(list(args[0].items(arena).iter().rev().copied(), arena))
-    }),
-    Function::plain(&["arraySort", "arraySortInt", "arraySortString"], 1, 1, |args, arena| {
+    Function::plain(
+        &["arrayReverse", "arrayReverseInt", "arrayReverseString"],
+        1,
+        1,
+        Gives::ListOf(0),
+        |args, arena| Ok(list(args[0].items(arena).iter().rev().copied(), arena)),
+    ),
+    Function::plain(&["arraySort", "arraySortInt", "arraySortString"], 1, 1, Gives::ListOf(0), |args, arena| {
         let mut items = args[0].items(arena).to_vec();
         items.sort_by(|a, b| order(*a, *b, arena));
         Ok(list(items, arena))
     }),
-    Function::plain(&["arrayIndexOf", "arrayIndexOfInt", "arrayIndexOfString"], 2, 2, |args, arena| {
+    Function::plain(&["arrayIndexOf", "arrayIndexOfInt", "arrayIndexOfString"], 2, 2, INT, |args, arena| {
         let at = args[0].items(arena).iter().position(|item| equal(*item, args[1], arena));
         Ok(Datum::Long(at.map_or(-1, |at| at as i64)))
     }),
-    Function::plain(&["arrayContains", "arrayContainsInt", "arrayContainsString"], 2, 2, |args, arena| {
+    Function::plain(&["arrayContains", "arrayContainsInt", "arrayContainsString"], 2, 2, BOOLEAN, |args, arena| {
         Ok(Datum::Bool(holds(args[0].items(arena), args[1], arena)))
     }),
-    Function::plain(&["arraySlice", "arraySliceInt", "arraySliceString"], 3, 3, |args, arena| {
-        let items = args[0].items(arena);
-        let bound = |at: i64| usize::try_from(at.max(0)).unwrap_or(usize::MAX).min(items.len());
-        let (from, to) = (bound(args[1].long()?), bound(args[2].long()?));
-        Ok(list(items.get(from..to).unwrap_or_default().iter().copied(), arena))
-    }),
-    Function::plain(&["arrayDistinct", "arrayDistinctInt", "arrayDistinctString"], 1, 1, |args, arena| {
-        Ok(list(distinct(args[0].items(arena), arena), arena))
-    }),
-    Function::plain(&["arrayRemove", "arrayRemoveInt", "arrayRemoveString"], 2, 2, |args, arena| {
+    Function::plain(
+        &["arraySlice", "arraySliceInt", "arraySliceLong", "arraySliceString"],
+        3,
+        3,
+        Gives::ListOf(0),
+        |args, arena| {
+            let items = args[0].items(arena);
+            let bound = |at: i64| usize::try_from(at.max(0)).unwrap_or(usize::MAX).min(items.len());
+            let (from, to) = (bound(args[1].long()?), bound(args[2].long()?));
+            Ok(list(items.get(from..to).unwrap_or_default().iter().copied(), arena))
+        },
+    ),
+    Function::plain(
+        &["arrayDistinct", "arrayDistinctInt", "arrayDistinctString"],
+        1,
+        1,
+        Gives::ListOf(0),
+        |args, arena| Ok(list(distinct(args[0].items(arena), arena)?, arena)),
+    ),
+    Function::plain(&["arrayRemove", "arrayRemoveInt", "arrayRemoveString"], 2, 2, Gives::ListOf(0), |args, arena| {
         let mut items = args[0].items(arena).to_vec();
         if let Some(at) = items.iter().position(|item| equal(*item, args[1], arena)) {
             items.remove(at);
         }
         Ok(list(items, arena))
     }),
-    Function::plain(&["arrayUnion", "arrayUnionInt", "arrayUnionString"], 2, 2, |args, arena| {
+    Function::plain(&["arrayUnion", "arrayUnionInt", "arrayUnionString"], 2, 2, Gives::ListOfAll, |args, arena| {
         let both: Vec<Datum<'_>> = args[0].items(arena).iter().chain(args[1].items(arena)).copied().collect();
-        Ok(list(distinct(&both, arena), arena))
+        Ok(list(distinct(&both, arena)?, arena))
     }),
     Function::plain(
         &[
@@ -101,6 +227,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ],
         2,
         MANY,
+        Gives::ListOfAll,
         |args, arena| Ok(list(args.iter().flat_map(|arg| arg.items(arena)).copied(), arena)),
     ),
     Function::plain(
@@ -114,17 +241,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ],
         2,
         2,
+        Gives::ItemOf(0),
         element,
     ),
-    Function::plain(&["arraysOverlap"], 2, 2, |args, arena| {
-        let other = args[1].items(arena);
-        Ok(Datum::Bool(args[0].items(arena).iter().any(|item| holds(other, *item, arena))))
+    Function::plain(&["arraysOverlap"], 2, 2, BOOLEAN, |args, arena| {
+        overlap(args[0].items(arena), args[1].items(arena), arena).map(Datum::Bool)
     }),
-    Function::plain(&["arraySumInt", "arraySumLong"], 1, 1, |args, arena| {
+    Function::plain(&["arraySumInt", "arraySumLong"], 1, 1, LONG, |args, arena| {
         let sum = args[0].items(arena).iter().try_fold(0i64, |sum, item| item.long().map(|n| sum.wrapping_add(n)));
         sum.map(Datum::Long)
     }),
-    Function::plain(&["arrayToString"], 2, 3, |args, arena| {
+    Function::plain(&["arrayToString"], 2, 3, STRING, |args, arena| {
         let (between, null) = (args[1].text(arena), args.get(2).map(|null| null.text(arena)));
         let items = args[0].items(arena).iter();
         let texts = items.filter_map(|item| if item.is_null() { null } else { Some(item.text(arena)) });
@@ -134,5 +261,87 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }
         Ok(text(&texts.join(between), arena))
     }),
-    Function::plain(&["generateIntArray", "generateLongArray"], 2, 3, generate),
+    Function::plain(&["generateIntArray"], 2, 3, INTS, generate_int),
+    Function::plain(&["generateLongArray"], 2, 3, LONGS, generate),
+    Function::plain(&["generateFloatArray", "generateDoubleArray"], 2, 3, DOUBLES, generate_real),
+    Function::plain(
+        &[
+            "arrayIndexesOf",
+            "arrayIndexesOfInt",
+            "arrayIndexesOfLong",
+            "arrayIndexesOfFloat",
+            "arrayIndexesOfDouble",
+            "arrayIndexesOfString",
+        ],
+        2,
+        2,
+        INTS,
+        |args, arena| {
+            let found = args[0].items(arena).iter().enumerate().filter(|(_, item)| equal(**item, args[1], arena));
+            Ok(list(found.map(|(at, _)| Datum::Long(at as i64)), arena))
+        },
+    ),
+    Function::plain(&["intersectIndices"], 2, 2, INTS, intersect_indices),
+    Function::plain(
+        &[
+            "arrayPushBack",
+            "arrayPushBackInt",
+            "arrayPushBackLong",
+            "arrayPushBackFloat",
+            "arrayPushBackDouble",
+            "arrayPushBackString",
+        ],
+        2,
+        2,
+        Gives::ListOfAll,
+        |args, arena| Ok(list(args[0].items(arena).iter().copied().chain([single(args[1])?]), arena)),
+    ),
+    Function::plain(
+        &[
+            "arrayPushFront",
+            "arrayPushFrontInt",
+            "arrayPushFrontLong",
+            "arrayPushFrontFloat",
+            "arrayPushFrontDouble",
+            "arrayPushFrontString",
+        ],
+        2,
+        2,
+        Gives::ListOfAll,
+        |args, arena| Ok(list([single(args[1])?].into_iter().chain(args[0].items(arena).iter().copied()), arena)),
+    ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use crate::expression::value_text as eval;
+
+    #[test]
+    fn values() {
+        for (call, expected) in [
+            ("arrayDistinct(array(3, 1, 3, NULL, NULL))", "[3,1,null,null]"),
+            ("arrayDistinct(array(1, '1', 1.0))", "[1]"),
+            ("arrayUnion(array('b', 'a'), array('a', 'c'))", r#"["b","a","c"]"#),
+            ("arraysOverlap(array(1, 2), array(3, 2))", "true"),
+            ("arraysOverlap(array(1, 2), array('3', '4'))", "false"),
+            ("arraysOverlap(array(NULL), array(NULL))", "false"),
+            ("arrayIndexesOf(array('a', 'b', 'a'), 'a')", "[0,2]"),
+            ("intersectIndices(array(0, 2, 5), array(2, 3, 5))", "[2,5]"),
+            ("arrayPushBack(array(1), 2)", "[1,2]"),
+            ("arrayPushFront(array(1), 2)", "[2,1]"),
+            ("arrayLength(arrayPushBack(array(1, 2), 3))", "3"),
+            ("generateDoubleArray(1, 2, 0.5)", "[1.0,1.5,2.0]"),
+            ("generateIntArray(3, 1, -1)", "[3,2,1]"),
+        ] {
+            assert_eq!(eval(call).as_deref(), Ok(expected), "{call}");
+        }
+        let long = "split(repeat('ab,cd,', 200000), ',')";
+        assert_eq!(eval(&format!("arrayDistinct({long})")).as_deref(), Ok(r#"["ab","cd"]"#));
+        let mixed = eval(&format!("arraysOverlap({long}, generateLongArray(1, 9000))")).unwrap_err();
+        assert!(mixed.contains("too long to be compared"), "{mixed}");
+        let nested = eval("arrayPushBack(array(1), array(2, 3))").unwrap_err();
+        assert!(nested.contains("one value is expected, got [2,3]"), "{nested}");
+        let endless = eval("generateDoubleArray(0, 1, 0)").unwrap_err();
+        assert!(endless.contains("do not lead from 0 to 1"), "{endless}");
+    }
+}

@@ -1,6 +1,9 @@
 //! Bytes as text and back, and digests of them.
 
-use super::Function;
+use super::{
+    Function,
+    gives::{BYTES, INT, LONG, STRING},
+};
 use crate::{
     datum::{Datum, Fault, text},
     java_text::hex,
@@ -40,37 +43,39 @@ fn raw<'a>(datum: Datum<'a>, arena: &'a Bump) -> &'a [u8] {
 }
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::plain(&["hexToBytes"], 1, 1, |args, arena| Ok(Datum::Bytes(args[0].bytes(arena)?))),
-    Function::plain(&["bytesToHex"], 1, 1, |args, arena| Ok(hex_text(args[0].bytes(arena)?, arena))),
-    Function::plain(&["base64Encode"], 1, 1, |args, arena| {
+    Function::plain(&["hexToBytes"], 1, 1, BYTES, |args, arena| Ok(Datum::Bytes(args[0].bytes(arena)?))),
+    Function::plain(&["bytesToHex"], 1, 1, STRING, |args, arena| Ok(hex_text(args[0].bytes(arena)?, arena))),
+    Function::plain(&["base64Encode"], 1, 1, BYTES, |args, arena| {
         Ok(Datum::Bytes(arena.alloc_slice_copy(STANDARD.encode(raw(args[0], arena)).as_bytes())))
     }),
-    Function::plain(&["base64Decode"], 1, 1, |args, arena| {
+    Function::plain(&["base64Decode"], 1, 1, BYTES, |args, arena| {
         Ok(Datum::Bytes(arena.alloc_slice_copy(&of_base64(args[0], arena)?)))
     }),
-    Function::plain(&["toBase64"], 1, 1, |args, arena| Ok(base64_of(raw(args[0], arena), arena))),
-    Function::plain(&["fromBase64"], 1, 1, |args, arena| {
+    Function::plain(&["toBase64"], 1, 1, STRING, |args, arena| Ok(base64_of(raw(args[0], arena), arena))),
+    Function::plain(&["fromBase64"], 1, 1, BYTES, |args, arena| {
         Ok(Datum::Bytes(arena.alloc_slice_copy(&of_base64(args[0], arena)?)))
     }),
-    Function::plain(&["toUtf8"], 1, 1, |args, arena| Ok(Datum::Bytes(args[0].text(arena).as_bytes()))),
-    Function::plain(&["fromUtf8"], 1, 1, |args, arena| Ok(utf8(raw(args[0], arena), arena))),
-    Function::plain(&["toAscii"], 1, 1, |args, arena| {
+    Function::plain(&["toUtf8"], 1, 1, BYTES, |args, arena| Ok(Datum::Bytes(args[0].text(arena).as_bytes()))),
+    Function::plain(&["fromUtf8"], 1, 1, STRING, |args, arena| Ok(utf8(raw(args[0], arena), arena))),
+    Function::plain(&["toAscii"], 1, 1, BYTES, |args, arena| {
         let bytes: Vec<u8> = args[0].text(arena).chars().map(|c| if c.is_ascii() { c as u8 } else { b'?' }).collect();
         Ok(Datum::Bytes(arena.alloc_slice_copy(&bytes)))
     }),
-    Function::plain(&["fromAscii"], 1, 1, |args, arena| {
+    Function::plain(&["fromAscii"], 1, 1, STRING, |args, arena| {
         let chars: String =
             raw(args[0], arena).iter().map(|b| if b.is_ascii() { char::from(*b) } else { '\u{fffd}' }).collect();
         Ok(text(&chars, arena))
     }),
-    Function::plain(&["octetLength"], 1, 1, |args, arena| Ok(Datum::Long(raw(args[0], arena).len() as i64))),
-    Function::plain(&["bitLength"], 1, 1, |args, arena| Ok(Datum::Long(8 * raw(args[0], arena).len() as i64))),
-    Function::plain(&["hexDecimalToLong"], 1, 1, |args, arena| {
+    Function::plain(&["octetLength"], 1, 1, INT, |args, arena| Ok(Datum::Long(args[0].text(arena).len() as i64))),
+    Function::plain(&["bitLength"], 1, 1, INT, |args, arena| Ok(Datum::Long(8 * args[0].text(arena).len() as i64))),
+    Function::plain(&["hexDecimalToLong"], 1, 1, LONG, |args, arena| {
         let digits = args[0].text(arena);
         let plain = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")).unwrap_or(digits);
         u64::from_str_radix(plain, 16)
             .map(|number| Datum::Long(number as i64))
             .map_err(|_| Fault::new(format!("up to 16 hexadecimal digits are expected, got {}", args[0].shown())))
     }),
-    Function::plain(&["longToHexDecimal"], 1, 1, |args, arena| Ok(text(&format!("{:x}", args[0].long()?), arena))),
+    Function::plain(&["longToHexDecimal"], 1, 1, STRING, |args, arena| {
+        Ok(text(&format!("{:x}", args[0].long()?), arena))
+    }),
 ];

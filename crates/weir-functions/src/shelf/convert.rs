@@ -1,6 +1,9 @@
 //! Types by name, and numbers as bytes.
 
-use super::Function;
+use super::{
+    Function,
+    gives::{BOOLEAN, BYTES, INT, STRING, UUID},
+};
 use crate::{
     datum::{Datum, Fault, text},
     java_text::{uuid_from_text, uuid_text},
@@ -59,16 +62,16 @@ fn dashed<'a>(uuid: &[u8; 16], arena: &'a Bump) -> Datum<'a> {
 }
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::plain(&["cast"], 2, 2, |args, arena| cast(args[0], args[1].text(arena), arena)),
-    Function::plain(&["isUuid"], 1, 1, |args, arena| Ok(Datum::Bool(uuid(args[0], arena).is_ok()))),
-    Function::plain(&["toUuid", "bytesToUuid"], 1, 1, |args, arena| uuid(args[0], arena).map(Datum::Uuid)),
-    Function::plain(&["uuidToBytes", "toUUIDBytes"], 1, 1, |args, arena| {
+    Function::plain(&["cast"], 2, 2, STRING, |args, arena| cast(args[0], args[1].text(arena), arena)),
+    Function::plain(&["isUuid"], 1, 1, BOOLEAN, |args, arena| Ok(Datum::Bool(uuid(args[0], arena).is_ok()))),
+    Function::plain(&["toUuid", "bytesToUuid"], 1, 1, UUID, |args, arena| uuid(args[0], arena).map(Datum::Uuid)),
+    Function::plain(&["uuidToBytes", "toUUIDBytes"], 1, 1, BYTES, |args, arena| {
         uuid(args[0], arena).map(|uuid| Datum::Bytes(arena.alloc_slice_copy(&uuid)))
     }),
-    Function::plain(&["uuidToString", "fromUUIDBytes"], 1, 1, |args, arena| {
+    Function::plain(&["uuidToString", "fromUUIDBytes"], 1, 1, STRING, |args, arena| {
         uuid(args[0], arena).map(|uuid| dashed(&uuid, arena))
     }),
-    Function::plain(&["uuidVersion"], 1, 1, |args, arena| {
+    Function::plain(&["uuidVersion"], 1, 1, INT, |args, arena| {
         uuid(args[0], arena).map(|uuid| Datum::Long(i64::from(uuid[6] >> 4)))
     }),
 ];

@@ -3,7 +3,10 @@
 //! Paths are those of Jayway's JsonPath as far as configs use it: `$.a.b`, `$['a']`, `$[0]`, `$[-1]`, `$.a[*].b`, `$..a`. A path
 //! with a `*` or `..` leads to many values, any other to one.
 
-use super::{Body, Function, Make, Ready};
+use super::{
+    Body, Function, Gives, Make, Ready,
+    gives::{BOOLEAN, DOUBLE, JSON, LONG, STRING, STRINGS},
+};
 use crate::datum::{Datum, Fault, list, of_json, text};
 use bumpalo::Bump;
 use serde_json::Value as Json;
@@ -158,12 +161,18 @@ impl Ready for Lookup {
             found.first().map_or(Datum::Null, |json| of_json(json, arena))
         };
         let missing = |what: &str| match default {
-            Some(default) => Ok(default),
+            Some(Datum::Null) => Ok(Datum::Null),
+            Some(default) if self.wanted == Wanted::Long => default.long().map(Datum::Long),
+            Some(default) => default.double().map(Datum::Double),
             None if args[0].is_null() => Ok(Datum::Null),
             None => Err(Fault::new(format!("{what} in {}; give a default as the last argument", args[0].shown()))),
         };
         match self.wanted {
-            Wanted::Exists => Ok(Datum::Bool(!found.is_empty())),
+            Wanted::Exists if args[0].is_null() => Ok(Datum::Null),
+            // A null is nothing that is there.
+            Wanted::Exists => {
+                Ok(Datum::Bool(found.iter().any(|json| !json.is_null()) || path.is_many() && json.is_some()))
+            }
             Wanted::Array | Wanted::ArrayOrEmpty => Ok(match value {
                 Datum::Null if self.wanted == Wanted::Array => Datum::Null,
                 value => Datum::List(value.items(arena)),
@@ -230,19 +239,24 @@ fn key_values<'a>(datum: Datum<'a>, arena: &'a Bump) -> Result<Datum<'a>, Fault>
 }
 
 /// The paths of all keys of an object down to a depth: `a`, `a.b`.
-fn keys(json: &Json, depth: i64, before: &str, found: &mut Vec<String>) {
-    let children: Vec<(String, &Json)> = match json {
-        Json::Object(fields) => {
-            fields.iter().map(|(key, value)| (format!("{before}['{}']", key.replace('\'', "\\'")), value)).collect()
+fn keys(json: &Json, depth: i64, before: &str, found: &mut Vec<String>, bytes: &mut usize) -> Result<(), Fault> {
+    let mut child = |path: String, value: &Json| {
+        // A path repeats all before it.
+        *bytes += path.len();
+        if *bytes > super::MADE_MOST {
+            return Err(super::too_long());
         }
-        Json::Array(items) => items.iter().enumerate().map(|(at, value)| (format!("{before}[{at}]"), value)).collect(),
-        _ => return,
-    };
-    for (path, value) in children {
         found.push(path.clone());
-        if depth > 1 {
-            keys(value, depth - 1, &path, found);
+        if depth > 1 { keys(value, depth - 1, &path, found, bytes) } else { Ok(()) }
+    };
+    match json {
+        Json::Object(fields) => {
+            fields.iter().try_for_each(|(key, value)| child(format!("{before}['{}']", key.replace('\'', "\\'")), value))
         }
+        Json::Array(items) => {
+            items.iter().enumerate().try_for_each(|(at, value)| child(format!("{before}[{at}]"), value))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -264,50 +278,58 @@ fn extract_keys<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fa
     let base = path.trim_end_matches("..**").trim_end_matches("..*").trim_end_matches(".*").trim_end_matches("[*]");
     let path = Path::parse(if base.is_empty() { "$" } else { base })?;
     let Some(json) = parsed(args[0], arena) else { return Ok(Datum::List(&[])) };
-    let mut found = vec![];
-    path.find(&json)
-        .into_iter()
-        .for_each(|json| keys(json, depth, if base.is_empty() { "$" } else { base }, &mut found));
+    let (mut found, mut bytes) = (vec![], 0);
+    for json in path.find(&json) {
+        keys(json, depth, if base.is_empty() { "$" } else { base }, &mut found, &mut bytes)?;
+    }
     Ok(list(found.iter().map(|key| text(key, arena)), arena))
 }
 
-const fn lookup(names: &'static [&'static str], most: usize, make: Make) -> Function {
-    Function { names, least: 2, most, nulls: true, body: Body::Made(make) }
+/// A text that is JSON and begins with one of these; nothing where it is not.
+fn whole<'a>(datum: Datum<'a>, arena: &'a Bump, begins: &str) -> Datum<'a> {
+    let json = parsed(datum, arena).filter(|json| match json {
+        Json::Array(_) => begins.contains('['),
+        Json::Object(_) => begins.contains('{'),
+        _ => false,
+    });
+    json.map_or(Datum::Null, |json| of_json(&json, arena))
+}
+
+const fn lookup(names: &'static [&'static str], most: usize, gives: Gives, make: Make) -> Function {
+    Function { names, least: 2, most, nulls: true, gives, body: Body::Made(make) }
 }
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    lookup(&["jsonPath"], 2, |constants| Lookup::made(constants, Wanted::Any)),
+    lookup(&["jsonPath"], 2, STRING, |constants| Lookup::made(constants, Wanted::Any)),
     lookup(
         &["jsonPathString", "jsonPathStringFast", "jsonPathStringFirstMatch", "jsonPathStringFory"],
         3,
+        STRING,
         |constants| Lookup::made(constants, Wanted::Text),
     ),
-    lookup(&["jsonPathLong", "jsonPathLongFast", "jsonPathLongFirstMatch", "jsonPathLongFory"], 3, |constants| {
+    lookup(&["jsonPathLong", "jsonPathLongFast", "jsonPathLongFirstMatch", "jsonPathLongFory"], 3, LONG, |constants| {
         Lookup::made(constants, Wanted::Long)
     }),
     lookup(
         &["jsonPathDouble", "jsonPathDoubleFast", "jsonPathDoubleFirstMatch", "jsonPathDoubleFory"],
         3,
+        DOUBLE,
         |constants| Lookup::made(constants, Wanted::Double),
     ),
-    lookup(&["jsonPathArray"], 2, |constants| Lookup::made(constants, Wanted::Array)),
-    lookup(&["jsonPathArrayDefaultEmpty"], 2, |constants| Lookup::made(constants, Wanted::ArrayOrEmpty)),
-    lookup(&["jsonPathExists"], 2, |constants| Lookup::made(constants, Wanted::Exists)),
-    Function::plain(&["jsonFormat"], 1, 1, |args, arena| Ok(formatted(args[0], arena))),
-    Function::plain(&["toJsonMapStr"], 1, 1, |args, arena| Ok(formatted(args[0], arena))),
-    Function::plain(&["isJson"], 1, 1, |args, arena| Ok(Datum::Bool(parsed(args[0], arena).is_some()))),
-    Function::plain(&["jsonKeyValueArrayToMap"], 1, 1, |args, arena| key_values(args[0], arena)),
-    Function::plain(&["jsonStringToArray", "jsonStringToMap", "jsonStringToListOrMap"], 1, 1, |args, arena| {
-        let json = parsed(args[0], arena);
-        let whole = json.filter(|json| json.is_object() || json.is_array());
-        whole
-            .map(|json| of_json(&json, arena))
-            .ok_or_else(|| Fault::new(format!("a JSON object or array is expected, got {}", args[0].shown())))
-    }),
-    Function::plain(&["jsonExtractObject"], 1, 1, |args, arena| {
+    lookup(&["jsonPathArray"], 2, STRINGS, |constants| Lookup::made(constants, Wanted::Array)),
+    lookup(&["jsonPathArrayDefaultEmpty"], 2, STRINGS, |constants| Lookup::made(constants, Wanted::ArrayOrEmpty)),
+    lookup(&["jsonPathExists"], 2, BOOLEAN, |constants| Lookup::made(constants, Wanted::Exists)),
+    Function::plain(&["jsonFormat"], 1, 1, STRING, |args, arena| Ok(formatted(args[0], arena))),
+    Function::plain(&["toJsonMapStr"], 1, 1, STRING, |args, arena| Ok(formatted(args[0], arena))),
+    Function::plain(&["isJson"], 1, 1, BOOLEAN, |args, arena| Ok(Datum::Bool(parsed(args[0], arena).is_some()))),
+    Function::plain(&["jsonKeyValueArrayToMap"], 1, 1, JSON, |args, arena| key_values(args[0], arena)),
+    Function::plain(&["jsonStringToArray"], 1, 1, STRINGS, |args, arena| Ok(whole(args[0], arena, "["))),
+    Function::plain(&["jsonStringToMap"], 1, 1, JSON, |args, arena| Ok(whole(args[0], arena, "{"))),
+    Function::plain(&["jsonStringToListOrMap"], 1, 1, STRING, |args, arena| Ok(whole(args[0], arena, "[{"))),
+    Function::plain(&["jsonExtractObject"], 1, 1, JSON, |args, arena| {
         Ok(parsed(args[0], arena).map_or(Datum::Null, |json| of_json(&json, arena)))
     }),
-    Function::plain(&["jsonExtractKey"], 2, 3, extract_keys),
+    Function::plain(&["jsonExtractKey"], 2, 3, STRINGS, extract_keys),
 ];
 
 #[cfg(test)]

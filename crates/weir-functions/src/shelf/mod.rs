@@ -6,21 +6,33 @@
 mod arrays;
 mod bytes;
 mod convert;
+mod gives;
+mod hash;
+mod ip;
 mod json;
 mod logic;
 mod math;
+mod ready;
 #[cfg(test)]
 mod reference;
 mod text;
 mod time;
+mod url;
+mod vectors;
+mod words;
 
 pub(crate) use convert::cast;
+pub use gives::{Gives, Kind};
 pub use json::Path;
+pub use ready::Prepared;
 pub(crate) use text::{MADE_MOST, too_long};
 
 use crate::datum::{Datum, Fault};
 use bumpalo::Bump;
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{LazyLock, OnceLock},
+};
 
 /// Any number of arguments.
 const MANY: usize = usize::MAX;
@@ -60,6 +72,8 @@ pub struct Function {
     pub most: usize,
     /// It is called with nulls too; others give null where an argument is.
     pub nulls: bool,
+    /// What it gives.
+    pub gives: Gives,
     /// How.
     pub body: Body,
 }
@@ -71,12 +85,12 @@ impl std::fmt::Debug for Function {
 }
 
 impl Function {
-    const fn plain(names: &'static [&'static str], least: usize, most: usize, call: Plain) -> Self {
-        Self { names, least, most, nulls: false, body: Body::Plain(call) }
+    const fn plain(names: &'static [&'static str], least: usize, most: usize, gives: Gives, call: Plain) -> Self {
+        Self { names, least, most, nulls: false, gives, body: Body::Plain(call) }
     }
 
-    const fn made(names: &'static [&'static str], least: usize, most: usize, make: Make) -> Self {
-        Self { names, least, most, nulls: false, body: Body::Made(make) }
+    const fn made(names: &'static [&'static str], least: usize, most: usize, gives: Gives, make: Make) -> Self {
+        Self { names, least, most, nulls: false, gives, body: Body::Made(make) }
     }
 
     const fn with_nulls(self) -> Self {
@@ -106,22 +120,46 @@ fn folded(name: &str) -> String {
 }
 
 /// The families, each with its title.
-fn families() -> [(&'static str, &'static [Function]); 8] {
+fn families() -> [(&'static str, &'static [Function]); 13] {
     [
         ("Arithmetic", math::FUNCTIONS),
         ("Comparing and choosing", logic::FUNCTIONS),
         ("Text", text::FUNCTIONS),
+        ("Words and letters", words::FUNCTIONS),
         ("Times", time::FUNCTIONS),
         ("JSON", json::FUNCTIONS),
         ("Arrays", arrays::FUNCTIONS),
+        ("Arrays of numbers", vectors::FUNCTIONS),
         ("Types", convert::FUNCTIONS),
         ("Bytes", bytes::FUNCTIONS),
+        ("Hashes", hash::FUNCTIONS),
+        ("URLs", url::FUNCTIONS),
+        ("IP addresses", ip::FUNCTIONS),
     ]
 }
 
-/// All functions, family by family.
+/// Those that were added to the binary.
+static ADDED: OnceLock<Vec<Function>> = OnceLock::new();
+
+/// All functions, family by family, those that were added to the binary last.
 pub fn all() -> impl Iterator<Item = &'static Function> {
-    families().into_iter().flat_map(|(_, functions)| functions)
+    families().into_iter().flat_map(|(_, functions)| functions).chain(ADDED.get_or_init(Vec::new))
+}
+
+/// Adds functions to this process: once, before any is looked for. They must give the same value for the same arguments,
+/// for records are read again after a restart.
+///
+/// # Errors
+/// A name is taken, or it is too late.
+pub fn add(functions: Vec<Function>) -> Result<(), String> {
+    let built_in = families().into_iter().flat_map(|(_, functions)| functions).flat_map(|function| function.names);
+    let mut names: HashSet<String> = built_in.map(|name| folded(name)).collect();
+    for name in functions.iter().flat_map(|function| function.names) {
+        if is_volatile(name) || !names.insert(folded(name)) {
+            return Err(format!("a function named '{name}' is there already: give it another name"));
+        }
+    }
+    ADDED.set(functions).map_err(|_| "functions of the binary's own are added once, before any is used".to_owned())
 }
 
 /// The function of a name, in any case, with or without underscores.
@@ -142,7 +180,15 @@ pub fn is_volatile(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+
+    #[test]
+    fn a_name_that_is_taken_is_not_added() {
+        let of = |names| Function { names, ..*function("upper").expect("it is there") };
+        for names in [&["Json_Path_String"][..], &["mine", "MINE"], &["now"]] {
+            let error = add(vec![of(names)]).expect_err("the name is taken");
+            assert!(error.contains("is there already"), "{error}");
+        }
+    }
 
     #[test]
     fn names_are_distinct_and_found_in_any_spelling() {

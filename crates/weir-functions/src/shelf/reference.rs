@@ -3,12 +3,15 @@
 use super::*;
 use std::{fmt::Write as _, path::Path};
 
-const HEAD: &str = "# Functions of ingestion expressions
+const HEAD: &str = "# Functions of expressions and of SQL
 
 `transformConfigs`, `filterConfig` and the enricher `generateColumn` take expressions over the fields of a record, in SQL's
 notation: fields by name (in double quotes where the name has other characters than letters, digits and `_`), constants
 (`'text'`, `1`, `2.5`, `true`, `NULL`), `+ - * / % ||`, comparisons, `AND OR NOT`, `BETWEEN`, `IN`, `LIKE`, `IS NULL`, `CASE`, `CAST(x AS
 LONG)` and the functions below. [ingestion.md](ingestion.md) tells where they stand and what comes of errors.
+
+All functions below are there in SQL too and give the same values there; [sql.md](sql.md) tells which have rules of their own in
+SQL (arithmetic is of real numbers there) and which others SQL has. Hashes take bytes: `sha256(toUtf8(name))`.
 
 Names are compared without case and underscores (`toEpochDays`, `TO_EPOCH_DAYS`). Where an argument is null so is the value,
 except for the functions marked *nulls*. Values are converted to what a function takes: text to a number by parsing it, a
@@ -31,10 +34,13 @@ Arguments stand in Pinot's order. What is used most, with what it gives:
 | `substr('two words', 0, 3)`, `substring('two words', 5, 2)` | `two` (from 0, end not included), `wo` (from 1, a length) |
 | `split('x,y', ',')`, `splitPart('x,y', ',', 1)` | a list; `y` (from 0) |
 | `strcmp(a, b)` | -1, 0 or 1 |
+| `urlDomain(u)`, `extractURLParameter(u, 'page')` | the host of a URL, or null; the value of a parameter, or `` |
+| `isSubnetOf('10.0.0.0/8', ip)`, `ipPrefix('192.168.1.77', 16)` | whether it is in there; `192.168.0.0/16` |
+| `murmurHash2(toUtf8(k))` | the number by which Kafka's own partitioner chooses |
 | `coalesce(a, b, 0)`, `CASE WHEN a > 5 THEN 'big' ELSE 'small' END` | the first that is not null; one of the two |
 
 `now`, `ago`, `rand`, `sleep`, `uuidV4` and `uuidV7` are refused: a record that is read again must become the same row. Not
-built are the functions of geometry, sketches, vectors, IP addresses, URLs' parts, hashes, and Groovy.
+built are the functions of geometry and sketches, `md2`, CityHash, the `murmurHash3X64` family, and Groovy.
 
 This page is written from `crates/weir-functions/src/shelf/`; `WEIR_BLESS=1 cargo test -p weir-functions reference` writes it
 again.

@@ -1,10 +1,16 @@
-//! Text. Positions and lengths count UTF-16 units where Java's do and characters here: they differ only beyond the basic
-//! plane, where Java would split a character.
+//! Text. Positions and lengths count UTF-16 units, as Java's do.
 
-use super::{Body, Function, MANY, Make, Ready};
-use crate::datum::{Datum, Fault, list, text};
+use super::{
+    Body, Function, Gives, MANY, Make, Ready,
+    gives::{BOOLEAN, INT, STRING, STRINGS},
+};
+use crate::{
+    datum::{Datum, Fault, list, text},
+    utf16,
+};
 use bumpalo::Bump;
 use regex::Regex;
+use std::borrow::Cow;
 
 /// Bytes that a function may make of one value: a record is no place for more, and a number in it must not become memory.
 pub(crate) const MADE_MOST: usize = 16 << 20;
@@ -15,7 +21,7 @@ const REGEX_MOST: usize = 1 << 20;
 /// A function of one text that gives a text.
 macro_rules! maps {
     ($names:expr, $call:expr) => {
-        Function::plain($names, 1, 1, |args, arena| {
+        Function::plain($names, 1, 1, STRING, |args, arena| {
             let call: fn(&str) -> String = $call;
             Ok(text(&call(args[0].text(arena)), arena))
         })
@@ -25,7 +31,7 @@ macro_rules! maps {
 /// A function of one text that gives a part of it.
 macro_rules! cuts {
     ($names:expr, $call:expr) => {
-        Function::plain($names, 1, 1, |args, arena| {
+        Function::plain($names, 1, 1, STRING, |args, arena| {
             let call: fn(&str) -> &str = $call;
             Ok(Datum::Text(call(args[0].text(arena))))
         })
@@ -35,47 +41,48 @@ macro_rules! cuts {
 /// A function of two texts that gives a truth.
 macro_rules! tests {
     ($names:expr, $call:expr) => {
-        Function::plain($names, 2, 2, |args, arena| {
+        Function::plain($names, 2, 2, BOOLEAN, |args, arena| {
             let call: fn(&str, &str) -> bool = $call;
             Ok(Datum::Bool(call(args[0].text(arena), args[1].text(arena))))
         })
     };
 }
 
-/// Characters `from..to` of a text.
-fn part(whole: &str, from: usize, to: usize) -> &str {
-    let at = |n: usize| whole.char_indices().nth(n).map_or(whole.len(), |(at, _)| at);
-    let (from, to) = (at(from), at(to));
-    whole.get(from..to).unwrap_or("")
+/// The units `from..to` of a text.
+fn part<'a>(whole: &'a str, from: usize, to: usize, arena: &'a Bump) -> Datum<'a> {
+    held(utf16::part(whole, from, to), arena)
 }
 
-fn chars(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.chars().count() }
+fn held<'a>(part: Cow<'a, str>, arena: &'a Bump) -> Datum<'a> {
+    match part {
+        Cow::Borrowed(part) => Datum::Text(part),
+        Cow::Owned(part) => text(&part, arena),
+    }
+}
+
+fn units(text: &str) -> usize {
+    utf16::units(text)
 }
 
 fn at_least_zero(number: i64) -> usize {
     usize::try_from(number.max(0)).unwrap_or(usize::MAX)
 }
 
-/// `substr(text, from, to)`: from 0, the end not included; -1 is the end of the text.
+/// `substr(text, from, to)`: from 0, the end not included; -1 is the end of the text, and what is below counts from there.
 fn substr<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
-    let whole = args[0].text(arena);
-    let from = at_least_zero(args[1].long()?);
-    let to = match args.get(2) {
-        None => usize::MAX,
-        Some(to) => match to.long()? {
-            -1 => usize::MAX,
-            to => at_least_zero(to),
-        },
-    };
-    Ok(Datum::Text(part(whole, from, to.max(from))))
+    let to = args.get(2).map(|to| to.long()).transpose()?.filter(|to| *to != -1);
+    Ok(held(utf16::substring(args[0].text(arena), args[1].long()?, to), arena))
 }
 
 /// `substring(text, from, length)`: from 1.
 fn substring<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
-    let from = at_least_zero(args[1].long()?.saturating_sub(1));
-    let length = args.get(2).map_or(Ok(usize::MAX), |length| length.long().map(at_least_zero))?;
-    Ok(Datum::Text(part(args[0].text(arena), from, from.saturating_add(length))))
+    let from = args[1].long()?.saturating_sub(1);
+    // Before the first letter there is nothing, which counts all the same.
+    let to = match args.get(2) {
+        Some(length) => at_least_zero(from.saturating_add(length.long()?.max(0))),
+        None => usize::MAX,
+    };
+    Ok(part(args[0].text(arena), at_least_zero(from), to, arena))
 }
 
 fn bounded<'a>(made: String, arena: &'a Bump) -> Result<Datum<'a>, Fault> {
@@ -83,16 +90,18 @@ fn bounded<'a>(made: String, arena: &'a Bump) -> Result<Datum<'a>, Fault> {
 }
 
 pub(crate) fn too_long() -> Fault {
-    Fault::new(format!("a text of more than {MADE_MOST} bytes is too long"))
+    Fault::too_long(MADE_MOST)
 }
 
 fn pad<'a>(args: &[Datum<'a>], arena: &'a Bump, left: bool) -> Result<Datum<'a>, Fault> {
     let (whole, length, with) = (args[0].text(arena), at_least_zero(args[1].long()?), args[2].text(arena));
-    let have = chars(whole);
+    let have = whole.chars().count();
+    // What is longer stays as it is, as in Java's StringUtils.
     if have >= length || with.is_empty() {
-        return Ok(Datum::Text(part(whole, 0, length)));
+        return Ok(Datum::Text(whole));
     }
-    if (length - have).saturating_mul(with.len()) > MADE_MOST {
+    // No letter is longer than the whole filler, and none than four bytes.
+    if (length - have).saturating_mul(with.len().min(4)) > MADE_MOST {
         return Err(too_long());
     }
     let padding: String = with.chars().cycle().take(length - have).collect();
@@ -108,10 +117,16 @@ fn repeat<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
     bounded(vec![whole; times].join(between), arena)
 }
 
+/// `concat(a, b)`, `concat(a, b, between)`; more than three are joined as they stand.
 fn concat<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
-    let (first, second) = (args[0].text(arena), args[1].text(arena));
-    let between = args.get(2).map_or("", |between| between.text(arena));
-    bounded([first, between, second].concat(), arena)
+    let texts: Vec<&str> = match args {
+        [first, second, between] => vec![first.text(arena), between.text(arena), second.text(arena)],
+        all => all.iter().map(|arg| arg.text(arena)).collect(),
+    };
+    if texts.iter().map(|text| text.len()).sum::<usize>() > MADE_MOST {
+        return Err(too_long());
+    }
+    Ok(text(&texts.concat(), arena))
 }
 
 fn concat_ws<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
@@ -138,32 +153,56 @@ fn initcap(whole: &str) -> String {
 fn strpos<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
     let (whole, find) = (args[0].text(arena), args[1].text(arena));
     let nth = args.get(2).map_or(Ok(1), |nth| nth.long())?;
-    let found = whole.match_indices(find).nth(at_least_zero(nth.saturating_sub(1)));
-    Ok(Datum::Long(found.map_or(-1, |(at, _)| chars(&whole[..at]) as i64)))
+    let found = utf16::position(whole, find, at_least_zero(nth.saturating_sub(1)));
+    Ok(Datum::Long(found.map_or(-1, |at| at as i64)))
+}
+
+/// The parts of a text between separators, none of them empty; the last of `most` is all that is left. As Java's
+/// StringUtils: neighbouring separators count as one, and an empty one is white space.
+fn parts<'t>(whole: &'t str, separator: &str, most: Option<i64>) -> Result<Vec<&'t str>, Fault> {
+    let most = most.filter(|most| *most > 0).map_or(usize::MAX, at_least_zero);
+    let (mut kept, mut rest) = (vec![], whole);
+    let next = |rest: &str| {
+        if separator.is_empty() {
+            rest.char_indices()
+                .find(|(_, letter)| letter.is_whitespace())
+                .map(|(at, letter)| (at, at + letter.len_utf8()))
+        } else {
+            rest.find(separator).map(|at| (at, at + separator.len()))
+        }
+    };
+    while let Some((at, after)) = next(rest) {
+        if at > 0 {
+            if kept.len() + 1 == most {
+                break;
+            }
+            // What makes too many is told before they are made.
+            if kept.len() * size_of::<i64>() > MADE_MOST {
+                return Err(too_long());
+            }
+            kept.push(&rest[..at]);
+        }
+        rest = &rest[after..];
+    }
+    if !rest.is_empty() {
+        kept.push(rest);
+    }
+    Ok(kept)
 }
 
 fn split<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
-    let (whole, at) = (args[0].text(arena), args[1].text(arena));
-    // As Java's StringUtils: neighbouring separators count as one, and an empty one is white space.
-    let parts = whole.split(|letter: char| if at.is_empty() { letter.is_whitespace() } else { false });
-    let all: Vec<&str> = if at.is_empty() { parts.collect() } else { whole.split(at).collect() };
-    let mut kept: Vec<&str> = all.into_iter().filter(|part| !part.is_empty()).collect();
-    if let Some(most) = args.get(2) {
-        let most = at_least_zero(most.long()?).max(1);
-        if kept.len() > most {
-            let from = whole.find(kept[most - 1]).unwrap_or(0);
-            kept.truncate(most - 1);
-            kept.push(&whole[from..]);
-        }
-    }
-    Ok(list(kept.into_iter().map(Datum::Text), arena))
+    let most = args.get(2).map(|most| most.long()).transpose()?;
+    let parts = parts(args[0].text(arena), args[1].text(arena), most)?;
+    Ok(list(parts.into_iter().map(Datum::Text), arena))
 }
 
-/// `splitPart(text, separator, index)`: from 0; from the end where it is negative; the text `null` where there is none.
+/// `splitPart(text, separator[, most parts], index)`: from 0; from the end where it is negative; the text `null` where there
+/// is none.
 fn split_part<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
-    let parts: Vec<&str> = args[0].text(arena).split(args[1].text(arena)).collect();
+    let most = if args.len() > 3 { Some(args[2].long()?) } else { None };
+    let parts = parts(args[0].text(arena), args[1].text(arena), most)?;
     let at = args[args.len() - 1].long()?;
-    let at = if at < 0 { at + parts.len() as i64 } else { at };
+    let at = if at < 0 { at.saturating_add(parts.len() as i64) } else { at };
     let found = usize::try_from(at).ok().and_then(|at| parts.get(at).copied());
     Ok(Datum::Text(found.unwrap_or("null")))
 }
@@ -178,13 +217,24 @@ enum Use {
     Count,
 }
 
+impl Use {
+    /// The position of the flags, where there may be some.
+    fn flags_at(self) -> Option<usize> {
+        match self {
+            Self::Matches => Some(2),
+            Self::Replace => Some(5),
+            _ => None,
+        }
+    }
+}
+
 struct Pattern {
     ready: Option<Regex>,
     wanted: Use,
 }
 
-fn regex(pattern: &str) -> Result<Regex, Fault> {
-    let built = regex::RegexBuilder::new(pattern).size_limit(REGEX_MOST).build();
+fn regex(pattern: &str, any_case: bool) -> Result<Regex, Fault> {
+    let built = regex::RegexBuilder::new(pattern).size_limit(REGEX_MOST).case_insensitive(any_case).build();
     built.map_err(|error| Fault::new(format!("'{pattern}' is not a regular expression: {error}")))
 }
 
@@ -206,15 +256,24 @@ fn of_like(pattern: &str) -> String {
 
 impl Pattern {
     fn made(constants: &[Option<Datum<'_>>], wanted: Use) -> Result<Box<dyn Ready>, Fault> {
-        let ready = match constants.get(1) {
-            Some(Some(Datum::Text(pattern))) => Some(Self::read(pattern, wanted)?),
+        let flags = wanted.flags_at().and_then(|at| constants.get(at));
+        let ready = match (constants.get(1), flags) {
+            (Some(Some(Datum::Text(pattern))), None) => Some(Self::read(pattern, wanted, "")?),
+            (Some(Some(Datum::Text(pattern))), Some(Some(Datum::Text(flags)))) => {
+                Some(Self::read(pattern, wanted, flags)?)
+            }
             _ => None,
         };
         Ok(Box::new(Self { ready, wanted }))
     }
 
-    fn read(pattern: &str, wanted: Use) -> Result<Regex, Fault> {
-        if wanted == Use::Like { regex(&of_like(pattern)) } else { regex(pattern) }
+    fn read(pattern: &str, wanted: Use, flags: &str) -> Result<Regex, Fault> {
+        let any_case = match flags {
+            "" | "c" => false,
+            "i" => true,
+            other => return Err(Fault::new(format!("'{other}' is no flag of a pattern; 'i' (any case) and 'c' are"))),
+        };
+        if wanted == Use::Like { regex(&of_like(pattern), any_case) } else { regex(pattern, any_case) }
     }
 }
 
@@ -224,7 +283,8 @@ impl Ready for Pattern {
         let pattern = match &self.ready {
             Some(pattern) => pattern,
             None => {
-                read = Self::read(args[1].text(arena), self.wanted)?;
+                let flags = self.wanted.flags_at().and_then(|at| args.get(at)).map_or("", |flags| flags.text(arena));
+                read = Self::read(args[1].text(arena), self.wanted, flags)?;
                 &read
             }
         };
@@ -241,12 +301,21 @@ impl Ready for Pattern {
             Use::Replace => {
                 // Java writes a group as $1, where Rust would read $1a as the group "1a".
                 let with = java_groups(args[2].text(arena));
+                let start = args.get(3).map_or(Ok(0), |start| start.long().map(at_least_zero))?;
+                let nth = args.get(4).map_or(Ok(-1), |nth| nth.long())?;
+                let start = whole.len() - utf16::part(whole, start, usize::MAX).len().min(whole.len());
                 let (mut out, mut from) = (String::new(), 0);
-                for found in pattern.captures_iter(whole) {
+                if !whole.is_char_boundary(start) {
+                    return Err(Fault::new("a start within a character is none"));
+                }
+                for (at, found) in (0..).zip(pattern.captures_iter(&whole[start..])) {
+                    if nth >= 0 && at != nth {
+                        continue;
+                    }
                     let all = found.get_match();
-                    out.push_str(&whole[from..all.start()]);
+                    out.push_str(&whole[from..start + all.start()]);
                     found.expand(&with, &mut out);
-                    from = all.end();
+                    from = start + all.end();
                     if out.len() > MADE_MOST {
                         return Err(too_long());
                     }
@@ -333,8 +402,8 @@ fn url_decode<'a>(datum: Datum<'a>, arena: &'a Bump) -> Result<Datum<'a>, Fault>
     Ok(text(&String::from_utf8_lossy(&out), arena))
 }
 
-const fn pattern(names: &'static [&'static str], least: usize, most: usize, make: Make) -> Function {
-    Function { names, least, most, nulls: false, body: Body::Made(make) }
+const fn pattern(names: &'static [&'static str], least: usize, most: usize, gives: Gives, make: Make) -> Function {
+    Function { names, least, most, nulls: false, gives, body: Body::Made(make) }
 }
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -343,78 +412,82 @@ pub(super) const FUNCTIONS: &[Function] = &[
     maps!(&["reverse"], |whole| whole.chars().rev().collect()),
     maps!(&["initcap"], initcap),
     maps!(&["encodeUrl", "urlEncodeFormComponent"], url_encode),
-    Function::plain(&["decodeUrl", "urlDecodeFormComponent"], 1, 1, |args, arena| url_decode(args[0], arena)),
-    cuts!(&["ltrim"], str::trim_start),
-    cuts!(&["rtrim"], str::trim_end),
-    cuts!(&["trim"], str::trim),
+    Function::plain(&["decodeUrl", "urlDecodeFormComponent"], 1, 1, STRING, |args, arena| url_decode(args[0], arena)),
+    cuts!(&["ltrim"], |whole| whole.trim_start_matches(utf16::is_blank)),
+    cuts!(&["rtrim"], |whole| whole.trim_end_matches(utf16::is_blank)),
+    cuts!(&["trim"], |whole| whole.trim_matches(utf16::is_blank)),
     cuts!(&["firstLine"], |whole| whole.lines().next().unwrap_or("")),
-    Function::plain(&["length", "charLength"], 1, 1, |args, arena| Ok(Datum::Long(chars(args[0].text(arena)) as i64))),
-    Function::plain(&["substr"], 2, 3, substr),
-    Function::plain(&["substring"], 2, 3, substring),
-    Function::plain(&["left", "leftSubStr"], 2, 2, |args, arena| {
-        Ok(Datum::Text(part(args[0].text(arena), 0, at_least_zero(args[1].long()?))))
+    Function::plain(&["length", "charLength", "characterLength"], 1, 1, INT, |args, arena| {
+        Ok(Datum::Long(units(args[0].text(arena)) as i64))
     }),
-    Function::plain(&["right", "rightSubStr"], 2, 2, |args, arena| {
-        let whole = args[0].text(arena);
-        let from = chars(whole).saturating_sub(at_least_zero(args[1].long()?));
-        Ok(Datum::Text(part(whole, from, usize::MAX)))
+    Function::plain(&["substr"], 2, 3, STRING, substr),
+    Function::plain(&["substring"], 2, 3, STRING, substring),
+    Function::plain(&["left", "leftSubStr"], 2, 2, STRING, |args, arena| {
+        Ok(part(args[0].text(arena), 0, at_least_zero(args[1].long()?), arena))
     }),
-    Function::plain(&["concat"], 2, 3, concat),
-    Function::plain(&["concatWS"], 2, MANY, concat_ws).with_nulls(),
-    Function::plain(&["strpos"], 2, 3, strpos),
-    Function::plain(&["strrpos"], 2, 2, |args, arena| {
+    Function::plain(&["right", "rightSubStr"], 2, 2, STRING, |args, arena| {
         let whole = args[0].text(arena);
-        Ok(Datum::Long(whole.rfind(args[1].text(arena)).map_or(-1, |at| chars(&whole[..at]) as i64)))
+        let from = units(whole).saturating_sub(at_least_zero(args[1].long()?));
+        Ok(part(whole, from, usize::MAX, arena))
+    }),
+    Function::plain(&["concat"], 1, MANY, STRING, concat),
+    Function::plain(&["concatWS"], 2, MANY, STRING, concat_ws).with_nulls(),
+    Function::plain(&["strpos"], 2, 3, INT, strpos),
+    Function::plain(&["strrpos"], 2, 2, INT, |args, arena| {
+        let whole = args[0].text(arena);
+        Ok(Datum::Long(whole.rfind(args[1].text(arena)).map_or(-1, |at| units(&whole[..at]) as i64)))
     }),
     tests!(&["startsWith"], |whole, part| whole.starts_with(part)),
     tests!(&["endsWith"], |whole, part| whole.ends_with(part)),
     tests!(&["startsWithCaseInsensitive"], |whole, part| whole.to_lowercase().starts_with(&part.to_lowercase())),
     tests!(&["endsWithCaseInsensitive"], |whole, part| whole.to_lowercase().ends_with(&part.to_lowercase())),
     tests!(&["contains"], |whole, part| whole.contains(part)),
-    Function::plain(&["lpad"], 3, 3, |args, arena| pad(args, arena, true)),
-    Function::plain(&["rpad"], 3, 3, |args, arena| pad(args, arena, false)),
-    Function::plain(&["repeat"], 2, 3, repeat),
-    Function::plain(&["space"], 1, 1, |args, arena| repeat(&[Datum::Text(" "), args[0]], arena)),
-    Function::plain(&["replace"], 3, 3, |args, arena| {
+    Function::plain(&["lpad"], 3, 3, STRING, |args, arena| pad(args, arena, true)),
+    Function::plain(&["rpad"], 3, 3, STRING, |args, arena| pad(args, arena, false)),
+    Function::plain(&["repeat"], 2, 3, STRING, repeat),
+    Function::plain(&["space"], 1, 1, STRING, |args, arena| repeat(&[Datum::Text(" "), args[0]], arena)),
+    Function::plain(&["replace"], 3, 3, STRING, |args, arena| {
         let (whole, find, with) = (args[0].text(arena), args[1].text(arena), args[2].text(arena));
-        // An empty text stands before and behind every character.
-        let found = if find.is_empty() { whole.chars().count() + 1 } else { whole.len() / find.len() };
+        if find.is_empty() {
+            return Ok(Datum::Text(whole));
+        }
+        let found = whole.len() / find.len();
         if with.len() > find.len() && whole.len().saturating_add(found.saturating_mul(with.len())) > MADE_MOST {
             return replace_slowly(whole, find, with, arena);
         }
         bounded(whole.replace(find, with), arena)
     }),
-    Function::plain(&["remove"], 2, 2, |args, arena| {
+    Function::plain(&["remove"], 2, 2, STRING, |args, arena| {
         bounded(args[0].text(arena).replace(args[1].text(arena), ""), arena)
     }),
-    Function::plain(&["split", "stringToArray"], 2, 3, split),
-    Function::plain(&["splitPart"], 3, 4, split_part),
-    Function::plain(&["substringIndex"], 3, 3, |args, arena| {
+    Function::plain(&["split", "stringToArray"], 2, 3, STRINGS, split),
+    Function::plain(&["splitPart"], 3, 4, STRING, split_part),
+    Function::plain(&["substringIndex"], 3, 3, STRING, |args, arena| {
         let (whole, at, count) = (args[0].text(arena), args[1].text(arena), args[2].long()?);
         let parts: Vec<&str> = whole.split(at).collect();
         let take = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX).min(parts.len());
         let kept = if count < 0 { &parts[parts.len() - take..] } else { &parts[..take] };
         bounded(kept.join(at), arena)
     }),
-    Function::plain(&["codepoint", "ascii"], 1, 1, |args, arena| {
+    Function::plain(&["codepoint", "ascii"], 1, 1, INT, |args, arena| {
         Ok(args[0].text(arena).chars().next().map_or(Datum::Null, |letter| Datum::Long(u32::from(letter).into())))
     }),
-    Function::plain(&["chr"], 1, 1, |args, arena| {
+    Function::plain(&["chr"], 1, 1, STRING, |args, arena| {
         let code = args[0].long()?;
         let letter = u32::try_from(code).ok().and_then(char::from_u32);
         let letter = letter.ok_or_else(|| Fault::new(format!("{code} is no code point")))?;
         Ok(text(letter.encode_utf8(&mut [0; 4]), arena))
     }),
-    Function::plain(&["isValidASCII"], 1, 1, |args, arena| Ok(Datum::Bool(args[0].text(arena).is_ascii()))),
-    Function::plain(&["hammingDistance"], 2, 2, |args, arena| {
+    Function::plain(&["isValidASCII"], 1, 1, BOOLEAN, |args, arena| Ok(Datum::Bool(args[0].text(arena).is_ascii()))),
+    Function::plain(&["hammingDistance"], 2, 2, INT, |args, arena| {
         let (a, b) = (args[0].text(arena), args[1].text(arena));
-        let differ = a.chars().zip(b.chars()).filter(|(a, b)| a != b).count();
-        Ok(Datum::Long(if chars(a) == chars(b) { differ as i64 } else { -1 }))
+        let differ = a.encode_utf16().zip(b.encode_utf16()).filter(|(a, b)| a != b).count();
+        Ok(Datum::Long(if units(a) == units(b) { differ as i64 } else { -1 }))
     }),
-    pattern(&["like"], 2, 2, |constants| Pattern::made(constants, Use::Like)),
-    pattern(&["regexpLike"], 2, 2, |constants| Pattern::made(constants, Use::Matches)),
-    pattern(&["regexpExtract"], 2, 4, |constants| Pattern::made(constants, Use::Extract)),
-    pattern(&["regexpSubstr"], 2, 2, |constants| Pattern::made(constants, Use::Extract)),
-    pattern(&["regexpReplace"], 3, 3, |constants| Pattern::made(constants, Use::Replace)),
-    pattern(&["regexpCount"], 2, 2, |constants| Pattern::made(constants, Use::Count)),
+    pattern(&["like", "likeVar"], 2, 2, BOOLEAN, |constants| Pattern::made(constants, Use::Like)),
+    pattern(&["regexpLike", "regexpLikeVar"], 2, 3, BOOLEAN, |constants| Pattern::made(constants, Use::Matches)),
+    pattern(&["regexpExtract", "regexpExtractVar"], 2, 4, STRING, |constants| Pattern::made(constants, Use::Extract)),
+    pattern(&["regexpSubstr"], 2, 2, STRING, |constants| Pattern::made(constants, Use::Extract)),
+    pattern(&["regexpReplace", "regexpReplaceVar"], 3, 6, STRING, |constants| Pattern::made(constants, Use::Replace)),
+    pattern(&["regexpCount"], 2, 2, INT, |constants| Pattern::made(constants, Use::Count)),
 ];

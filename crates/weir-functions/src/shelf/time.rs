@@ -1,6 +1,9 @@
 //! Times: milliseconds since the epoch in UTC where no zone is given. Each has a twin for arrays, whose name ends in `MV`.
 
-use super::{Function, Ready};
+use super::{
+    Function, Ready,
+    gives::{INT, LONG, LONGS, STRING, STRINGS, TIMESTAMP},
+};
 use crate::{
     date_pattern::{
         DateTimeFormat, Pattern, instant_of_local,
@@ -97,21 +100,21 @@ fn each<'a>(
 /// A function that counts one unit.
 macro_rules! one {
     ($name:expr, $call:expr, $count:expr, $unit:expr) => {
-        Function::plain(&[$name], $count, $count, |args, _| $call(args, $unit))
+        Function::plain(&[$name], $count, $count, LONG, |args, _| $call(args, $unit))
     };
 }
 
 /// Its twin for arrays.
 macro_rules! many {
     ($name:expr, $call:expr, $count:expr, $unit:expr) => {
-        Function::plain(&[$name], $count, $count, |args, arena| each(args, arena, $call, $unit))
+        Function::plain(&[$name], $count, $count, LONGS, |args, arena| each(args, arena, $call, $unit))
     };
 }
 
 /// One part of a time, with a zone where one is given.
 macro_rules! part {
     ($names:expr, $part:expr) => {
-        Function::made($names, 1, 2, |constants| {
+        Function::made($names, 1, 2, INT, |constants| {
             with(zone(constants, 1)?, |zone, args, _| {
                 let part = $part.of(args[0].millis()?, *zone);
                 part.map(|part| Datum::Long(part.into())).ok_or_else(|| far(args[0]))
@@ -247,12 +250,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     many!("roundMV", rounded, 2, 1),
     one!("toEpochMillisBucket", bucket, 2, 1),
     many!("toEpochMillisBucketMV", bucket, 2, 1),
-    Function::plain(&["toTimestamp"], 1, 1, |args, _| args[0].millis().map(Datum::Timestamp)),
-    Function::plain(&["fromTimestamp"], 1, 1, |args, _| args[0].millis().map(Datum::Long)),
-    Function::made(&["toIso8601"], 1, 1, |_| with((Pattern::parse(ISO)?, Tz::UTC), to_date_time)),
-    Function::plain(&["fromIso8601"], 1, 1, |args, _| args[0].millis().map(Datum::Long)),
-    Function::made(&["toDateTime"], 2, 3, |constants| with(pattern_and_zone(constants)?, to_date_time)),
-    Function::made(&["toDateTimeMV"], 2, 3, |constants| {
+    Function::plain(&["toTimestamp"], 1, 1, TIMESTAMP, |args, _| args[0].millis().map(Datum::Timestamp)),
+    Function::plain(&["fromTimestamp"], 1, 1, LONG, |args, _| args[0].millis().map(Datum::Long)),
+    Function::made(&["toIso8601"], 1, 1, STRING, |_| with((Pattern::parse(ISO)?, Tz::UTC), to_date_time)),
+    Function::plain(&["fromIso8601"], 1, 1, LONG, |args, _| args[0].millis().map(Datum::Long)),
+    Function::made(&["toDateTime"], 2, 3, STRING, |constants| with(pattern_and_zone(constants)?, to_date_time)),
+    Function::made(&["toDateTimeMV"], 2, 3, STRINGS, |constants| {
         with(pattern_and_zone(constants)?, |made, args, arena| {
             let items = args[0].items(arena);
             let texts: Result<Vec<Datum<'_>>, Fault> =
@@ -260,31 +263,31 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(list(texts?, arena))
         })
     }),
-    Function::made(&["fromDateTime"], 2, 4, |constants| with(pattern_and_zone(constants)?, from_date_time)),
-    Function::made(&["dateTrunc"], 2, 5, date_trunc),
-    Function::made(&["dateTimeConvert"], 4, 5, conversion),
-    Function::made(&["timestampAdd", "dateAdd"], 3, 3, |constants| {
+    Function::made(&["fromDateTime"], 2, 4, LONG, |constants| with(pattern_and_zone(constants)?, from_date_time)),
+    Function::made(&["dateTrunc"], 2, 5, LONG, date_trunc),
+    Function::made(&["dateTimeConvert"], 4, 5, STRING, conversion),
+    Function::made(&["timestampAdd", "dateAdd"], 3, 3, LONG, |constants| {
         with(Unit::parse(constant(constants, 0, "the unit")?)?, |unit, args, _| {
             let sum = parts::add(args[2].millis()?, *unit, args[1].long()?);
             sum.map(Datum::Long).ok_or_else(|| far(args[2]))
         })
     }),
-    Function::made(&["timestampDiff", "dateDiff"], 3, 3, |constants| {
+    Function::made(&["timestampDiff", "dateDiff"], 3, 3, LONG, |constants| {
         with(Unit::parse(constant(constants, 0, "the unit")?)?, |unit, args, _| {
             let difference = parts::difference(args[1].millis()?, args[2].millis()?, *unit);
             difference.map(Datum::Long).ok_or_else(|| far(args[2]))
         })
     }),
-    Function::made(&["extract"], 2, 2, |constants| {
+    Function::made(&["extract"], 2, 2, INT, |constants| {
         with(Part::parse(constant(constants, 0, "the part")?)?, |part, args, _| {
             let part = part.of(args[1].millis()?, Tz::UTC);
             part.map(|part| Datum::Long(part.into())).ok_or_else(|| far(args[1]))
         })
     }),
-    Function::made(&["timezoneHour"], 1, 1, |constants| {
+    Function::made(&["timezoneHour"], 1, 1, INT, |constants| {
         with(Offset(zone(constants, 0)?), |offset, _, _| Ok(Datum::Long(offset.ms() / HOUR)))
     }),
-    Function::made(&["timezoneMinute"], 1, 1, |constants| {
+    Function::made(&["timezoneMinute"], 1, 1, INT, |constants| {
         with(Offset(zone(constants, 0)?), |offset, _, _| Ok(Datum::Long(offset.ms() / MINUTE % 60)))
     }),
     part!(&["year"], Part::Year),

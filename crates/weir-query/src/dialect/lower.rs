@@ -129,7 +129,10 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn name(&self, qualifier: Option<&str>, name: Ident) -> Outcome<Expr> {
+    pub(super) fn name(&self, qualifier: Option<&str>, name: Ident) -> Outcome<Expr> {
+        if let Some(cut) = self.granular(qualifier, &name.value) {
+            return Ok(cut);
+        }
         Ok(match resolve(&self.scopes, qualifier, &name.value)? {
             Meaning::Column { qualifier: None, column: found, .. } => column(&found.name),
             Meaning::Column { qualifier: Some(qualifier), column, .. } => {
@@ -268,8 +271,8 @@ impl<'a> Lower<'a> {
         }
         if expr.visit(&mut Count(&mut self.copied)).is_break() {
             return invalid(format!(
-                "the BETWEENs and rounded times of the query have more than {MOST_COPIED} operators before them; compute them \
-                 in a sub-query"
+                "the BETWEENs, LEASTs, GREATESTs and rounded times of the query have more than {MOST_COPIED} operators in them; \
+                 compute them in a sub-query"
             ));
         }
         Ok(())

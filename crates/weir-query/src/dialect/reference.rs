@@ -5,6 +5,7 @@
 use super::{
     Known, aggregates,
     rules::{EPOCH_UNITS, OPERATORS, PARTS, RULES, SPECIAL, epoch},
+    scalars::KEPT,
 };
 use crate::{error::Code, functions::REMOVED, provider::VIRTUAL};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
@@ -22,6 +23,13 @@ fn scalars() -> BTreeSet<String> {
     names.map(str::to_owned).chain(epochs.filter(|name| epoch(name).is_some())).collect()
 }
 
+/// Names of the shelf's functions that no rule of the dialect stands before.
+fn of_the_shelf() -> BTreeSet<String> {
+    let ours = scalars();
+    let names = weir_functions::shelf::all().flat_map(|function| function.names);
+    names.filter(|name| !ours.contains(&name.to_lowercase())).map(|name| (*name).to_owned()).collect()
+}
+
 fn aggregate_names() -> BTreeSet<String> {
     aggregates::NAMES.into_iter().chain(aggregates::MORE).map(str::to_owned).collect()
 }
@@ -29,9 +37,18 @@ fn aggregate_names() -> BTreeSet<String> {
 /// Functions of DataFusion that no rule of the dialect stands before.
 fn others(state: &SessionState) -> BTreeSet<String> {
     let ours: BTreeSet<String> =
-        scalars().into_iter().chain(aggregate_names()).map(|name| name.to_lowercase()).collect();
+        scalars().into_iter().chain(aggregate_names()).chain(of_the_shelf()).map(|name| name.to_lowercase()).collect();
     let known = Known { state };
-    known.names().filter(|name| !ours.contains(&name.replace('_', ""))).map(str::to_owned).collect()
+    // Aggregates and what is kept are there beside functions of the shelf that have the name in common.
+    let beside = |name: &str| KEPT.contains(&name) || state.aggregate_functions().contains_key(name);
+    known
+        .names()
+        .filter(|name| {
+            beside(name) && !aggregate_names().iter().any(|known| known.eq_ignore_ascii_case(name))
+                || !ours.contains(&name.replace('_', ""))
+        })
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Names as lines of the page, about as wide as its text.
@@ -68,6 +85,7 @@ fn sql_reference_lists_every_function() {
         state.deregister_udf(name).unwrap();
     }
     let mut right = with_list(&page, "scalar functions", &scalars());
+    right = with_list(&right, "functions of the shelf", &of_the_shelf());
     right = with_list(&right, "aggregates", &aggregate_names());
     right = with_list(&right, "other functions", &others(&state));
     if std::env::var_os("WEIR_BLESS").is_some() {
@@ -91,4 +109,17 @@ fn sql_reference_lists_virtual_columns_and_exceptions() {
         .collect();
     let right: Vec<String> = Code::ALL.iter().map(|code| format!("| {} | `{}`", code.number(), code.name())).collect();
     assert_eq!(rows, right);
+}
+
+#[test]
+fn every_function_of_the_shelf_says_where_it_can_be_used() {
+    let (own, shared) = (scalars(), of_the_shelf());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/functions.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for function in weir_functions::shelf::all() {
+        for name in function.names {
+            assert!(own.contains(&name.to_lowercase()) || shared.contains(*name), "{name} is not listed for SQL");
+            assert!(page.contains(&format!("`{name}`")), "{name} is not listed for ingestion");
+        }
+    }
 }

@@ -161,6 +161,9 @@ impl Lower<'_> {
 
     /// The column that an expression is, if it is nothing else.
     pub(super) fn plain_column(&self, expr: &Expr) -> Outcome<Option<Col>> {
+        if let Some(cut) = self.granular_column(expr) {
+            return Ok(Some(cut));
+        }
         let meaning = match bare(expr) {
             Expr::Identifier(name) => resolve(&self.scopes, None, &name.value)?,
             Expr::CompoundIdentifier(names) => match names.as_slice() {

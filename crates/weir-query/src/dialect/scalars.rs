@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{did_you_mean, near},
-    functions::{Gives, MvTest, PREFIX, ago, cast_to, fault_of, gives, type_of},
+    functions::{Gives, MvTest, PREFIX, ago, cast_to, fault_of, gives, kind_on_shelf, plan_name, type_of},
 };
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Function, Visit, Visitor, helpers::attached_token::AttachedToken,
@@ -65,6 +65,9 @@ pub(super) fn kind_of(name: &str, of: impl Fn(usize) -> Option<Kind>) -> Option<
             Gives::Number(at) => of(at).map(number),
         };
     }
+    if let Some(kind) = kind_on_shelf(name, &of) {
+        return Some(kind);
+    }
     let data_type = match name {
         "w_percentile"
         | "w_mode"
@@ -98,7 +101,7 @@ fn foreign_depth(outermost: &Function) -> usize {
     fn is_foreign(expr: &Expr) -> bool {
         let Expr::Function(function) = expr else { return false };
         let name = function.name.to_string();
-        let ruled = |to: &Rule| matches!(to, Rule::Named(to) | Rule::Real(to) if *to == name);
+        let ruled = |to: &Rule| matches!(to, Rule::Named(to) | Rule::Real(to) | Rule::Text(to, _) if *to == name);
         !name.starts_with(PREFIX) && !RULES.iter().any(|(_, to)| ruled(to)) && kind_of(&name, |_| None).is_none()
     }
     impl Visitor for Depth {
@@ -118,6 +121,19 @@ fn foreign_depth(outermost: &Function) -> usize {
     depth.most + 1
 }
 
+/// Functions of DataFusion that keep their rules under the name that they have there, where the shelf has others.
+pub(super) const KEPT: [&str; 9] = [
+    "array_concat",
+    "array_contains",
+    "array_distinct",
+    "array_indexof",
+    "array_remove",
+    "array_reverse",
+    "array_slice",
+    "array_sort",
+    "array_union",
+];
+
 /// Functions whose second argument is a pattern. It is made ready once: one for each row would take time and memory
 /// without bound.
 const WITH_PATTERN: [&str; 5] = ["regexpreplace", "regexpextract", "regexpcount", "regexpmatch", "regexpinstr"];
@@ -133,6 +149,17 @@ fn check_pattern(name: &str, args: &[Expr]) -> Outcome<()> {
         Some(_) if needed => invalid(format!("the pattern of {name} has to be a text literal")),
         _ => Ok(()),
     }
+}
+
+/// The function of the shelf that a call means. A name that DataFusion spells with underscores (`array_slice`) means its
+/// own, which has other rules.
+pub(super) fn on_shelf(function: &Function, count: usize) -> Option<&'static weir_functions::shelf::Function> {
+    let name = function.name.to_string();
+    let name = name.trim_matches(['"', '`']);
+    let found = weir_functions::shelf::function(name)?;
+    let own = name.contains('_') && KEPT.contains(&name.to_ascii_lowercase().as_str());
+    let plain = function.over.is_none() && function.filter.is_none();
+    (plain && !own && (found.least..=found.most).contains(&count)).then_some(found)
 }
 
 impl Lower<'_> {
@@ -152,12 +179,35 @@ impl Lower<'_> {
         }
         let mut function = function;
         match rule(&name) {
+            // Literals are compared with all values of a batch at once.
+            Some(Rule::Named(_))
+                if name.starts_with("arraycontains") && args.get(1).is_some_and(|arg| literal_of(arg).is_none()) =>
+            {
+                match on_shelf(&function, args.len()) {
+                    Some(found) => Ok(call(&plan_name(found), args)),
+                    None => {
+                        invalid(format!("function {name} takes an array and a value, not {} arguments", args.len()))
+                    }
+                }
+            }
             Some(Rule::Named(to)) => {
                 function.name = datafusion::sql::sqlparser::ast::ObjectName::from(vec![to.into()]);
                 Ok(Expr::Function(function))
             }
             Some(Rule::Real(to)) => Ok(call(to, args.into_iter().map(|arg| self.as_double(arg)).collect())),
-            None => self.as_it_is(function, &name),
+            // The shelf has forms of some that the engine below lacks.
+            Some(Rule::Text("repeat", _)) if args.len() != 2 => match on_shelf(&function, args.len()) {
+                Some(found) => Ok(call(&plan_name(found), args)),
+                None => invalid(format!("function {name} takes 2 to 3 arguments, not {}", args.len())),
+            },
+            Some(Rule::Text(to, count)) => {
+                let args = args.into_iter().enumerate();
+                Ok(call(to, args.map(|(at, arg)| if at < count { self.as_text(arg) } else { arg }).collect()))
+            }
+            None => match on_shelf(&function, args.len()) {
+                Some(found) => Ok(call(&plan_name(found), args)),
+                None => self.as_it_is(function, &name),
+            },
         }
     }
 
@@ -181,7 +231,12 @@ impl Lower<'_> {
             function.name = datafusion::sql::sqlparser::ast::ObjectName::from(vec![found.into()]);
             return Ok(Expr::Function(function));
         }
-        let ours = NAMES.into_iter().chain(super::aggregates::NAMES);
+        if let Some(found) = weir_functions::shelf::function(name) {
+            let count = plain_arguments(&function.args).map_or(0, |args| args.len());
+            return invalid(format!("function {} takes {} arguments, not {count}", found.name(), found.arity()));
+        }
+        let shelf = weir_functions::shelf::all().flat_map(|function| function.names).copied();
+        let ours = NAMES.into_iter().chain(super::aggregates::NAMES).chain(shelf);
         let close = near(name, ours.chain(self.profile.functions.names()));
         if close.iter().any(|known| known.replace('_', "").eq_ignore_ascii_case(&name.replace('_', ""))) {
             return invalid(format!("function '{}' does not take these arguments", function.name));
@@ -228,11 +283,12 @@ impl Lower<'_> {
             ("truncate", [value, digits]) => call("w_truncate", vec![value.clone(), digits.clone()]),
             ("negate", [value]) => binary(double(0.0), BinaryOperator::Minus, self.as_double(value.clone())),
             ("concat", [first, second, separator]) => call(
-                "concat_ws",
-                vec![separator.clone(), call("w_string", vec![first.clone()]), call("w_string", vec![second.clone()])],
+                "w_join",
+                [first, separator, second].into_iter().map(|part| call("w_string", vec![part.clone()])).collect(),
             ),
-            ("concat", parts) => {
-                call("concat", parts.iter().map(|part| call("w_string", vec![part.clone()])).collect())
+            ("concat", [one]) => call("w_string", vec![one.clone()]),
+            ("concat", parts @ [_, ..]) => {
+                call("w_join", parts.iter().map(|part| call("w_string", vec![part.clone()])).collect())
             }
             ("datetimeconvert", [_, _, to, _] | [_, _, to, _, _]) => {
                 let to = literal_of(to).map(|to| to.text()).unwrap_or_default();
@@ -251,21 +307,34 @@ impl Lower<'_> {
                 "regexp_replace",
                 vec![call("w_string", vec![value.clone()]), pattern.clone(), by.clone(), text("g")],
             ),
-            ("regexpextract", [value, pattern, rest @ ..]) => return regexp_extract(value, pattern, rest).map(Some),
             ("isnull", [value]) => Expr::IsNull(Box::new(value.clone())),
             ("isnotnull", [value]) => Expr::IsNotNull(Box::new(value.clone())),
             ("not", [value]) => not(value.clone()),
+            ("and" | "or", [one]) => call("w_boolean", vec![one.clone()]),
             ("and" | "or", [first, rest @ ..]) => {
                 let op = if name == "and" { BinaryOperator::And } else { BinaryOperator::Or };
                 rest.iter().fold(first.clone(), |all, one| binary(all, op.clone(), one.clone()))
+            }
+            // Null where one argument is; the engine below leaves nulls out.
+            ("least" | "greatest", [_, _, ..]) if self.profile.nulls || self.profile.multistage => {
+                args.iter().try_for_each(|arg| self.count_copy(arg))?;
+                let mut all = vec![call(name, args.to_vec())];
+                all.extend(args.iter().filter(|arg| literal_of(arg).is_none()).cloned());
+                if all.len() > 1 { call("w_if_all", all) } else { all.remove(0) }
             }
             ("arraytomv", [value]) => value.clone(),
             ("case" | "casewhen", args) if args.len() >= 2 => case(args),
             // POSITION(part IN text): from 1, and 0 where it is not.
             ("positionin", [part, within]) => call("strpos", vec![within.clone(), part.clone()]),
-            ("touuid" | "toutf8", [value]) => call("w_string", vec![value.clone()]),
             _ => return Ok(None),
         }))
+    }
+
+    /// A value as text in Pinot's words, unless it is one.
+    fn as_text(&self, arg: Expr) -> Expr {
+        let is_text = matches!(literal_of(&arg), Some(Literal::Text(_)))
+            || matches!(self.kind(&arg), Some((DataType::String | DataType::Json, true)));
+        if is_text { arg } else { call("w_string", vec![arg]) }
     }
 
     /// ROUND of the multi-stage engine: buckets of whole numbers and times, digits of real ones.
@@ -333,16 +402,6 @@ fn json_call(json: &Expr, path: &Expr, wanted: &Expr, default: Option<&Expr>) ->
             ));
         }
     })
-}
-
-/// The part of a text that a group of a pattern matches; the default (empty) where it does not match.
-fn regexp_extract(value: &Expr, pattern: &Expr, rest: &[Expr]) -> Outcome<Expr> {
-    let pattern = literal_of(pattern).map(|pattern| pattern.text()).unwrap_or_default();
-    let group = rest.first().and_then(literal_of).and_then(|group| group.number()).unwrap_or(0.0) as i64;
-    // The whole match becomes the first group, the others move one up.
-    let found = call("regexp_match", vec![call("w_string", vec![value.clone()]), text(&format!("({pattern})"))]);
-    let part = call("array_element", vec![found, long(group + 1)]);
-    Ok(call("coalesce", vec![part, rest.get(1).cloned().unwrap_or_else(|| text(""))]))
 }
 
 /// `case(condition, value, .., else)`.

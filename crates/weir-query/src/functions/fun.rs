@@ -110,6 +110,11 @@ impl Args {
         }
     }
 
+    /// Whether an argument is the same in every row.
+    pub(crate) fn is_constant(&self, at: usize) -> bool {
+        self.constants.get(at).is_some_and(Option::is_some)
+    }
+
     /// The text of an argument that is the same in every row.
     pub(crate) fn constant_text(&self, at: usize, what: &str) -> Result<String> {
         match self.constants.get(at) {

@@ -5,15 +5,14 @@ use super::{
     fun::{Args, Fun, Gives},
 };
 use arrow::array::{
-    BooleanArray, Float64Array, Float64Builder, Int64Array, Int64Builder, ListBuilder, StringViewArray,
-    StringViewBuilder,
+    Float64Array, Float64Builder, Int64Array, Int64Builder, ListBuilder, StringViewArray, StringViewBuilder,
 };
 use datafusion::common::{Result, exec_datafusion_err};
 use serde_json::Value as Json;
 use weir_types::DataType;
 
 /// All of the family. The default comes last; without one a path that leads nowhere is an error.
-pub(super) const FUNS: [Fun; 9] = [
+pub(super) const FUNS: [Fun; 6] = [
     Fun::new("w_json_text", (2, 3), Gives::One(DataType::String), |args| {
         let found = Found::new(args)?;
         let default = if args.len() > 2 { Some(args.texts(2)?) } else { None };
@@ -56,19 +55,6 @@ pub(super) const FUNS: [Fun; 9] = [
             lists.append(true);
         }
         Ok(shared(lists.finish()))
-    }),
-    Fun::new("w_json_exists", (2, 2), Gives::One(DataType::Boolean), |args| {
-        let found = Found::new(args)?;
-        let exists = found.rows().map(|row| Ok(Some(!row?.is_empty())));
-        Ok(shared(exists.collect::<Result<BooleanArray>>()?))
-    }),
-    Fun::new("w_json_format", (1, 1), Gives::One(DataType::String), |args| {
-        let format = |text: &str| serde_json::from_str::<Json>(text).unwrap_or_else(|_| Json::from(text)).to_string();
-        Ok(shared(StringViewArray::from_iter(args.texts(0)?.iter().map(|text| text.map(format)))))
-    }),
-    Fun::new("w_is_json", (1, 1), Gives::One(DataType::Boolean), |args| {
-        let is = |text: &str| serde_json::from_str::<Json>(text).is_ok();
-        Ok(shared(args.texts(0)?.iter().map(|text| text.map(is)).collect::<BooleanArray>()))
     }),
 ];
 

@@ -6,18 +6,20 @@ use super::{
     fun::{Args, Fun, Gives},
 };
 use arrow::{
-    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Float64Array, Int64Array},
+    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float64Array, Int64Array},
+    buffer::NullBuffer,
     compute,
     datatypes::{DataType as ArrowType, Float32Type, Float64Type, Int32Type, Int64Type},
 };
 use datafusion::common::Result;
+use weir_functions::numbers::{cut, digits as digits_of, gcd, half_up, lcm, power};
 use weir_types::DataType;
 
 const DOUBLE: Gives = Gives::One(DataType::Double);
 const LONG: Gives = Gives::One(DataType::Long);
 
 /// All of the family.
-pub(super) const FUNS: [Fun; 36] = [
+pub(super) const FUNS: [Fun; 37] = [
     Fun::new("w_ceil", (1, 1), DOUBLE, |args| each(args, f64::ceil)),
     Fun::new("w_floor", (1, 1), DOUBLE, |args| each(args, f64::floor)),
     Fun::new("w_exp", (1, 1), DOUBLE, |args| each(args, f64::exp)),
@@ -74,6 +76,16 @@ pub(super) const FUNS: [Fun; 36] = [
             _ => return each(args, |number| -number),
         })
     }),
+    // The first argument, where none of the others is null.
+    Fun::new("w_if_all", (2, usize::MAX), Gives::Same(0), |args| {
+        let nulls = (1..args.len())
+            .fold(None, |nulls, at| NullBuffer::union(nulls.as_ref(), args.array(at).logical_nulls().as_ref()));
+        let lacking = nulls.map(|nulls| BooleanArray::new(!nulls.inner(), None));
+        Ok(match lacking {
+            Some(lacking) => compute::nullif(args.array(0), &lacking)?,
+            None => args.array(0).clone(),
+        })
+    }),
     // Its argument: what a function gives has no negative zero.
     Fun::new("w_zero", (1, 1), Gives::Same(0), |args| Ok(args.array(0).clone())),
 ];
@@ -107,119 +119,7 @@ fn quotients(args: &Args, call: fn(f64, f64) -> i64) -> Result<ArrayRef> {
 /// A function of a real number and a count of digits, 0 where there is none.
 fn rounded(args: &Args, call: fn(f64, i32) -> f64) -> Result<ArrayRef> {
     let digits = if args.len() > 1 { args.constant_long(1, "the digits")? } else { 0 };
-    // No double has more digits than this, on either side of its point.
-    let digits = digits.clamp(-400, 400) as i32;
+    let digits = digits_of(digits);
     let numbers = args.doubles(0)?;
     Ok(shared(numbers.iter().map(|number| number.map(|number| call(number, digits))).collect::<Float64Array>()))
-}
-
-/// `Math.pow`, which unlike C's has no answer where the exponent has none, or where one is raised to an infinity.
-fn power(base: f64, exponent: f64) -> f64 {
-    let none = exponent.is_nan() || (exponent.is_infinite() && base.abs() == 1.0);
-    if none { f64::NAN } else { base.powf(exponent) }
-}
-
-/// As Euclid does it with Java's remainders and its `abs`.
-fn gcd(mut a: i64, mut b: i64) -> i64 {
-    while a != 0 {
-        (a, b) = (b.wrapping_rem(a), a);
-    }
-    b.wrapping_abs()
-}
-
-fn lcm(a: i64, b: i64) -> i64 {
-    match gcd(a, b) {
-        0 => 0,
-        _ if a == 0 || b == 0 => 0,
-        divisor => a.wrapping_abs().wrapping_div(divisor).wrapping_mul(b.wrapping_abs()),
-    }
-}
-
-/// Rounds halves away from zero, on the decimal text of the number as Java's BigDecimal does.
-fn half_up(number: f64, digits: i32) -> f64 {
-    if !number.is_finite() {
-        return number;
-    }
-    if digits < 0 {
-        let scale = 10_f64.powi(-digits);
-        return if scale.is_finite() { (number / scale).round() * scale } else { 0.0 };
-    }
-    let Some((kept, next)) = cut_text(number, digits as usize) else { return number };
-    let step = if next < b'5' { 0.0 } else { 10_f64.powi(-digits) };
-    let up = if number < 0.0 { kept - step } else { kept + step };
-    format!("{up:.digits$}", digits = digits as usize).parse().unwrap_or(up)
-}
-
-/// Leaves out the digits behind a place, on the decimal text of the number.
-fn cut(number: f64, digits: i32) -> f64 {
-    if !number.is_finite() {
-        return number;
-    }
-    if digits < 0 {
-        let scale = 10_f64.powi(-digits);
-        return if scale.is_finite() { (number / scale).trunc() * scale } else { 0.0 };
-    }
-    cut_text(number, digits as usize).map_or(number, |(kept, _)| kept)
-}
-
-/// A number without the digits behind a place, and the first of those; `None` where there are none.
-fn cut_text(number: f64, digits: usize) -> Option<(f64, u8)> {
-    // The shortest text that is the number: 1.005 rounds to 1.01, whatever lies in its bits.
-    let text = format!("{number}");
-    let (whole, fraction) = text.split_once('.')?;
-    let next = *fraction.as_bytes().get(digits)?;
-    let kept = format!("{whole}.{}", &fraction[..digits]).parse().unwrap_or(number);
-    Some((kept, next))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn halves_round_away_from_zero() {
-        for (number, digits, rounded) in [
-            (1.005, 2, 1.01),
-            (2.5, 0, 3.0),
-            (-2.5, 0, -3.0),
-            (1.234, 2, 1.23),
-            (0.999, 2, 1.0),
-            (1234.0, -2, 1200.0),
-            (7.0, 3, 7.0),
-            (7.5, -400, 0.0),
-        ] {
-            assert_eq!(half_up(number, digits), rounded, "{number} {digits}");
-        }
-    }
-
-    #[test]
-    fn digits_are_cut_off_towards_zero() {
-        for (number, digits, kept) in [
-            (1.999, 2, 1.99),
-            (-1.999, 2, -1.99),
-            (2.9, 0, 2.0),
-            (-2.9, 0, -2.0),
-            (1299.0, -2, 1200.0),
-            (1e300, 5, 1e300),
-        ] {
-            assert_eq!(cut(number, digits), kept, "{number} {digits}");
-        }
-        assert!(cut(f64::NAN, 2).is_nan());
-    }
-
-    #[test]
-    fn powers_are_javas() {
-        for (base, exponent) in [(1.0, f64::NAN), (1.0, f64::INFINITY), (-1.0, f64::NEG_INFINITY), (-8.0, 1.0 / 3.0)] {
-            assert!(power(base, exponent).is_nan(), "{base} {exponent}");
-        }
-        assert_eq!((power(f64::NAN, 0.0), power(10.0, 400.0), power(0.0, -1.0)), (1.0, f64::INFINITY, f64::INFINITY));
-    }
-
-    #[test]
-    fn divisors_wrap_where_java_does() {
-        assert_eq!((gcd(12, -18), gcd(0, 0), gcd(0, 5), gcd(i64::MIN, 0)), (6, 0, 5, i64::MIN));
-        assert_eq!(gcd(i64::MIN, -1), 1);
-        assert_eq!((lcm(4, 6), lcm(0, 5), lcm(0, 0)), (12, 0, 0));
-        assert_eq!(lcm(i64::MAX, 2), i64::MAX.wrapping_mul(2));
-    }
 }

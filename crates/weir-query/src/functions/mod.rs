@@ -11,6 +11,7 @@ mod json;
 mod math;
 mod mv;
 mod regexp;
+mod shelf;
 mod text;
 mod time;
 
@@ -20,6 +21,7 @@ pub(crate) use convert::{hex, java_double};
 pub(crate) use fun::Gives;
 pub(crate) use mv::{MV_TESTS, MvTest};
 pub(crate) use regexp::fault_of;
+pub(crate) use shelf::{kind_of as kind_on_shelf, plan_name};
 pub(crate) use time::{ago, timestamp_of};
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
@@ -36,7 +38,7 @@ fn all() -> impl Iterator<Item = &'static fun::Fun> {
 
 /// All scalar functions.
 pub(crate) fn scalars() -> Vec<ScalarUDF> {
-    all().map(|fun| fun::udf(*fun)).collect()
+    all().map(|fun| fun::udf(*fun)).chain(shelf::udfs()).collect()
 }
 
 /// What a scalar function of ours gives, by its name in plans.

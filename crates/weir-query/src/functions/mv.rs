@@ -6,7 +6,7 @@ use super::{
 };
 use crate::comparison::Comparison;
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, Float64Array, Int32Array, ListArray},
+    array::{Array, ArrayRef, BooleanArray, Float64Array, Int32Array, ListArray, UInt32Array},
     buffer::OffsetBuffer,
     compute::{filter, kernels::cmp},
     datatypes::DataType as ArrowType,
@@ -140,6 +140,16 @@ type Compare = fn(
 ) -> std::result::Result<BooleanArray, arrow::error::ArrowError>;
 
 fn cmp_with(values: &ArrayRef, args: &Args, at: usize, compare: Compare) -> Result<BooleanArray> {
+    if !args.is_constant(at) {
+        // Beside each value stands what its row has.
+        let lists = args.lists(0)?;
+        let mut row_of_value = vec![None; values.len()];
+        for (row, ends) in (0_u32..).zip(lists.value_offsets().windows(2)) {
+            row_of_value[ends[0] as usize..ends[1] as usize].fill(Some(row));
+        }
+        let beside = arrow::compute::take(args.array(at), &UInt32Array::from(row_of_value), None)?;
+        return Ok(compare(values, &arrow::compute::cast(&beside, values.data_type())?)?);
+    }
     let literal = arrow::compute::cast(&args.array(at).slice(0, 1), values.data_type())?;
     Ok(compare(values, &arrow::array::Scalar::new(literal))?)
 }

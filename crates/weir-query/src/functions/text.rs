@@ -6,15 +6,16 @@ use super::{
     fun::{Args, Fun, Gives},
 };
 use crate::stop;
-use arrow::array::{Array, ArrayRef, Int32Array, ListBuilder, StringViewArray, StringViewBuilder};
+use arrow::array::{Array, ArrayRef, Int32Array, StringViewArray};
 use datafusion::common::Result;
+use weir_functions::utf16::{self, is_blank};
 use weir_types::DataType;
 
 const TEXT: Gives = Gives::One(DataType::String);
 const INT: Gives = Gives::One(DataType::Int);
 
 /// All of the family.
-pub(super) const FUNS: [Fun; 15] = [
+pub(super) const FUNS: [Fun; 13] = [
     Fun::new("w_substr", (2, 3), TEXT, |args| {
         let (texts, starts) = (args.texts(0)?, args.longs(1)?);
         let ends = if args.len() > 2 { Some(args.longs(2)?) } else { None };
@@ -39,13 +40,12 @@ pub(super) const FUNS: [Fun; 15] = [
                 Some(lengths) => start.saturating_add(opt(lengths, row)?.max(0)).max(0),
                 None => -1,
             };
-            Some(between(text?, start, end))
+            Some(between(text?, start.max(0), end))
         };
         Ok(shared(StringViewArray::from_iter(texts.iter().enumerate().map(|(row, text)| part(row, text)))))
     }),
     Fun::new("w_length", (1, 1), INT, |args| {
-        let length = |text: &str| i32::try_from(text.encode_utf16().count()).unwrap_or(i32::MAX);
-        Ok(shared(args.texts(0)?.iter().map(|text| text.map(length)).collect::<Int32Array>()))
+        Ok(shared(args.texts(0)?.iter().map(|text| text.map(units)).collect::<Int32Array>()))
     }),
     Fun::new("w_strpos", (2, 3), INT, |args| {
         let nth = if args.len() > 2 { args.constant_long(2, "the instance")? } else { 1 };
@@ -57,32 +57,9 @@ pub(super) const FUNS: [Fun; 15] = [
     Fun::new("w_lpad", (3, 3), TEXT, |args| pad(args, "lpad", |text, padding| format!("{padding}{text}"))),
     Fun::new("w_rpad", (3, 3), TEXT, |args| pad(args, "rpad", |text, padding| format!("{text}{padding}"))),
     Fun::new("w_join", (2, usize::MAX), TEXT, joined),
-    Fun::new("w_trim", (1, 1), TEXT, |args| map(args, |text| text.trim_matches(blank).to_owned())),
-    Fun::new("w_ltrim", (1, 1), TEXT, |args| map(args, |text| text.trim_start_matches(blank).to_owned())),
-    Fun::new("w_rtrim", (1, 1), TEXT, |args| map(args, |text| text.trim_end_matches(blank).to_owned())),
-    Fun::new("w_split_part", (3, 3), TEXT, |args| {
-        let (texts, delimiters, indexes) = (args.texts(0)?, args.texts(1)?, args.longs(2)?);
-        let parts = texts.iter().zip(&delimiters).zip(&indexes).map(|((text, delimiter), index)| {
-            let index = usize::try_from(index?).ok();
-            let part = parts(text?, delimiter?).nth(index.unwrap_or(usize::MAX));
-            // The text "null" is what an absent part is.
-            Some(part.unwrap_or("null").to_owned())
-        });
-        Ok(shared(StringViewArray::from_iter(parts)))
-    }),
-    Fun::new("w_split", (2, 2), Gives::Many(DataType::String), |args| {
-        let (texts, delimiters) = (args.texts(0)?, args.texts(1)?);
-        let mut lists = ListBuilder::new(StringViewBuilder::new());
-        for (text, delimiter) in texts.iter().zip(&delimiters) {
-            if let (Some(text), Some(delimiter)) = (text, delimiter) {
-                parts(text, delimiter).for_each(|part| lists.values().append_value(part));
-                lists.append(true);
-            } else {
-                lists.append(false);
-            }
-        }
-        Ok(shared(lists.finish()))
-    }),
+    Fun::new("w_trim", (1, 1), TEXT, |args| map(args, |text| text.trim_matches(is_blank).to_owned())),
+    Fun::new("w_ltrim", (1, 1), TEXT, |args| map(args, |text| text.trim_start_matches(is_blank).to_owned())),
+    Fun::new("w_rtrim", (1, 1), TEXT, |args| map(args, |text| text.trim_end_matches(is_blank).to_owned())),
     Fun::new("w_levenshtein", (2, 2), INT, distances),
     Fun::new("w_initcap", (1, 1), TEXT, |args| {
         map(args, |text| {
@@ -101,36 +78,19 @@ fn opt(numbers: &arrow::array::Int64Array, row: usize) -> Option<i64> {
     numbers.is_valid(row).then(|| numbers.value(row))
 }
 
-fn blank(letter: char) -> bool {
-    letter <= '\u{20}'
-}
-
 fn units(text: &str) -> i32 {
-    i32::try_from(text.encode_utf16().count()).unwrap_or(i32::MAX)
+    i32::try_from(utf16::units(text)).unwrap_or(i32::MAX)
 }
 
 /// From position `start` (0 is the first) up to but without `end`; -1 is the end of the text.
 fn between(text: &str, start: i64, end: i64) -> String {
-    let start = usize::try_from(start).unwrap_or(0);
-    if text.is_ascii() {
-        let end = usize::try_from(end).map_or(text.len(), |end| end.min(text.len()));
-        return text.get(start..end).unwrap_or_default().to_owned();
-    }
-    let all: Vec<u16> = text.encode_utf16().collect();
-    let end = usize::try_from(end).map_or(all.len(), |end| end.min(all.len()));
-    String::from_utf16_lossy(all.get(start..end).unwrap_or_default())
+    utf16::substring(text, start, (end != -1).then_some(end)).into_owned()
 }
 
 /// Where the nth occurrence starts, from 0; -1 where there is none.
 fn position(text: &str, find: &str, nth: i64) -> i32 {
-    let nth = usize::try_from(nth - 1).unwrap_or(0);
-    text.match_indices(find).nth(nth).map_or(-1, |(at, _)| units(&text[..at]))
-}
-
-fn parts<'a>(text: &'a str, delimiter: &'a str) -> impl Iterator<Item = &'a str> {
-    let whole = delimiter.is_empty();
-    let cut = if whole { None } else { Some(text.split(delimiter).filter(|part| !part.is_empty())) };
-    cut.into_iter().flatten().chain(whole.then_some(text))
+    let found = utf16::position(text, find, usize::try_from(nth - 1).unwrap_or(0));
+    found.map_or(-1, |at| i32::try_from(at).unwrap_or(i32::MAX))
 }
 
 fn map(args: &Args, change: fn(&str) -> String) -> Result<ArrayRef> {
@@ -224,10 +184,5 @@ mod tests {
         assert_eq!(between("hello", 9, -1), "");
         assert_eq!(between("a\u{1F600}b", 3, -1), "b");
         assert_eq!((position("banana", "an", 1), position("banana", "an", 2), position("banana", "x", 1)), (1, 3, -1));
-    }
-
-    #[test]
-    fn splitting_skips_empty_parts() {
-        assert_eq!(parts("--a-b--c", "-").collect::<Vec<_>>(), ["a", "b", "c"]);
     }
 }

@@ -103,6 +103,7 @@ async fn the_deadline_comes_within_one_row() {
         "SELECT MAX(levenshtein(repeat('ab', 400000), repeat('abc', 400000))) FROM numbers",
         "SELECT COUNT(*) FROM numbers WHERE \
          array_has_any(split(repeat(concat(t, ' '), 400), ' '), split(repeat('none ', 1200), ' '))",
+        "SELECT MAX(arrayLength(uniqueNgrams(repeat(t, 100), 1, 100))) FROM numbers",
     ] {
         let started = Instant::now();
         let answer = ask(&engine, &format!("SET timeoutMs = 300; {call}")).await;
@@ -143,6 +144,9 @@ async fn values_and_batches_that_functions_make_are_bounded() {
         "lpad(t, 100000, 'b')",
         "regexp_replace(repeat('a', 10000000), '', repeat('b', 10000000))",
         "repeat(t, 50000) || repeat(t, 50000)",
+        "repeat(t, '-', 2000000000)",
+        "space(n * 10)",
+        "arrayToString(uniqueNgrams(repeat(t, 1000), 1, 17000), '')",
         &doubled,
         &replaced,
     ] {

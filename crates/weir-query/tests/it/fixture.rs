@@ -40,6 +40,7 @@ pub(crate) fn spec(table: &str, null_handling: bool) -> TableSpec {
         row_time_check: false,
         continue_on_error: false,
         expressions: weir_types::Expressions::default(),
+        partitioned_by: None,
         error_policy: ErrorPolicy::Quarantine,
         quarantine: Default::default(),
         retention: Default::default(),
@@ -223,6 +224,62 @@ pub(crate) fn numbers(rows: i64) -> TableSnapshot {
         table: TableName::parse("numbers").unwrap(),
         spec: Arc::new(spec("numbers", false)),
         segments: all.chunks(100_000).enumerate().map(view).collect(),
+        schema,
+        disabled: false,
+        lacks: vec![],
+        freshness_ms: Some(NOW_MS),
+    }
+}
+
+/// The values of a column, row by row.
+pub(crate) type Singles = (&'static str, DataType, Vec<Option<Value>>);
+
+/// The values of a multi-value column, row by row; a row without any is null.
+pub(crate) type Lists = (&'static str, DataType, Vec<Vec<Value>>);
+
+/// A table of these columns in one consuming segment, and `n`: the number of the row.
+pub(crate) fn table_of(table: &str, singles: &[Singles], lists: &[Lists]) -> TableSnapshot {
+    let mut fields = vec![field("n", DataType::Long, FieldKind::Dimension, true)];
+    fields.extend(singles.iter().map(|(name, data_type, _)| field(name, *data_type, FieldKind::Dimension, true)));
+    fields.extend(lists.iter().map(|(name, data_type, _)| field(name, *data_type, FieldKind::Dimension, false)));
+    let schema = Arc::new(Schema::new(table, SchemaVersion(1), fields));
+    let mut batch = RowBatch::new(&schema);
+    let rows = singles[0].2.len();
+    batch.columns[0].data = ColumnData::Long((0..rows as i64).collect());
+    for (at, (_, _, values)) in singles.iter().enumerate() {
+        for value in values {
+            match value {
+                Some(value) => batch.columns[1 + at].data.push(value),
+                None => batch.columns[1 + at].push_null(&schema.fields()[1 + at].default_null),
+            }
+        }
+    }
+    for (at, (_, _, values)) in lists.iter().enumerate() {
+        let at = 1 + singles.len() + at;
+        for row in values {
+            if row.is_empty() {
+                batch.columns[at].push_null(&schema.fields()[at].default_null);
+            } else {
+                row.iter().for_each(|value| batch.columns[at].data.push(value));
+                batch.columns[at].end_row();
+            }
+        }
+    }
+    batch.message_of_row = (0..rows as u32).collect();
+    let mut segment = ConsumingSegment::new(ConsumingSpec {
+        name: format!("{table}__0__0__20260101T0000Z").into(),
+        schema: schema.clone(),
+        no_dictionary: HashSet::new(),
+        keep_offsets: false,
+        created_ms: NOW_MS,
+    });
+    segment.append(&batch, &|message| NextOffset::new(u64::from(message)));
+    let partition = StreamPartition { topic: TopicName::parse(table).unwrap(), partition: 0 };
+    let segment: Arc<dyn Segment> = segment.snapshot();
+    TableSnapshot {
+        table: TableName::parse(table).unwrap(),
+        spec: Arc::new(spec(table, true)),
+        segments: vec![SegmentView { segment: segment.into(), validity: None, partition, consuming: true }],
         schema,
         disabled: false,
         lacks: vec![],

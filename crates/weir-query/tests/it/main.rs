@@ -8,3 +8,4 @@ mod fixture;
 mod memory;
 mod opening;
 mod script;
+mod shelf;

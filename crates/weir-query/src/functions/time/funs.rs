@@ -45,12 +45,13 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
     }),
     Fun::new("w_from_date_time", (2, 4), LONG, from_date_time),
     Fun::new("w_bucket", (2, 2), LONG, |args| {
-        each(args, 0, 1, |number, size| Some(number - number.checked_rem_euclid(size)?))
+        // Towards zero, before 1970 too, as Java divides.
+        each(args, 0, 1, |number, size| Some(number - number.checked_rem(size)?))
     }),
     Fun::new("w_to_epoch", (3, 3), LONG, |args| {
         // Milliseconds, milliseconds of the unit, buckets: how many buckets.
         let (unit, size) = (args.constant_long(1, "the unit")?, args.constant_long(2, "the bucket")?);
-        let of = |ms: i64| ms.checked_div_euclid(unit)?.checked_div_euclid(size);
+        let of = |ms: i64| ms.checked_div(unit)?.checked_div(size);
         Ok(shared(args.longs(0)?.iter().map(|ms| ms.and_then(of)).collect::<Int64Array>()))
     }),
     Fun::new("w_timestamp_add", (3, 3), LONG, |args| {

@@ -1,0 +1,105 @@
+//! A function ready to be called, at ingestion as in SQL: here alone its nulls, its bounds and the words of its faults are
+//! seen to.
+
+use super::{Body, Function, MADE_MOST, Plain, Ready, too_long};
+use crate::datum::{Datum, Fault};
+use bumpalo::Bump;
+
+enum Call {
+    Plain(Plain),
+    Ready(Box<dyn Ready>),
+}
+
+/// A function with its constant arguments made ready.
+pub struct Prepared {
+    function: &'static Function,
+    call: Call,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Prepared({})", self.function.name())
+    }
+}
+
+impl Prepared {
+    /// Makes a function ready for arguments of which these are the same for every row.
+    ///
+    /// # Errors
+    /// The function takes another number of arguments, or a constant is none that it can work with.
+    pub fn new(function: &'static Function, constants: &[Option<Datum<'_>>]) -> Result<Self, Fault> {
+        let name = function.name();
+        if !(function.least..=function.most).contains(&constants.len()) {
+            return Err(Fault::new(format!("{name} takes {} arguments, got {}", function.arity(), constants.len())));
+        }
+        let call = match function.body {
+            Body::Plain(call) => Call::Plain(call),
+            Body::Made(make) => Call::Ready(make(constants).map_err(|fault| {
+                let given: Vec<Datum<'_>> = constants.iter().map(|constant| constant.unwrap_or(Datum::Null)).collect();
+                fault.within(name, &given)
+            })?),
+        };
+        Ok(Self { function, call })
+    }
+
+    /// Its value; what it makes lies in the arena.
+    ///
+    /// # Errors
+    /// It cannot work with the arguments, or would make more than a value may be.
+    pub fn call<'a>(&self, args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+        if !self.function.nulls && args.iter().any(|arg| arg.is_null()) {
+            return Ok(Datum::Null);
+        }
+        let called = match &self.call {
+            Call::Plain(call) => call(args, arena),
+            Call::Ready(call) => call.call(args, arena),
+        };
+        called.and_then(bounded).map_err(|fault| fault.within(self.function.name(), args))
+    }
+
+    /// The function.
+    pub(crate) fn function(&self) -> &'static Function {
+        self.function
+    }
+
+    /// Whether a null argument makes its value null, whatever the others are.
+    pub(crate) fn passes_nulls(&self) -> bool {
+        !self.function.nulls
+    }
+}
+
+/// What a function has made, unless it is too long to be a value of a record.
+fn bounded(made: Datum<'_>) -> Result<Datum<'_>, Fault> {
+    if made.bytes_held() > MADE_MOST { Err(too_long()) } else { Ok(made) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shelf::function;
+
+    fn prepared(name: &str, constants: &[Option<Datum<'_>>]) -> Result<Prepared, Fault> {
+        Prepared::new(function(name).unwrap(), constants)
+    }
+
+    #[test]
+    fn faults_name_function_argument_and_value() {
+        let arena = Bump::new();
+        let add = prepared("plus", &[None, None]).unwrap();
+        let fault = add.call(&[Datum::Long(1), Datum::Text("two")], &arena).unwrap_err();
+        assert_eq!(fault.to_string(), "plus(..): a number is expected, got 'two' (argument 2)");
+        let fault = prepared("upper", &[None, None]).unwrap_err();
+        assert_eq!(fault.to_string(), "upper takes 1 arguments, got 2");
+        let fault = prepared("dateTrunc", &[Some(Datum::Text("fortnight")), None]).unwrap_err();
+        assert!(fault.to_string().starts_with("dateTrunc(..): "), "{fault}");
+    }
+
+    #[test]
+    fn many_short_texts_are_too_long_together() {
+        let arena = Bump::new();
+        let parts = arena.alloc_str(&"x,".repeat(2 << 20));
+        let split = prepared("split", &[None, None]).unwrap();
+        let fault = split.call(&[Datum::Text(parts), Datum::Text(",")], &arena).unwrap_err();
+        assert!(fault.to_string().contains("too long"), "{fault}");
+    }
+}
