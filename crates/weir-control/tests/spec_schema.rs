@@ -87,9 +87,18 @@ fn the_old_time_column_becomes_a_date_time() {
     assert_eq!((field.kind, field.format.as_deref()), (FieldKind::DateTime, Some("5:MINUTES:EPOCH")));
     assert_eq!(field.granularity.as_deref(), Some("5:MINUTES"));
     parse(&old(json!({"incomingGranularitySpec": incoming, "outgoingGranularitySpec": incoming})));
+    // What is stored is derived of what comes in, which is no column.
     let other = json!({"name": "day", "dataType": "INT", "timeType": "DAYS"});
-    let found = errors(&old(json!({"incomingGranularitySpec": incoming, "outgoingGranularitySpec": other})));
-    assert_eq!(found[0].path, "timeFieldSpec.outgoingGranularitySpec");
+    let schema = parse(&old(json!({"incomingGranularitySpec": incoming, "outgoingGranularitySpec": other})));
+    assert_eq!((schema.fields().len(), schema.field("ts").is_none()), (1, true));
+    let field = schema.field("day").unwrap();
+    assert_eq!((field.data_type, field.format.as_deref()), (DataType::Int, Some("1:DAYS:EPOCH")));
+    let derived = "dateTimeConvert(\"ts\", '5:MINUTES:EPOCH', '1:DAYS:EPOCH', '1:DAYS')";
+    assert_eq!(field.transform.as_deref(), Some(derived));
+    let same = json!({"name": "ts", "dataType": "INT", "timeType": "DAYS"});
+    let found = errors(&old(json!({"incomingGranularitySpec": incoming, "outgoingGranularitySpec": same})));
+    assert_eq!((found[0].path.as_str(), found.len()), ("timeFieldSpec.outgoingGranularitySpec.name", 1));
+    assert!(found[0].reason.contains("give it a name of its own"), "{found:?}");
 }
 
 #[test]
@@ -159,9 +168,9 @@ fn wrong_fields_name_place_value_and_remedy() {
             "TRIM_LENGTH",
         ),
         (
-            dimension(json!({"name": "a", "dataType": "INT", "transformFunction": "f(b)"})),
+            dimension(json!({"name": "a", "dataType": "INT", "transformFunction": 5})),
             "dimensionFieldSpecs[0].transformFunction",
-            "transformConfigs",
+            "must be text",
         ),
         (
             dimension(json!({"name": "a", "dataType": "INT", "virtualColumnProvider": "c"})),

@@ -378,7 +378,7 @@ fn indexes_in_both_spellings() {
     config["tableIndexConfig"]["noDictionaryColumns"] = json!(["amount"]);
     config["fieldConfigList"] = json!([
         {"name": "tags", "indexes": {"inverted": {}, "range": {"disabled": true}, "bloom": {"fpp": 0.01}}},
-        {"name": "at", "encodingType": "RAW", "indexTypes": ["RANGE", "TIMESTAMP"], "compressionCodec": "LZ4"},
+        {"name": "at", "encodingType": "RAW", "indexTypes": ["RANGE", "FST", "TIMESTAMP"], "compressionCodec": "LZ4"},
     ]);
     let parsed = parse(&config).unwrap();
     let raw_range = FieldIndexes { no_dictionary: true, inverted: false, range: true };
@@ -656,6 +656,26 @@ fn pulsar_maps_are_read() {
     none["stream.pulsar.bootstrap.servers"] = Json::Null;
     let found = parse_table(&with_map(none), Some(&schema()), &other_streams()).unwrap_err();
     assert!(found.to_string().contains("stream.pulsar.bootstrap.servers"), "{found}");
+}
+
+#[test]
+fn a_map_of_an_added_connector_hands_it_its_own_settings() {
+    let map = json!({
+        "streamType": "files",
+        "stream.files.topic.name": "orders",
+        "stream.files.decoder.class.name": "json",
+        "stream.files.prop.folder": "/var/log/orders",
+        "stream.files.prop.wait.ms": 50,
+        "stream.files.folder": "/elsewhere",
+    });
+    let added = Capabilities { stream_types: &["kafka", "files"], ..capabilities() };
+    let parsed = parse_table(&with_map(map.clone()), Some(&schema()), &added).unwrap();
+    let found: Vec<_> = parsed.spec.streams[0].settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+    assert_eq!(found, [("folder", "/var/log/orders"), ("wait.ms", "50")]);
+    let keys: Vec<&String> = parsed.unrecognized.keys().collect();
+    assert_eq!(keys, ["/tableIndexConfig/streamConfigs/stream.files.folder"]);
+    let found = parse_table(&with_map(map), Some(&schema()), &other_streams()).unwrap_err();
+    assert!(found.to_string().contains("files"), "{found}");
 }
 
 #[test]

@@ -68,6 +68,9 @@ pub struct Decoded {
 /// Some programs of Windows put it before a text; readers may pass over it (RFC 8259 section 8.1).
 pub const BYTE_ORDER_MARK: &str = "\u{feff}";
 
+/// The raw field that is the whole record, for decoders that can bring it.
+pub const WHOLE_RECORD: &str = "$record";
+
 /// One message of a batch as a decoder sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {

@@ -25,6 +25,14 @@ pub enum FormatError {
         /// Why, and what would be right.
         reason: String,
     },
+    /// A decoder that was added to this binary cannot be made of its settings.
+    #[error("decoder '{name}': {reason}")]
+    Own {
+        /// Its name.
+        name: String,
+        /// What it says.
+        reason: String,
+    },
     /// A column that cannot be the time column.
     #[error("'{column}' cannot be the time column: {reason}")]
     TimeColumn {

@@ -15,6 +15,8 @@ pub mod datetime;
 pub mod decoder;
 pub mod error;
 pub mod json;
+pub mod own;
+pub mod partition;
 pub mod protobuf;
 pub mod raw;
 pub mod registry;

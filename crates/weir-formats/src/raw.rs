@@ -60,6 +60,11 @@ pub fn push(source: Source<'_>, column: &mut Column, scratch: &mut Vec<u8>) {
     data(column).push(scratch);
 }
 
+/// Pushes a list without elements.
+pub(crate) fn push_list(column: &mut Column) {
+    data(column).push(&[LIST]);
+}
+
 /// Pushes one more element of the list that row `row` is.
 pub(crate) fn push_element(source: Source<'_>, column: &mut Column, row: usize, scratch: &mut Vec<u8>) {
     scratch.clear();

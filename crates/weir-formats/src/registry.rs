@@ -13,6 +13,7 @@ use crate::{
         JsonDecoder,
         binary::{BinaryFormat, BinaryJsonDecoder},
     },
+    own::{self, OwnDecoder},
     protobuf::{self, ProtoDecoder, RegisteredProto},
     schema_registry::{self, SchemaRegistry},
 };
@@ -120,9 +121,13 @@ fn boxed(decoder: impl Decoder + 'static) -> Box<dyn Decoder> {
     Box::new(decoder)
 }
 
-/// The names of the decoders that are built in.
+/// The names of the decoders, those that were added to this binary last.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    MEMBERS.iter().map(|member| member.name)
+    MEMBERS.iter().map(|member| member.name).chain(own::added().iter().map(|own| own.name))
+}
+
+fn added(name: &str) -> Option<&'static OwnDecoder> {
+    own::added().iter().find(|own| own.name == name.trim())
 }
 
 /// A class name without its package.
@@ -138,7 +143,7 @@ fn member(class_name: &str) -> Option<&'static Member> {
 /// Our name of the decoder that a class name (in any package) or one of our own names means.
 #[must_use]
 pub fn resolve(class_name: &str) -> Option<&'static str> {
-    member(class_name).map(|member| member.name)
+    member(class_name).map(|member| member.name).or_else(|| added(class_name).map(|own| own.name))
 }
 
 /// For a decoder class that Pinot has and that is not here: why, and what to do.
@@ -150,15 +155,18 @@ pub fn absent(class_name: &str) -> Option<&'static str> {
 /// Whether the decoder of that name knows a `decoder.prop.` setting (without the prefix).
 #[must_use]
 pub fn knows(name: &str, key: &str) -> bool {
-    COMMON_KEYS.contains(&key) || member(name).is_some_and(|member| member.keys.iter().any(|keys| keys.contains(&key)))
+    COMMON_KEYS.contains(&key)
+        || member(name).is_some_and(|member| member.keys.iter().any(|keys| keys.contains(&key)))
+        || added(name).is_some_and(|own| own.keys.contains(&key))
 }
 
 /// Makes the decoder `name` (one of [`names`], or a class name) with its `decoder.prop.` settings (without the prefix).
 /// Settings that it does not know are passed over.
 pub fn decoder(name: &str, settings: &Settings, spec: DecodeSpec) -> Made {
-    match member(name) {
-        Some(member) => (member.make)(settings, spec),
-        None => Err(FormatError::UnknownDecoder {
+    match (member(name), added(name)) {
+        (Some(member), _) => (member.make)(settings, spec),
+        (None, Some(own)) => own::make(own, settings, &spec),
+        (None, None) => Err(FormatError::UnknownDecoder {
             name: name.to_owned(),
             remedy: {
                 let here = names().collect::<Vec<_>>().join(", ");

@@ -158,6 +158,15 @@ impl RowWriter {
         }
     }
 
+    /// A list begins, which may have no values: raw it is a value then, typed it is none.
+    #[inline]
+    pub(crate) fn list(&mut self, rows: &mut RowBatch, column: u32) {
+        if self.targets[column as usize].raw && rows.columns[column as usize].data.len() == self.row {
+            raw::push_list(&mut rows.columns[column as usize]);
+            self.filled += 1;
+        }
+    }
+
     /// One more value of a column: a multi-value one takes it, another only where it is the first.
     pub(crate) fn element(&mut self, rows: &mut RowBatch, column: u32, source: Source<'_>) {
         let cell = &mut rows.columns[column as usize];

@@ -259,6 +259,7 @@ mod tests {
             row_time_check: false,
             continue_on_error: false,
             expressions: weir_types::Expressions::default(),
+            partitioned_by: None,
             error_policy: ErrorPolicy::Quarantine,
             quarantine: Default::default(),
             retention: Default::default(),

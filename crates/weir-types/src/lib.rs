@@ -22,8 +22,8 @@ pub use names::{ColumnName, NameError, SegmentName, StreamPartition, TableKind, 
 pub use offset::{NextOffset, OffsetRange, RangeError, Skip, SkipReason};
 pub use schema::{DataType, ExceedStrategy, FieldKind, FieldSpec, Schema, SchemaVersion, Stored};
 pub use table_spec::{
-    AutoReset, ComplexTypeSpec, ErrorPolicy, Expressions, FieldIndexes, FlushPolicy, IndexKind, NodeLimit, NotUnnested,
-    QuarantineSpec, RateLimit, RetentionSpec, RowsThreshold, StartAt, StreamSpec, TableSpec, TopicPattern,
-    TransformSpec,
+    AutoReset, ComplexTypeSpec, ConformingSpec, ErrorPolicy, ExpressionFacts, Expressions, FieldIndexes, FlushPolicy,
+    IndexKind, MergedTextSpec, NodeLimit, NotUnnested, PartitionFunction, PartitionedBy, Preparation, QuarantineSpec,
+    RateLimit, RetentionSpec, RowsThreshold, SourceType, StartAt, StreamSpec, TableSpec, TopicPattern, TransformSpec,
 };
 pub use value::Value;

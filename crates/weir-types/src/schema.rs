@@ -181,6 +181,8 @@ pub struct FieldSpec {
     pub format: Option<Arc<str>>,
     /// Date-time granularity as written, for date-time fields.
     pub granularity: Option<Arc<str>>,
+    /// An expression that derives it, unless the table has one (a key of old schemas).
+    pub transform: Option<Arc<str>>,
 }
 
 impl FieldSpec {
@@ -201,6 +203,7 @@ impl FieldSpec {
             },
             format: None,
             granularity: None,
+            transform: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     names::{ColumnName, TableKind, TableName, TopicName},
+    schema::DataType,
     secret,
 };
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -267,17 +268,136 @@ pub struct TransformSpec {
     pub function: Arc<str>,
 }
 
+/// A field of a record that is brought to a type before anything reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceType {
+    /// The field.
+    pub field: ColumnName,
+    /// What it becomes.
+    pub data_type: DataType,
+}
+
+/// What is done to the fields of a record, whatever it brings: types first, then enrichers in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Preparation {
+    /// Fields that are brought to a type.
+    pub types: Vec<SourceType>,
+    /// Fields that are worked out.
+    pub enrichments: Vec<TransformSpec>,
+}
+
+impl Preparation {
+    /// Whether nothing is done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.types.is_empty() && self.enrichments.is_empty()
+    }
+}
+
+/// Fields that the schema does not name are gathered: in one column, and as texts to be searched in another.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConformingSpec {
+    /// The column of fields that may be searched, where they are kept.
+    pub rest: Option<ColumnName>,
+    /// The column of fields that are not to be searched, where they are kept.
+    pub unindexed_rest: Option<ColumnName>,
+    /// How the names of those end.
+    pub unindexed_suffix: Arc<str>,
+    /// Paths that are left out.
+    pub dropped: Vec<Arc<str>>,
+    /// Paths that become the column of their name as they are, whatever is below them.
+    pub whole: Vec<Arc<str>>,
+    /// Paths likewise, whose fields are searched besides.
+    pub whole_and_searched: Vec<Arc<str>>,
+    /// Paths that are searched only.
+    pub searched_only: Vec<Arc<str>>,
+    /// Paths of columns that stand among the rest besides.
+    pub doubled: Vec<Arc<str>>,
+    /// Columns whose path is not their name.
+    pub paths: Vec<(ColumnName, Arc<str>)>,
+    /// The texts to be searched, where the schema has a column for them.
+    pub text: Option<MergedTextSpec>,
+}
+
+/// How fields become texts to be searched, one for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergedTextSpec {
+    /// Their column.
+    pub column: ColumnName,
+    /// The value comes before the name.
+    pub value_first: bool,
+    /// Stands between the two.
+    pub separator: Arc<str>,
+    /// Stands before and after each text.
+    pub anchors: (Arc<str>, Arc<str>),
+    /// Each stands there in small letters besides.
+    pub lower_too: bool,
+    /// Bytes of a text; its value is cut.
+    pub longest: usize,
+    /// Values of so many bytes that may be Base64 are left out.
+    pub binary_from: usize,
+    /// Paths that are left out.
+    pub without: Vec<Arc<str>>,
+    /// Beginnings of paths that are left out.
+    pub without_prefixes: Vec<Arc<str>>,
+}
+
 /// What is made of a record between decoding and types; by default nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Expressions {
+    /// What is done before records are made flat.
+    pub before: Preparation,
     /// How nested records are made flat, where they are.
     pub complex_type: Option<ComplexTypeSpec>,
-    /// Fields that are worked out before the derived columns, in this order, whatever the record brings.
-    pub enrichments: Vec<TransformSpec>,
+    /// What is done after that.
+    pub after: Preparation,
     /// Columns that are derived from the fields of a record.
     pub transforms: Vec<TransformSpec>,
     /// Rows for which this expression is true are dropped.
     pub filter: Option<Arc<str>>,
+    /// What becomes of fields that the schema does not name, where they are not left out.
+    pub conforming: Option<ConformingSpec>,
+}
+
+impl Expressions {
+    /// Whether nothing is made.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What is known of an expression before it is evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExpressionFacts {
+    /// The fields that it reads.
+    pub fields: Vec<String>,
+    /// What it gives where that is never true or false: its type, for people.
+    pub never_a_truth: Option<String>,
+}
+
+/// Which of a table's rows belong to a partition of its stream, by a column: others are dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionedBy {
+    /// The column, one of a single value.
+    pub column: ColumnName,
+    /// How its values become partitions.
+    pub function: PartitionFunction,
+    /// How many there are.
+    pub partitions: u32,
+}
+
+/// How values become partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionFunction {
+    /// The remainder of a whole number.
+    Modulo,
+    /// Kafka's own hash of the text.
+    Murmur,
+    /// Java's hash of the text.
+    HashCode,
+    /// Java's hash of the text's bytes.
+    ByteArray,
 }
 
 /// How a column is stored and indexed.
@@ -320,6 +440,8 @@ pub struct TableSpec {
     pub continue_on_error: bool,
     /// What is made of a record between decoding and types.
     pub expressions: Expressions,
+    /// Rows that belong to another partition than the one they come from are dropped.
+    pub partitioned_by: Option<PartitionedBy>,
     /// What happens with rejects.
     pub error_policy: ErrorPolicy,
     /// How much of them is kept.

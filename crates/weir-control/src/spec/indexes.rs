@@ -5,7 +5,10 @@ use crate::spec::{
     read::{At, Findings},
 };
 use std::collections::BTreeMap;
-use weir_types::{ColumnName, FieldIndexes, FieldSpec, Schema, Stored};
+use weir_types::{ColumnName, DataType, FieldIndexes, FieldSpec, Schema, Stored};
+
+/// What a time may be cut to (`timestampConfig.granularities`).
+const GRANULARITIES: [&str; 9] = ["MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"];
 
 /// What a config says of its columns' storage.
 #[derive(Default)]
@@ -149,9 +152,29 @@ impl<'a> Reader<'_, 'a> {
         if dictionary.value.is_some_and(is_index_off) {
             self.entry(column).no_dictionary = true;
         }
+        self.granularities(&field.key("timestampConfig").key("granularities"), column);
         for key in ["indexType", "indexTypes"] {
             for (at, name) in self.findings.texts(&field.key(key)) {
                 self.index_type(at, &name, column);
+            }
+        }
+    }
+
+    /// Columns such as `$ts$DAY`, which a query works out of the time itself.
+    fn granularities(&mut self, at: &At<'a>, column: &ColumnName) {
+        let granularities = self.findings.texts(at);
+        if !granularities.is_empty()
+            && let Some(field) = self.spec(column)
+            && (field.data_type != DataType::Timestamp || !field.single_value)
+        {
+            let kind =
+                if field.single_value { field.data_type.to_string() } else { "several values in a row".to_owned() };
+            self.findings
+                .wrong(at, format!("needs a TIMESTAMP column, and {column} is {kind}: use dateTrunc in queries"));
+        }
+        for (at, granularity) in granularities {
+            if !GRANULARITIES.contains(&granularity.trim().to_ascii_uppercase().as_str()) {
+                self.findings.wrong(&at, format!("must be one of {}", GRANULARITIES.join(", ")));
             }
         }
     }
@@ -161,7 +184,9 @@ impl<'a> Reader<'_, 'a> {
             "INVERTED" => self.inverted(at, column.clone()),
             "RANGE" => self.range(at, column.clone()),
             "SORTED" => self.sorted(at, column.clone()),
-            "FST" | "IFST" | "H3" | "TIMESTAMP" | "BLOOM" => self.findings.not_yet(at.path),
+            // Its columns are worked out in queries.
+            "TIMESTAMP" => {}
+            "FST" | "IFST" | "H3" | "BLOOM" => self.findings.not_yet(at.path),
             "TEXT" | "JSON" | "VECTOR" | "OPEN_STRUCT" => {
                 self.findings.wrong(&at, "this index is not built yet and queries would depend on it: remove it");
             }

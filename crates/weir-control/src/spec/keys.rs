@@ -70,7 +70,10 @@ pub(super) const TABLE_KEYS: &[(&str, Treatment)] = &[
     ("tableIndexConfig.multiColumnTextIndexConfig", Refused(TEXT)),
     (
         "tableIndexConfig.aggregateMetrics",
-        Refused("rows are not rolled up while they arrive: set false and sum in the query"),
+        Refused(
+            "rows are not rolled up while they arrive, they stay one for each record: set false and sum in the query, as in \
+             SELECT country, SUM(amount) .. GROUP BY country",
+        ),
     ),
     ("tableIndexConfig.bloomFilterColumns", Listed),
     ("tableIndexConfig.bloomFilterConfigs", Listed),
@@ -124,7 +127,7 @@ pub(super) const TABLE_KEYS: &[(&str, Treatment)] = &[
     ("fieldConfigList.[].indexes.vector", RefusedIndex(VECTOR)),
     ("fieldConfigList.[].indexes.open_struct", RefusedIndex(OPEN)),
     ("fieldConfigList.[].compressionCodec", Listed),
-    ("fieldConfigList.[].timestampConfig", Listed),
+    ("fieldConfigList.[].timestampConfig.granularities", Read),
     ("fieldConfigList.[].properties", Listed),
     ("fieldConfigList.[].tierOverwrites", Listed),
     ("upsertConfig", Refused("upsert is not built yet: remove it, or set mode NONE; every row would be kept")),
@@ -147,13 +150,12 @@ pub(super) const TABLE_KEYS: &[(&str, Treatment)] = &[
             "handlers of other makers are not run: remove it; realtime.segment.offsetAutoReset.* pass over a backlog and record it",
         ),
     ),
-    (
-        "ingestionConfig.streamIngestionConfig.dropRecordOnPartitionMismatch",
-        Refused("rows are not dropped by partition: set false"),
-    ),
+    ("ingestionConfig.streamIngestionConfig.dropRecordOnPartitionMismatch", Read),
     ("ingestionConfig.streamIngestionConfig.oomProtection", Ignored("memory is bounded by the node's budget")),
     ("ingestionConfig.batchIngestionConfig", Ignored("concerns batch loads")),
-    ("ingestionConfig.sourceFieldConfigs", Refused("source types are not converted before decoding yet: remove it")),
+    ("ingestionConfig.sourceFieldConfigs.[].name", Read),
+    ("ingestionConfig.sourceFieldConfigs.[].dataType", Read),
+    ("ingestionConfig.sourceFieldConfigs.[].preComplexTypeTransform", Read),
     ("ingestionConfig.filterConfig.filterFunction", Read),
     ("ingestionConfig.transformConfigs.[].columnName", Read),
     ("ingestionConfig.transformConfigs.[].transformFunction", Read),
@@ -164,17 +166,14 @@ pub(super) const TABLE_KEYS: &[(&str, Treatment)] = &[
     ("ingestionConfig.complexTypeConfig.delimiter", Read),
     ("ingestionConfig.complexTypeConfig.collectionNotUnnestedToJson", Read),
     ("ingestionConfig.complexTypeConfig.prefixesToRename", Read),
-    (
-        "ingestionConfig.schemaConformingTransformerConfig",
-        Refused("records are not conformed to the schema yet: remove it and give each field a column"),
-    ),
-    (
-        "ingestionConfig.schemaConformingTransformerV2Config",
-        Refused("records are not conformed to the schema yet: remove it and give each field a column"),
-    ),
+    ("ingestionConfig.schemaConformingTransformerConfig", Read),
+    ("ingestionConfig.schemaConformingTransformerV2Config", Read),
     (
         "ingestionConfig.aggregationConfigs",
-        Refused("rows are not aggregated while they arrive: remove it and aggregate in the query"),
+        Refused(
+            "rows are not aggregated while they arrive, they stay one for each record: remove it and aggregate in the query, \
+             as in SELECT country, SUM(amount) .. GROUP BY country",
+        ),
     ),
     ("ingestionConfig.continueOnError", Read),
     ("ingestionConfig.rowTimeValueCheck", Read),
@@ -288,6 +287,9 @@ pub(super) const KINESIS_KEYS: &[(&str, Treatment)] = &[
     ("metadata.populate", Ignored("a column is filled as soon as the schema has it")),
 ];
 
+/// Settings of a connector that was added to the binary.
+const OWN_KEYS: &[(&str, Treatment)] = &[("stream.T.prop.*", Read)];
+
 /// Kafka client settings, under the client's own names, are handed to the client as they are.
 pub(super) const CLIENT_KEYS: &str = "any other key without one of the prefixes above, streamType kafka";
 
@@ -361,7 +363,11 @@ pub(super) fn find_stream(key: &str, stream_type: &str) -> Option<Treatment> {
             return None;
         }
     }
-    let own = if stream_type == "kinesis" { KINESIS_KEYS } else { &[] };
+    let own = match stream_type {
+        "kinesis" => KINESIS_KEYS,
+        "kafka" | "local" | "memory" | "pulsar" => &[],
+        _ => OWN_KEYS,
+    };
     own.iter().chain(STREAM_KEYS).find(|(rule, _)| fits(rule)).map(|(_, treatment)| *treatment)
 }
 

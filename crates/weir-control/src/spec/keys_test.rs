@@ -60,7 +60,7 @@ fn everything() -> Json {
                 "realtimeOffsetAutoResetHandlerClass": "c", "dropRecordOnPartitionMismatch": true,
                 "oomProtection": "ENABLE",
             },
-            "sourceFieldConfigs": [some], "filterConfig": {"filterFunction": "f"}, "enrichmentConfigs": [{"enricherType": "generateColumn", "properties": some, "preComplexTypeTransform": false}],
+            "sourceFieldConfigs": [{"name": "a", "dataType": "LONG", "preComplexTypeTransform": true}], "filterConfig": {"filterFunction": "f"}, "enrichmentConfigs": [{"enricherType": "generateColumn", "properties": some, "preComplexTypeTransform": false}],
             "transformConfigs": [{"columnName": "a", "transformFunction": "f(b)"}], "complexTypeConfig": {"fieldsToUnnest": list, "delimiter": ".", "collectionNotUnnestedToJson": "ALL", "prefixesToRename": some}, "schemaConformingTransformerConfig": some,
             "aggregationConfigs": [some], "continueOnError": true, "maxConsecutiveRecordFetchFailuresAllowed": 3,
             "retryOnSegmentBuildPrecheckFailure": true, "rowTimeValueCheck": true, "segmentTimeValueCheck": true,

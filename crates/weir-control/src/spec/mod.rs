@@ -10,6 +10,7 @@ mod error;
 mod indexes;
 mod keys;
 mod offsets;
+mod partition;
 mod period;
 mod read;
 mod reference;
@@ -29,6 +30,6 @@ pub use reference::key_reference;
 pub use schema::{ParsedSchema, parse_schema};
 pub use secret::{keep_stored, redacted, redacted_at, references};
 pub use table::{Capabilities, DecoderKnown, ParsedTable, parse_table};
-pub use transforms::ExpressionFields;
+pub use transforms::ExpressionReader;
 
 pub(crate) use table::{StoredDecoders, reread_table};

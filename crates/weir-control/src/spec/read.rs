@@ -83,6 +83,18 @@ pub(super) fn scalar_text(value: &Json) -> Option<String> {
     }
 }
 
+/// What a value is, for people.
+fn kind_of(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "a truth",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a text",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "an object",
+    }
+}
+
 /// What reading brought to light besides the values.
 #[derive(Default)]
 pub(super) struct Findings {
@@ -114,6 +126,24 @@ impl Findings {
             self.wrong(at, "must be text");
         }
         text
+    }
+
+    /// Text that is no number or truth by mistake: names, expressions. What stands there instead counts as its text, for
+    /// configs that were accepted when nobody looked.
+    pub(super) fn words(&mut self, at: &At<'_>) -> Option<String> {
+        let text = self.text(at)?;
+        if let Some(kind) = at.value.filter(|value| !value.is_string()).map(kind_of) {
+            self.wrong(at, format!("must be text, and {kind} stands there"));
+        }
+        Some(text)
+    }
+
+    /// An object; none where it is absent or something else, which is said with what belongs there.
+    pub(super) fn object<'a>(&mut self, at: &At<'a>, what: &str) -> Vec<(&'a str, At<'a>)> {
+        if let Some(value) = at.value.filter(|value| !value.is_object()) {
+            self.wrong(at, format!("must be an object of {what}, and {} stands there", kind_of(value)));
+        }
+        at.entries()
     }
 
     /// `true`, `false`, or one of them as text.
@@ -149,7 +179,7 @@ impl Findings {
             Some(Json::Array(_)) => {
                 let mut found = vec![];
                 for item in at.items() {
-                    if let Some(text) = self.text(&item) {
+                    if let Some(text) = self.words(&item) {
                         found.push((item, text));
                     }
                 }

@@ -40,6 +40,10 @@ What `decoder.class.name` may be, and the `decoder.prop.*` of each decoder: [dec
 Values of client settings may refer to secrets that are kept on the node: `env:NAME`, `file:/path`, and inside a text
 `${env:NAME}`, `${file:/path}`, `${file:/path:key}`; literal secrets are shown as `*****`: [secrets.md](secrets.md).
 
+What the keys of `ingestionConfig` make of a record: [ingestion.md](ingestion.md). `timestampConfig.granularities` of a TIMESTAMP
+column `ts` stands for columns such as `$ts$DAY`: queries work them out of `ts`, whether they are listed or not, so they take
+no room; `dateTrunc` is as fast without them.
+
 What the keys of a stream mean: [kafka.md](kafka.md), [pulsar.md](pulsar.md), [kinesis.md](kinesis.md).
 
 This page is written from the table in `crates/weir-control/src/spec/keys.rs`; `WEIR_BLESS=1 cargo test -p weir-control

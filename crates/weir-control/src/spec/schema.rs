@@ -1,5 +1,7 @@
 //! A schema: Pinot's JSON in, a validated `Schema` out, with everything that is wrong at once.
 
+mod old_time;
+
 use crate::spec::{
     change::list_of,
     date_format::{FORMAT_REMEDY, GRANULARITY_REMEDY, is_format, is_granularity},
@@ -87,7 +89,7 @@ pub fn parse_schema(json: &Json) -> Result<ParsedSchema, SpecErrors> {
             fields.extend(field(&item, kind, &mut seen, &mut findings));
         }
     }
-    fields.extend(legacy_time(&root.key("timeFieldSpec"), &mut seen, &mut findings));
+    fields.extend(old_time::field(&root.key("timeFieldSpec"), &mut seen, &mut findings));
     if seen.is_empty() && findings.errors.is_empty() {
         findings.wrong(&root.key("dimensionFieldSpecs"), "a schema has at least one column");
     }
@@ -172,6 +174,8 @@ fn field(at: &At<'_>, kind: FieldKind, seen: &mut BTreeSet<ColumnName>, findings
             }
         };
     }
+    let transform = findings.words(&at.key("transformFunction")).filter(|text| !text.trim().is_empty());
+    field.transform = transform.map(Arc::from);
     if kind == FieldKind::DateTime {
         date_time(at, &mut field, findings);
     }
@@ -188,7 +192,6 @@ fn field(at: &At<'_>, kind: FieldKind, seen: &mut BTreeSet<ColumnName>, findings
 /// What would change rows and is not built.
 fn refused(at: &At<'_>, findings: &mut Findings) {
     for (key, remedy) in [
-        ("transformFunction", "columns are derived by the table: write it in its ingestionConfig.transformConfigs"),
         ("virtualColumnProvider", "columns of one's own code are not built: remove it"),
         ("allowTrailingZeros", "trailing zeros are not kept: set false"),
     ] {
@@ -272,45 +275,6 @@ fn date_time(at: &At<'_>, field: &mut FieldSpec, findings: &mut Findings) {
         findings.wrong(&granularity_at, GRANULARITY_REMEDY);
     }
     field.granularity = granularity.map(Arc::from);
-}
-
-/// The time column of old schemas: a granularity of what comes in, and perhaps another of what is stored.
-fn legacy_time(at: &At<'_>, seen: &mut BTreeSet<ColumnName>, findings: &mut Findings) -> Option<FieldSpec> {
-    at.value?;
-    let (incoming, outgoing) = (at.key("incomingGranularitySpec"), at.key("outgoingGranularitySpec"));
-    if incoming.is_absent() {
-        findings.wrong(
-            &incoming,
-            "must say the time column's name, dataType and timeType, or move it to dateTimeFieldSpecs",
-        );
-        return None;
-    }
-    if outgoing.value.is_some() && outgoing.value != incoming.value {
-        findings.wrong(
-            &outgoing,
-            "times are not converted while they arrive: remove it, or make it equal to the incoming one",
-        );
-    }
-    let name = column(&incoming, seen, findings);
-    let data_type = data_type(&incoming.key("dataType"), FieldKind::DateTime, findings);
-    let unit = findings.text(&incoming.key("timeType")).unwrap_or_else(|| "MILLISECONDS".into());
-    let size = findings.count(&incoming.key("timeUnitSize"), 1).unwrap_or(1);
-    let written = findings.text(&incoming.key("timeFormat")).unwrap_or_else(|| "EPOCH".into());
-    let format = format!("{size}:{unit}:{written}");
-    if !is_format(&format) {
-        findings.wrong(&incoming.key("timeType"), FORMAT_REMEDY);
-    }
-    let mut field = FieldSpec::new(name?, data_type?, FieldKind::DateTime);
-    field.format = Some(if field.data_type == DataType::Timestamp { "TIMESTAMP".into() } else { format.into() });
-    field.granularity = Some(format!("{size}:{unit}").into());
-    let default_at = at.key("defaultNullValue");
-    if default_at.value.is_some() {
-        match default_value(&default_at, field.data_type) {
-            Some(value) => field.default_null = value,
-            None => findings.wrong(&default_at, format!("is no {}", spelled(field.data_type))),
-        }
-    }
-    Some(field)
 }
 
 fn primary_key(root: &At<'_>, fields: &[FieldSpec], findings: &mut Findings) -> Vec<ColumnName> {

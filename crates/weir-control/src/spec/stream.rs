@@ -334,11 +334,11 @@ impl<'a> MapReader<'a> {
         let key = |name: &str| self.map.key(&format!("realtime.segment.offsetAutoReset.{name}"));
         let mut threshold = |name: &str| {
             let at = key(name);
-            let number = findings.text(&at)?.trim().parse::<i64>();
-            if number.is_err() {
-                findings.wrong(&at, "must be a whole number; -1 is none");
+            let number = findings.text(&at)?.trim().parse::<i64>().ok().filter(|number| *number >= -1);
+            if number.is_none() {
+                findings.wrong(&at, "must be a whole number of at least 1; -1 and 0 are none");
             }
-            u64::try_from(number.ok()?).ok().filter(|number| *number > 0)
+            u64::try_from(number?).ok().filter(|number| *number > 0)
         };
         let (offsets, seconds) = (threshold("offsetThreshold"), threshold("timeThresholdSeconds"));
         let at = key("enable");
@@ -355,9 +355,10 @@ impl<'a> MapReader<'a> {
     fn rate_limit(&self, findings: &mut Findings) -> Option<RateLimit> {
         let mut limit = |key: &str| {
             let at = self.map.key(key);
-            let rate = findings.text(&at)?.trim().parse::<f64>().ok().filter(|rate| rate.is_finite());
+            let number = findings.text(&at)?.trim().parse::<f64>().ok();
+            let rate = number.filter(|rate| rate.is_finite() && (*rate >= 0.0 || *rate == -1.0));
             if rate.is_none() {
-                findings.wrong(&at, "must be a number of messages a second; -1 is no limit");
+                findings.wrong(&at, "must be a number of messages a second; -1 and 0 are no limit");
             }
             rate.filter(|rate| *rate > 0.0)
         };
@@ -433,7 +434,16 @@ impl<'a> MapReader<'a> {
                 }
                 settings.insert("partitions".into(), partitions.to_string());
             }
-            _ => {}
+            // A connector that was added to the binary.
+            own => {
+                let prefix = format!("stream.{own}.prop.");
+                for (key, at) in self.map.entries() {
+                    let Some(key) = key.strip_prefix(&prefix) else { continue };
+                    let text = findings.text(&at);
+                    check_references(&at, text.as_deref(), findings);
+                    settings.extend(text.map(|text| (key.to_owned(), text)));
+                }
+            }
         }
         settings
     }

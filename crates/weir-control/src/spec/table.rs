@@ -3,11 +3,12 @@
 use crate::spec::{
     error::SpecErrors,
     indexes::indexes,
+    partition::partitioned_by,
     read::{At, Findings},
     retention::retention,
     shape::normalised,
     stream::streams,
-    transforms::{ExpressionFields, expressions},
+    transforms::{ExpressionReader, expressions},
     walk::walk_table,
 };
 use serde_json::Value as Json;
@@ -25,8 +26,8 @@ pub struct Capabilities<'a> {
     pub decoder: fn(&str) -> DecoderKnown,
     /// Whether a decoder (by our name) knows a setting of its own (without its prefix).
     pub decoder_key: fn(&str, &str) -> bool,
-    /// What an ingestion expression reads.
-    pub expression: ExpressionFields,
+    /// What is known of an ingestion expression.
+    pub expression: ExpressionReader,
 }
 
 /// What is known of a decoder.
@@ -129,7 +130,7 @@ fn interpret(
     schema: Option<&Schema>,
     stream_types: Option<&[&str]>,
     decoders: &Decoders<'_>,
-    expression: Option<ExpressionFields>,
+    expression: Option<ExpressionReader>,
 ) -> (Option<TableSpec>, Findings) {
     let mut findings = Findings::default();
     let root = At::root(json);
@@ -155,7 +156,10 @@ fn interpret(
         let at = ingestion.key("rowTimeValueCheck");
         findings.wrong(&at, "needs a time column to check: name one in segmentsConfig.timeColumnName, or set false");
     }
-    let expressions = expressions(&ingestion, schema, expression, &mut findings);
+    let decoders = streams.streams.iter().chain(streams.patterns.iter().map(|pattern| pattern.asked()));
+    let all_json = decoders.map(|stream| &*stream.decoder).all(|decoder| decoder == "json");
+    let expressions = expressions(&ingestion, schema, expression, all_json, &mut findings);
+    let partitioned_by = partitioned_by(&root, schema, &mut findings);
     let spec = name.filter(|_| !(streams.streams.is_empty() && streams.patterns.is_empty())).map(|name| TableSpec {
         name,
         kind: TableKind::Realtime,
@@ -170,6 +174,7 @@ fn interpret(
         row_time_check,
         continue_on_error,
         expressions,
+        partitioned_by,
         error_policy: streams.error_policy,
         quarantine: streams.quarantine,
         retention,

@@ -1,11 +1,18 @@
-//! What a table config has made of a record: nested ones made flat, enrichers, derived columns, the filter.
+//! What a table config has made of a record: types of fields, nested records made flat, enrichers, derived columns, the filter.
 
-use crate::spec::read::{At, Findings};
-use std::{collections::BTreeSet, sync::Arc};
-use weir_types::{ColumnName, ComplexTypeSpec, Expressions, NotUnnested, Schema, TransformSpec};
+mod complex;
+mod conforming;
 
-/// The fields that an expression reads, or why it is none.
-pub type ExpressionFields = fn(&str) -> Result<Vec<String>, String>;
+use crate::spec::{
+    change::list_of,
+    read::{At, Findings},
+};
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+use weir_types::{ColumnName, DataType, ExpressionFacts, Expressions, Preparation, Schema, SourceType, TransformSpec};
+
+/// What is known of an expression, or why it is none.
+pub type ExpressionReader = fn(&str) -> Result<ExpressionFacts, String>;
 
 /// A derived column as it was written.
 struct Written<'a> {
@@ -15,48 +22,94 @@ struct Written<'a> {
     reads: Vec<String>,
 }
 
-/// Reads what stands below `ingestionConfig`. Expressions are looked into where somebody says how: those of a stored config
-/// were when it was accepted.
+/// Reads what stands below `ingestionConfig`, and what the schema derives. Expressions are looked into where somebody says
+/// how: those of a stored config were when it was accepted. `all_json`: all of the table's messages are JSON.
 pub(super) fn expressions(
     ingestion: &At<'_>,
     schema: Option<&Schema>,
-    fields: Option<ExpressionFields>,
+    reader: Option<ExpressionReader>,
+    all_json: bool,
     findings: &mut Findings,
 ) -> Expressions {
-    let complex_type = complex_type(&ingestion.key("complexTypeConfig"), schema, findings);
-    let enriched = enrichers(&ingestion.key("enrichmentConfigs"), fields, findings);
+    let complex_type = complex::complex_type(&ingestion.key("complexTypeConfig"), schema, findings);
+    let [types_before, types_after] = source_types(&ingestion.key("sourceFieldConfigs"), findings);
+    let [enriched_before, enriched_after] = enrichers(&ingestion.key("enrichmentConfigs"), reader, findings);
+    let of_schema = of_schema(schema);
     let mut derived = vec![];
     for item in ingestion.key("transformConfigs").items() {
         let (column_at, function_at) = (item.key("columnName"), item.key("transformFunction"));
         let column = required(&column_at, "the column that is derived", findings);
         let function = required(&function_at, "an expression such as toEpochDays(ts)", findings);
         if let (Some(column), Some(function)) = (column, function) {
-            derived.extend(written(column_at, function_at, &column, &function, fields, findings));
+            derived.extend(written(column_at, function_at, &column, &function, reader, findings));
+        }
+    }
+    for (column, path, function) in &of_schema {
+        // The table's own word counts.
+        if let Some(text) = function.as_str()
+            && !derived.iter().any(|written| written.spec.column.as_str() == *column)
+        {
+            let at = At::place(path.clone(), Some(function));
+            derived.extend(written(at.clone(), at, column, text, reader, findings));
         }
     }
     let filter_at = ingestion.keys("filterConfig.filterFunction");
-    let filter = findings.text(&filter_at).filter(|text| !text.trim().is_empty());
-    let filter_reads = filter.as_ref().and_then(|filter| reads(&filter_at, filter, fields, findings));
-    if fields.is_some() {
-        let others = enriched.iter().flat_map(|written| &written.reads).chain(filter_reads.iter().flatten());
-        check(&derived, &others.map(String::as_str).collect(), schema, findings);
+    let filter = findings.words(&filter_at).filter(|text| !text.trim().is_empty());
+    let facts = filter.as_ref().and_then(|filter| facts(&filter_at, filter, reader, findings)).unwrap_or_default();
+    if let Some(gives) = facts.never_a_truth {
+        let reason = format!("gives {gives}, and a filter is true where a row is dropped: compare it with something");
+        findings.wrong(&filter_at, reason);
     }
+    if reader.is_some() {
+        let enriched = enriched_before.iter().chain(&enriched_after).flat_map(|written| &written.reads);
+        let others = enriched.chain(&facts.fields).map(String::as_str).collect();
+        check(&derived, &others, schema, findings);
+    }
+    let conforming_at = conforming::place(ingestion, findings);
+    let conforming = conforming::conforming(&conforming_at, schema, findings);
+    if conforming.is_some() && complex_type.is_some() {
+        let reason = "fields are told apart by their paths, so nothing is left to make flat: remove complexTypeConfig";
+        findings.wrong(&At::place(conforming_at.path.clone(), None), reason);
+    }
+    if conforming.is_some() && !all_json {
+        let reason = "fields that the schema does not name are known of JSON messages: use the decoder JSONMessageDecoder, \
+                      or remove it and give the fields columns";
+        findings.wrong(&At::place(conforming_at.path, None), reason);
+    }
+    let specs = |written: Vec<Written<'_>>| written.into_iter().map(|written| written.spec).collect();
     Expressions {
+        before: Preparation { types: types_before, enrichments: specs(enriched_before) },
         complex_type,
-        enrichments: enriched.into_iter().map(|written| written.spec).collect(),
-        transforms: derived.into_iter().map(|written| written.spec).collect(),
+        after: Preparation { types: types_after, enrichments: specs(enriched_after) },
+        transforms: specs(derived),
         filter: filter.map(Into::into),
+        conforming,
     }
 }
 
-fn reads(at: &At<'_>, text: &str, fields: Option<ExpressionFields>, findings: &mut Findings) -> Option<Vec<String>> {
-    match fields.map(|fields| fields(text)) {
+/// Columns that the schema derives: the column, the place and the expression.
+fn of_schema(schema: Option<&Schema>) -> Vec<(&str, String, Json)> {
+    let fields = schema.map_or(&[][..], Schema::fields).iter();
+    let derived = fields.filter_map(|field| {
+        let path = format!("schema.{}.{}.transformFunction", list_of(field.kind), field.name);
+        Some((field.name.as_str(), path, Json::from(field.transform.as_deref()?)))
+    });
+    derived.collect()
+}
+
+fn facts(
+    at: &At<'_>,
+    text: &str,
+    reader: Option<ExpressionReader>,
+    findings: &mut Findings,
+) -> Option<ExpressionFacts> {
+    match reader.map(|reader| reader(text)) {
         Some(Err(reason)) => {
             findings.wrong(at, reason);
             None
         }
-        Some(Ok(reads)) => Some(reads),
-        None => Some(vec![]),
+        Some(Ok(facts)) => Some(facts),
+        None => Some(ExpressionFacts::default()),
     }
 }
 
@@ -65,7 +118,7 @@ fn written<'a>(
     function_at: At<'a>,
     column: &str,
     function: &str,
-    fields: Option<ExpressionFields>,
+    reader: Option<ExpressionReader>,
     findings: &mut Findings,
 ) -> Option<Written<'a>> {
     let column = match ColumnName::parse(column) {
@@ -75,13 +128,44 @@ fn written<'a>(
             return None;
         }
     };
-    let reads = reads(&function_at, function, fields, findings)?;
+    let reads = facts(&function_at, function, reader, findings)?.fields;
     Some(Written { column_at, function_at, spec: TransformSpec { column, function: function.into() }, reads })
 }
 
-/// `generateColumn` works out fields one after the other, whatever the record brings.
-fn enrichers<'a>(at: &At<'a>, fields: Option<ExpressionFields>, findings: &mut Findings) -> Vec<Written<'a>> {
-    let mut found = vec![];
+/// Fields that are brought to a type: those before records are made flat, and those after.
+fn source_types(at: &At<'_>, findings: &mut Findings) -> [Vec<SourceType>; 2] {
+    let mut found = [vec![], vec![]];
+    for item in at.items() {
+        let (name_at, type_at) = (item.key("name"), item.key("dataType"));
+        let before = findings.boolean(&item.key("preComplexTypeTransform")).unwrap_or(false);
+        let name = required(&name_at, "the field of the record", findings);
+        let type_name = required(&type_at, "a type such as LONG", findings);
+        let (Some(name), Some(type_name)) = (name, type_name) else { continue };
+        let Some(data_type) = DataType::parse(type_name.trim()) else {
+            findings.wrong(&type_at, format!("must be one of {}", DataType::ALL.map(DataType::as_str).join(", ")));
+            continue;
+        };
+        let field = match ColumnName::parse(&name) {
+            Ok(field) => field,
+            Err(error) => {
+                findings.wrong(&name_at, error.reason.replace("column name", "field's name"));
+                continue;
+            }
+        };
+        let list: &mut Vec<SourceType> = &mut found[usize::from(!before)];
+        if list.iter().any(|other| other.field == field) {
+            findings.wrong(&name_at, format!("'{field}' is brought to a type twice: remove one"));
+            continue;
+        }
+        list.push(SourceType { field, data_type });
+    }
+    found
+}
+
+/// `generateColumn` works out fields one after the other, whatever the record brings: before records are made flat, and
+/// after.
+fn enrichers<'a>(at: &At<'a>, reader: Option<ExpressionReader>, findings: &mut Findings) -> [Vec<Written<'a>>; 2] {
+    let mut found = [vec![], vec![]];
     for item in at.items() {
         let (kind_at, before_at) = (item.key("enricherType"), item.key("preComplexTypeTransform"));
         match required(&kind_at, "generateColumn", findings).as_deref() {
@@ -97,70 +181,35 @@ fn enrichers<'a>(at: &At<'a>, fields: Option<ExpressionFields>, findings: &mut F
             }
             None => continue,
         }
-        if findings.boolean(&before_at) == Some(true) {
-            findings.wrong(&before_at, "fields are worked out after records were made flat: set false");
-        }
-        let functions = item.keys("properties.fieldToFunctionMap");
-        if functions.entries().is_empty() {
+        let before = findings.boolean(&before_at).unwrap_or(false);
+        let properties = item.key("properties");
+        let functions_at = properties.key("fieldToFunctionMap");
+        let wrong = findings.errors.len();
+        findings.object(&properties, "an enricher's settings");
+        let functions = findings.object(&functions_at, "fields, each with its expression");
+        if functions.is_empty() && findings.errors.len() == wrong {
             findings
-                .wrong(&functions, "is missing or empty: name fields and their expressions, or remove the enricher");
+                .wrong(&functions_at, "is missing or empty: name fields and their expressions, or remove the enricher");
         }
-        for (column, function_at) in functions.entries() {
+        for (column, function_at) in functions {
             if let Some(function) = required(&function_at, "an expression such as lower(name)", findings) {
-                let column_at = item.keys("properties.fieldToFunctionMap");
-                found.extend(written(column_at, function_at, column, &function, fields, findings));
+                let column_at = functions_at.clone();
+                found[usize::from(!before)].extend(written(
+                    column_at,
+                    function_at,
+                    column,
+                    &function,
+                    reader,
+                    findings,
+                ));
             }
         }
     }
     found
 }
 
-fn complex_type(at: &At<'_>, schema: Option<&Schema>, findings: &mut Findings) -> Option<ComplexTypeSpec> {
-    if at.is_absent() {
-        return None;
-    }
-    let unnest = findings.texts(&at.key("fieldsToUnnest"));
-    let delimiter = findings.text(&at.key("delimiter")).filter(|text| !text.is_empty()).unwrap_or_else(|| ".".into());
-    let not_unnested_at = at.key("collectionNotUnnestedToJson");
-    let not_unnested = match findings.text(&not_unnested_at).map(|text| text.trim().to_ascii_uppercase()).as_deref() {
-        None | Some("NON_PRIMITIVE") => NotUnnested::NestedToJson,
-        Some("NONE") => NotUnnested::Stay,
-        Some("ALL") => NotUnnested::ToJson,
-        Some(_) => {
-            findings.wrong(&not_unnested_at, "is none of NONE, NON_PRIMITIVE and ALL");
-            NotUnnested::NestedToJson
-        }
-    };
-    let mut renames: Vec<(Arc<str>, Arc<str>)> = vec![];
-    for (old, new_at) in at.key("prefixesToRename").entries() {
-        // An empty text is a prefix too: the old one goes.
-        let new = new_at.value.and_then(serde_json::Value::as_str);
-        let Some(new) = new else {
-            findings.wrong(&new_at, "must be a text, which may be empty");
-            continue;
-        };
-        if old.is_empty() {
-            findings.wrong(&new_at, "renames names that begin with nothing: name a beginning");
-            continue;
-        }
-        let taken = schema.and_then(|schema| schema.fields().iter().find(|field| field.name.as_str().starts_with(old)));
-        if let Some(field) = taken {
-            let reason =
-                format!("renames what begins with '{old}', and so does the column '{}': rename the column", field.name);
-            findings.wrong(&new_at, reason);
-        }
-        renames.push((old.into(), new.into()));
-    }
-    Some(ComplexTypeSpec {
-        unnest: unnest.into_iter().map(|(_, name)| name.into()).collect(),
-        delimiter: delimiter.into(),
-        not_unnested,
-        renames,
-    })
-}
-
 fn required(at: &At<'_>, what: &str, findings: &mut Findings) -> Option<String> {
-    let text = findings.text(at).filter(|text| !text.trim().is_empty());
+    let text = findings.words(at).filter(|text| !text.trim().is_empty());
     if text.is_none() && !findings.errors.iter().any(|error| error.path == at.path) {
         findings.wrong(at, format!("is missing: name {what}"));
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use weir_control::{Capabilities, DecoderKnown};
+use weir_types::ExpressionFacts;
 
 pub(crate) fn capabilities() -> Capabilities<'static> {
     Capabilities {
@@ -14,7 +15,10 @@ pub(crate) fn capabilities() -> Capabilities<'static> {
         // An expression of the tests names its fields, between spaces.
         expression: |text| match text.strip_prefix("bad ") {
             Some(why) => Err(why.to_owned()),
-            None => Ok(text.split(' ').skip(1).map(str::to_owned).collect()),
+            None => Ok(ExpressionFacts {
+                fields: text.split(' ').skip(1).map(str::to_owned).collect(),
+                never_a_truth: text.starts_with("count ").then(|| "LONG".to_owned()),
+            }),
         },
     }
 }

@@ -100,6 +100,7 @@ impl Cells {
             Kind::List(items)
                 if matches!(items.kind, Kind::Scalar) && !matches!(data_type, DataType::Json | DataType::Map) =>
             {
+                row.list(rows, column);
                 for item in self.range(at).filter(|item| items.array.is_valid(*item)) {
                     if let Some(source) = items.scalar(item, data_type, text) {
                         row.element(rows, column, source);

@@ -120,6 +120,7 @@ impl Plan {
             && !matches!(data_type, DataType::Json | DataType::Map)
             && self.node(*item).is_scalar(&self.schema.nodes)
         {
+            row.list(rows, column);
             loop {
                 let (count, _) = wire.block()?;
                 if count == 0 {

@@ -106,6 +106,7 @@ fn fill(
         && !matches!(row.data_type(column), DataType::Json | DataType::Map)
         && array.into_iter().all(|item| !matches!(item, Ok(RawBsonRef::Array(_) | RawBsonRef::Document(_))))
     {
+        row.list(rows, column);
         for item in array {
             if let Some(source) = scalar(item.map_err(broken)?, &mut buffers.text) {
                 row.element(rows, column, source);

@@ -242,9 +242,25 @@ fn big_decimal(source: Source<'_>, out: &mut Vec<u8>) -> Result<Fit, Unfit> {
         Source::Text(text) => {
             decimal_plain(text.trim(), out).ok_or(NUMBER)?;
         }
-        Source::Bytes(_) | Source::Uuid(_) | Source::Json(_) => return Err(NUMBER),
+        Source::Bytes(bytes) => {
+            let text = decimal_of_bytes(bytes)?;
+            decimal_plain(&text, out).ok_or(TOO_LONG)?;
+        }
+        Source::Uuid(_) | Source::Json(_) => return Err(NUMBER),
     }
     Ok(Fit::Stored)
+}
+
+const DECIMAL_BYTES: Unfit =
+    Unfit("a scale of two bytes and a number in two's complement behind it, of at most 16 bytes");
+
+/// A decimal as Pinot writes one into bytes: how many of its digits stand behind the point, then the digits as a number.
+fn decimal_of_bytes(bytes: &[u8]) -> Result<String, Unfit> {
+    let (scale, digits) = bytes.split_first_chunk::<2>().ok_or(DECIMAL_BYTES)?;
+    let Some(first) = digits.first().filter(|_| digits.len() <= 16) else { return Err(DECIMAL_BYTES) };
+    let sign = if first & 0x80 == 0 { 0 } else { -1 };
+    let number = digits.iter().fold(sign, |number: i128, byte| (number << 8) | i128::from(*byte));
+    Ok(format!("{number}e{}", -i32::from(i16::from_be_bytes(*scale))))
 }
 
 /// Text of anything (for [`Source::Text`] nothing is written: it is its own text).
@@ -321,5 +337,7 @@ fn java_text(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a Vec takes every byte");
 }
 
+#[cfg(test)]
+mod matrix;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,9 @@ pub(crate) mod scan;
 pub(crate) mod text;
 
 use crate::{
-    decoder::{BYTE_ORDER_MARK, DecodeSpec, Decoded, Decoder, Payload, Reject, Stage},
+    coerce::Source,
+    decoder::{BYTE_ORDER_MARK, DecodeSpec, Decoded, Decoder, Payload, Reject, Stage, WHOLE_RECORD},
+    raw,
     row::shorten,
 };
 use cell::{Cell, Scratch, fill};
@@ -63,6 +65,8 @@ enum Refused {
 pub struct JsonDecoder {
     targets: Vec<Target>,
     by_name: HashMap<Box<[u8]>, u32>,
+    /// The column that takes the whole record.
+    whole: Option<u32>,
     leads: Vec<Lead>,
     continue_on_error: bool,
     /// Counts records, from 1.
@@ -89,10 +93,13 @@ impl JsonDecoder {
             raw: spec.is_raw(at),
             set_by: 0,
         });
-        let by_name = (0u32..).zip(fields).map(|(at, field)| (field.name.as_str().as_bytes().into(), at));
+        let is_whole = |at: u32| fields[at as usize].name.as_str() == WHOLE_RECORD && spec.is_raw(at as usize);
+        let by_name = (0u32..).zip(fields).filter(|(at, _)| !is_whole(*at));
+        let by_name = by_name.map(|(at, field)| (field.name.as_str().as_bytes().into(), at)).collect();
         Self {
             targets: targets.collect(),
-            by_name: by_name.collect(),
+            by_name,
+            whole: (0u32..).take(fields.len()).find(|at| is_whole(*at)),
             leads: vec![],
             continue_on_error: spec.continue_on_error,
             record: 0,
@@ -119,6 +126,12 @@ impl JsonDecoder {
             Some(at) if broken.at >= at => Refused::Broken(Broken { at, what: "the text is not UTF-8" }),
             _ => Refused::Broken(broken),
         })?;
+        if let Some(at) = self.whole {
+            let record = std::str::from_utf8(&bytes[..scan.at]).expect("the record is UTF-8 and ends at its brace");
+            raw::push(Source::Json(record), &mut rows.columns[at as usize], &mut self.key);
+            self.targets[at as usize].set_by = self.record;
+            self.set += 1;
+        }
         scan.skip_space();
         if scan.at < value.len() {
             // Named by no column: the row as such was altered.

@@ -177,6 +177,17 @@ impl SchemaRegistry {
         Ok(said)
     }
 
+    /// Whether the registry answers now, whatever it has said before: it is asked as it is for a message's schema.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses: which one, and why.
+    pub async fn answers(&self) -> Result<(), String> {
+        // The first number is as good as any: that there is no such schema is an answer too.
+        let hashed = !self.client.subject().is_empty();
+        let path: &[&str] = if hashed { &["id=00000000000000000000000000000000"] } else { &["schemas", "ids", "1"] };
+        self.client.get(path).await.map(drop)
+    }
+
     async fn numbered(&self, number: u32) -> Result<(Lookup, bool), String> {
         let id = number.to_string();
         let body = match self.client.get(&["schemas", "ids", &id]).await? {

@@ -143,3 +143,80 @@ fn text_times_are_checked_by_their_pattern() {
     let name = ColumnName::parse("other").unwrap();
     assert!(TimeCheck::new(&schema, &name, true, false, NOW).is_err());
 }
+
+#[test]
+fn json_is_kept_unless_it_is_told_otherwise_and_each_value_of_several_is_looked_at() {
+    let run = |data_type, exceed: Option<ExceedStrategy>, single_value, values: &[&str]| {
+        let mut of = field("s", data_type, ExceedStrategy::NoAction);
+        of.exceed = exceed.unwrap_or(FieldSpec::new(of.name.clone(), data_type, FieldKind::Dimension).exceed);
+        of.single_value = single_value;
+        let schema = Schema::new("t", SchemaVersion(1), vec![of]);
+        let mut rows = RowBatch::new(&schema);
+        values.iter().for_each(|value| rows.columns[0].data.push(&Value::Str((*value).into())));
+        if !single_value {
+            rows.columns[0].end_row();
+        }
+        rows.message_of_row = if single_value { (0u32..).take(values.len()).collect() } else { vec![0] };
+        let report = sanitise(&schema, &mut rows);
+        let left: Vec<String> =
+            (0..rows.columns[0].data.len()).map(|at| rows.columns[0].data.get(at).to_string()).collect();
+        (left.join(" "), report.cut, report.rejects.len())
+    };
+    let found = |left: &str, cut, rejects| (left.to_owned(), cut, rejects);
+    let json = ["{\"a\":1}", "12\0"];
+    // A NUL ends texts, and nothing else.
+    assert_eq!(run(DataType::Json, None, true, &json), found("{\"a\":1} 12\0", 0, 0));
+    assert_eq!(run(DataType::Json, Some(ExceedStrategy::TrimLength), true, &json), found("{\"a\" 12\0", 1, 0));
+    assert_eq!(run(DataType::Json, Some(ExceedStrategy::SubstituteDefault), true, &json), found("null 12\0", 1, 0));
+    assert_eq!(run(DataType::Json, Some(ExceedStrategy::Error), true, &json), found("12\0", 0, 1));
+    let several = ["ab", "abcdef", "a\0b"];
+    assert_eq!(run(DataType::String, None, false, &several), found("ab abcd a", 2, 0));
+    assert_eq!(
+        run(DataType::String, Some(ExceedStrategy::SubstituteDefault), false, &several),
+        found("ab null null", 2, 0)
+    );
+    assert_eq!(run(DataType::String, Some(ExceedStrategy::Error), false, &several), found("", 0, 1));
+    assert_eq!(run(DataType::Map, None, true, &["{\"a\":1}"]), found("{\"a\":1}", 0, 0));
+}
+
+#[test]
+fn bytes_are_kept_replaced_or_refused_by_their_strategy() {
+    for (exceed, left, cut, rejects) in [
+        (
+            FieldSpec::new(ColumnName::parse("b").unwrap(), DataType::Bytes, FieldKind::Dimension).exceed,
+            "0102030405",
+            0,
+            0,
+        ),
+        (ExceedStrategy::SubstituteDefault, "", 1, 0),
+        (ExceedStrategy::Error, "-", 0, 1),
+    ] {
+        let schema = Schema::new("t", SchemaVersion(1), vec![field("b", DataType::Bytes, exceed)]);
+        let mut rows = RowBatch::new(&schema);
+        rows.columns[0].data.push(&Value::Bytes(Arc::new([1, 2, 3, 4, 5])));
+        rows.message_of_row.push(0);
+        let report = sanitise(&schema, &mut rows);
+        let found = if rows.rows() == 0 { "-".to_owned() } else { rows.columns[0].data.get(0).to_string() };
+        assert_eq!((&*found, report.cut, report.rejects.len()), (left, cut, rejects), "{exceed:?}");
+    }
+}
+
+#[test]
+fn the_first_and_the_last_believable_times_are() {
+    let (first, last) = (31_536_000_000, 3_187_296_000_000);
+    let values: Vec<_> = [first - 1, first, last, last + 1].into_iter().map(|ms| Some(Value::Long(ms))).collect();
+    for (format, data_type) in [("TIMESTAMP", DataType::Timestamp), ("1:MILLISECONDS:EPOCH", DataType::Long)] {
+        let (schema, mut rows) = time_rows(format, data_type, &values);
+        let time = TimeCheck::new(&schema, &ColumnName::parse("t").unwrap(), true, false, NOW).unwrap();
+        let rejects: Vec<u32> = check_time(&time, &mut rows).rejects.iter().map(|reject| reject.message).collect();
+        assert_eq!((rejects, &rows.message_of_row), (vec![0, 3], &vec![1, 2]));
+    }
+    // A null is stored as the column's default where that is a believable time, and is never rejected.
+    let (schema, mut rows) = time_rows("1:MILLISECONDS:EPOCH", DataType::Long, &[None]);
+    let mut field = schema.fields()[0].clone();
+    field.default_null = Value::Long(first);
+    let schema = Schema::new("t", SchemaVersion(1), vec![field]);
+    let time = TimeCheck::new(&schema, &ColumnName::parse("t").unwrap(), true, false, NOW).unwrap();
+    assert_eq!(check_time(&time, &mut rows), TimeReport::default());
+    assert_eq!((rows.columns[0].data.get(0), &rows.columns[0].nulls), (Value::Long(first), &vec![0]));
+}

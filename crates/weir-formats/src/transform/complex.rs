@@ -82,8 +82,8 @@ impl<'a> Flat<'a, '_> {
 }
 
 impl Flattening {
-    /// For these names.
-    pub(super) fn new(spec: &ComplexTypeSpec, names: &[Arc<str>]) -> Self {
+    /// For these names. `tops` are fields that are wanted before a record is made flat.
+    pub(super) fn new(spec: &ComplexTypeSpec, names: &[Arc<str>], mut tops: Vec<Arc<str>>) -> Self {
         let mut unnest: Vec<Arc<str>> = spec.unnest.clone();
         unnest.sort_by_key(|name| name.len());
         unnest.dedup();
@@ -95,7 +95,6 @@ impl Flattening {
         };
         let wanted: Vec<Wanted> = names.iter().map(sources).collect();
         let mut known = BTreeSet::new();
-        let mut tops: Vec<Arc<str>> = vec![];
         let all = wanted.iter().flat_map(|wanted| &wanted.sources).chain(&unnest);
         for source in all {
             for (at, _) in source.match_indices(&*spec.delimiter) {
@@ -179,6 +178,8 @@ impl Flattening {
     /// A field's value as JSON, where it has parts: an object, or an array.
     fn parsed(&self, name: &Arc<str>, value: Datum<'_>) -> Option<Json> {
         match value {
+            // It is read before records are made flat, and by nothing else.
+            _ if !self.known.contains(name) => None,
             Datum::Json(text) => serde_json::from_str(text).ok(),
             // Of the formats that have lists as such: only where something is made of the list.
             Datum::List(_) if self.unnest.contains(name) || self.not_unnested == NotUnnested::ToJson => {

@@ -2,39 +2,47 @@
 //!
 //! Fields that expressions read or write come from the decoder raw, in columns behind those that it fills itself; here they
 //! become the table's columns. A column that no expression names never passes through here, where nested records are not
-//! made flat. Pinot's order: flattening and unnesting, enrichers, derived columns (each after those that it reads), then the
-//! filter, which sees them and drops a row where it is true, then types.
+//! made flat. Pinot's order: types of fields and enrichers that come first, flattening and unnesting, types of fields and
+//! enrichers, derived columns (each after those that it reads), then the filter, which sees them and drops a row where it is
+//! true, then the columns' types.
 
 mod complex;
+mod conform;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod types;
 
-pub use plan::{TransformError, TransformPlan, fields_of};
+pub use plan::{TransformError, TransformPlan, read_expression};
 
 use crate::{
-    coerce::{self, Fit, Source},
     decoder::{Reject, Stage},
-    json::{
-        cell::{Cell, Scratch, fill},
-        scan::Scan,
-    },
+    json::cell::{Cell, Scratch},
     raw,
     stages::keep_rows_of,
 };
 use bumpalo::Bump;
-use plan::Origin;
+use plan::{Origin, Step, Work};
 use std::sync::Arc;
+use types::{convert, typed, unfit_of};
 use weir_functions::datum::{Datum, Fault};
-use weir_types::{Column, ColumnData, DataType, ExceedStrategy, FieldSpec, RowBatch, Schema};
+use weir_types::{Column, ColumnData, RowBatch, Schema};
 
 /// Derives columns and drops rows, for one partition: buffers are reused.
 #[derive(Debug)]
 pub struct Transform {
     plan: Arc<TransformPlan>,
     arena: Bump,
+    buffers: Buffers,
+}
+
+/// Buffers that live as long as the transform.
+#[derive(Debug)]
+struct Buffers {
     scratch: Scratch,
     bytes: Vec<u8>,
+    /// Empty columns of the types that fields are brought to.
+    holders: Vec<Column>,
 }
 
 /// What [`Transform::apply`] did.
@@ -58,9 +66,6 @@ const MESSAGE_MOST: usize = 64 << 20;
 /// Bytes after which no further message of a batch is taken: a column holds less than 4 GiB, and a node more than one batch.
 const BATCH_ENOUGH: usize = 256 << 20;
 
-/// Bytes that an UTF-16 unit takes at most in UTF-8, and one more: what is cut to so many is cut again, to the unit.
-const BYTES_A_UNIT: usize = 4;
-
 /// Why a row's message is rejected.
 struct Refusal {
     stage: Stage,
@@ -72,7 +77,9 @@ impl Transform {
     /// A transform by a plan.
     #[must_use]
     pub fn new(plan: Arc<TransformPlan>) -> Self {
-        Self { plan, arena: Bump::new(), scratch: Scratch::default(), bytes: vec![] }
+        let holders = plan.holders.iter().map(|data_type| Column::new(data_type.stored(), true)).collect();
+        let buffers = Buffers { scratch: Scratch::default(), bytes: vec![], holders };
+        Self { plan, arena: Bump::new(), buffers }
     }
 
     /// The columns that the decoder fills for it.
@@ -84,10 +91,10 @@ impl Transform {
     /// Turns decoded rows, in the columns of the plan's decode schema, into rows of the table.
     pub fn apply(&mut self, decoded: RowBatch) -> Transformed {
         self.arena.reset();
-        let Self { plan, arena, scratch, bytes } = self;
+        let Self { plan, arena, buffers } = self;
         let (plan, arena) = (&**plan, &*arena);
         let RowBatch { columns, message_of_row } = decoded;
-        let mut out = Out::new(plan, scratch, bytes);
+        let mut out = Out::new(plan, buffers);
         {
             let mut found = RawRows::new(&columns[plan.direct..]);
             let mut raw = vec![Datum::Null; columns.len() - plan.direct];
@@ -99,6 +106,9 @@ impl Transform {
                 match &plan.flattening {
                     None => out.row(*message, &mut raw, arena),
                     Some(flattening) => {
+                        if !out.prepare(*message, &mut raw, arena) {
+                            continue;
+                        }
                         let given = flattening.rows(&raw, arena, &mut |slots| out.row(*message, slots, arena));
                         if let Err(not_flat) = given {
                             let (column, reason) = not_flat.told();
@@ -116,8 +126,7 @@ impl Transform {
 /// The table's rows under way.
 struct Out<'p> {
     plan: &'p TransformPlan,
-    scratch: &'p mut Scratch,
-    bytes: &'p mut Vec<u8>,
+    buffers: &'p mut Buffers,
     made: Vec<Column>,
     message_of_row: Vec<u32>,
     keep: Vec<bool>,
@@ -176,13 +185,12 @@ impl<'p> Out<'p> {
         false
     }
 
-    fn new(plan: &'p TransformPlan, scratch: &'p mut Scratch, bytes: &'p mut Vec<u8>) -> Self {
+    fn new(plan: &'p TransformPlan, buffers: &'p mut Buffers) -> Self {
         let made = plan.made.iter().map(|made| Column::new(made.field.data_type.stored(), made.field.single_value));
         let made = made.collect();
         Self {
             plan,
-            scratch,
-            bytes,
+            buffers,
             made,
             message_of_row: vec![],
             keep: vec![],
@@ -190,6 +198,24 @@ impl<'p> Out<'p> {
             altered: 0,
             message: None,
             refused: false,
+        }
+    }
+
+    /// What is done to a record before it is made flat. False: it is rejected.
+    fn prepare<'a>(&mut self, message: u32, fields: &mut [Datum<'a>], arena: &'a Bump) -> bool
+    where
+        'p: 'a,
+    {
+        let plan = self.plan;
+        match work(plan, &plan.before, fields, self.buffers, arena) {
+            Ok(changed) => {
+                self.altered += u64::from(changed);
+                true
+            }
+            Err(Refusal { stage, column, reason }) => {
+                self.rejects.push(Reject { message, stage, column, reason });
+                false
+            }
         }
     }
 
@@ -211,12 +237,15 @@ impl<'p> Out<'p> {
             }
             return;
         }
-        let outcome = derive(plan, slots, arena).and_then(|derived| {
+        let outcome = derive(plan, slots, self.buffers, arena).and_then(|derived| {
             if derived.dropped {
                 return Ok(false);
             }
-            let stored = store(plan, slots, &mut self.made, self.scratch, self.bytes)?;
-            self.altered += u64::from(stored || derived.incomplete);
+            if let Some(conforming) = &plan.conforming {
+                conforming.apply(slots, arena)?;
+            }
+            let stored = store(plan, slots, &mut self.made, self.buffers)?;
+            self.altered += u64::from(stored || derived.changed);
             Ok(true)
         });
         let kept = outcome.unwrap_or_else(|Refusal { stage, column, reason }| {
@@ -256,32 +285,62 @@ impl<'p> Out<'p> {
 /// What came of a row's expressions.
 struct Derived {
     dropped: bool,
-    /// Something could not be worked out and is null.
-    incomplete: bool,
+    /// A value was altered, or could not be worked out and is null.
+    changed: bool,
+}
+
+/// Does the work of steps in the slots. True: a value was altered, or could not be worked out and is null.
+fn work<'a>(
+    plan: &'a TransformPlan,
+    steps: &'a [Step],
+    slots: &mut [Datum<'a>],
+    buffers: &mut Buffers,
+    arena: &'a Bump,
+) -> Result<bool, Refusal> {
+    let mut changed = false;
+    for step in steps {
+        let found = slots[step.slot];
+        let outcome = match &step.work {
+            Work::Type { .. } if found.is_null() => continue,
+            Work::Type { field, holder } => {
+                let Buffers { scratch, bytes, holders } = &mut *buffers;
+                convert(field, found, &mut holders[*holder], scratch, bytes, arena)
+            }
+            // What the record brings stands, where the column can take it.
+            Work::Expression { .. } if !found.is_null() && !step.replaces(found) => continue,
+            Work::Expression { reading, .. } => {
+                let value = reading.expression.value(&|at: usize| slots[reading.inputs[at]], arena);
+                value.map(|value| (value, false)).map_err(|fault| refused(Stage::Transform, Some(&step.name), &fault))
+            }
+        };
+        match outcome {
+            Ok((value, altered)) => {
+                slots[step.slot] = value;
+                changed |= altered;
+            }
+            Err(_) if plan.continue_on_error => {
+                slots[step.slot] = Datum::Null;
+                changed = true;
+            }
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(changed)
 }
 
 /// Fills the slots that expressions write, and asks the filter.
-fn derive<'a>(plan: &'a TransformPlan, slots: &mut [Datum<'a>], arena: &'a Bump) -> Result<Derived, Refusal> {
-    let mut incomplete = false;
-    for step in &plan.steps {
-        // What the record brings stands, where the column can take it.
-        if !slots[step.slot].is_null() && !step.replaces(slots[step.slot]) {
-            continue;
-        }
-        match step.expression.value(&|at: usize| slots[step.inputs[at]], arena) {
-            Ok(value) => slots[step.slot] = value,
-            Err(_) if plan.continue_on_error => {
-                slots[step.slot] = Datum::Null;
-                incomplete = true;
-            }
-            Err(fault) => return Err(refused(Stage::Transform, Some(&step.name), &fault)),
-        }
-    }
-    let Some(filter) = &plan.filter else { return Ok(Derived { dropped: false, incomplete }) };
+fn derive<'a>(
+    plan: &'a TransformPlan,
+    slots: &mut [Datum<'a>],
+    buffers: &mut Buffers,
+    arena: &'a Bump,
+) -> Result<Derived, Refusal> {
+    let changed = work(plan, &plan.steps, slots, buffers, arena)?;
+    let Some(filter) = &plan.filter else { return Ok(Derived { dropped: false, changed }) };
     let dropped = filter.expression.value(&|at: usize| slots[filter.inputs[at]], arena);
     match dropped.and_then(|dropped| if dropped.is_null() { Ok(false) } else { dropped.truth() }) {
-        Ok(dropped) => Ok(Derived { dropped, incomplete }),
-        Err(_) if plan.continue_on_error => Ok(Derived { dropped: false, incomplete: true }),
+        Ok(dropped) => Ok(Derived { dropped, changed }),
+        Err(_) if plan.continue_on_error => Ok(Derived { dropped: false, changed: true }),
         Err(fault) => Err(refused(Stage::Filter, None, &fault)),
     }
 }
@@ -296,9 +355,9 @@ fn store(
     plan: &TransformPlan,
     slots: &[Datum<'_>],
     made: &mut [Column],
-    scratch: &mut Scratch,
-    bytes: &mut Vec<u8>,
+    buffers: &mut Buffers,
 ) -> Result<bool, Refusal> {
+    let Buffers { scratch, bytes, .. } = buffers;
     let mut altered = false;
     for (target, column) in plan.made.iter().zip(made) {
         let (field, value) = (&target.field, slots[target.slot]);
@@ -313,8 +372,7 @@ fn store(
             Cell::Unfit(unfit) => {
                 column.truncate(rows);
                 if !plan.continue_on_error {
-                    let reason = format!("{} takes {}, got {}", field.data_type, unfit.0, value.shown());
-                    return Err(Refusal { stage: Stage::DataType, column: Some(field.name.as_str().into()), reason });
+                    return Err(unfit_of(field, unfit, value));
                 }
                 column.push_null(&field.default_null);
                 altered = true;
@@ -322,45 +380,6 @@ fn store(
         }
     }
     Ok(altered)
-}
-
-/// One value into its column, by the rules that decoders have.
-fn typed(field: &FieldSpec, value: Datum<'_>, column: &mut Column, scratch: &mut Scratch, bytes: &mut Vec<u8>) -> Cell {
-    let source = match value {
-        Datum::Null => return Cell::Null,
-        Datum::Bool(truth) => Source::Bool(truth),
-        Datum::Long(number) => Source::Integer(number),
-        Datum::Float(number) => Source::Float(number),
-        Datum::Double(number) => Source::Double(number),
-        Datum::Decimal(text) => Source::Decimal(text),
-        Datum::Timestamp(ms) => Source::Timestamp(ms),
-        Datum::Text(text) => Source::Text(beginning(field, text)),
-        Datum::Bytes(bytes) => Source::Bytes(bytes),
-        Datum::Uuid(uuid) => Source::Uuid(uuid),
-        Datum::Json(text) => return json(field.data_type, text.as_bytes(), column, scratch),
-        Datum::List(_) => {
-            let mut text = vec![];
-            value.write_json(&mut text);
-            return json(field.data_type, &text, column, scratch);
-        }
-    };
-    match coerce::push(field.data_type, source, &mut column.data, bytes) {
-        Err(unfit) => Cell::Unfit(unfit),
-        Ok(Fit::Null) => Cell::Null,
-        Ok(fit) => {
-            if column.ends.is_some() {
-                column.end_row();
-            }
-            if fit == Fit::Altered { Cell::Altered } else { Cell::Stored }
-        }
-    }
-}
-
-/// As much of a text as its column will keep, and a little more, where that cuts it anyway.
-fn beginning<'a>(field: &FieldSpec, text: &'a str) -> &'a str {
-    let most = (field.max_length as usize).saturating_add(1).saturating_mul(BYTES_A_UNIT);
-    let cuts = field.data_type == DataType::String && field.exceed == ExceedStrategy::TrimLength;
-    if cuts && text.len() > most { &text[..text.floor_char_boundary(most)] } else { text }
 }
 
 /// Bytes of values.
@@ -372,11 +391,6 @@ fn bytes_of(data: &ColumnData) -> usize {
         ColumnData::Long(values) => values.len() * 8,
         ColumnData::Double(values) => values.len() * 8,
     }
-}
-
-fn json(data_type: DataType, text: &[u8], column: &mut Column, scratch: &mut Scratch) -> Cell {
-    let broken = coerce::Unfit("a value that can be written as JSON of at most 128 levels");
-    fill(&mut Scan::new(text), data_type, column, scratch).unwrap_or(Cell::Unfit(broken))
 }
 
 /// How many messages lost all their rows to the filter.

@@ -1,14 +1,15 @@
 //! What a table's expressions need and in which order they are worked out.
 
-use super::complex::Flattening;
+use super::{complex::Flattening, conform::Conforming};
+use crate::decoder::WHOLE_RECORD;
 use std::{collections::BTreeMap, sync::Arc};
 use weir_functions::{
     datum::Datum,
     expression::{Expression, ExpressionError},
 };
 use weir_types::{
-    Classify, ColumnName, DataType, ErrorKind, Expressions, FieldKind, FieldSpec, NameError, Retry, Schema,
-    TransformSpec,
+    Classify, ColumnName, DataType, ErrorKind, ExceedStrategy, ExpressionFacts, Expressions, FieldKind, FieldSpec,
+    NameError, Preparation, Retry, Schema, TransformSpec,
 };
 
 /// Expressions that no plan can be made of.
@@ -63,23 +64,46 @@ pub(super) struct Reading {
     pub(super) inputs: Vec<usize>,
 }
 
-/// An expression that fills a slot.
+/// What becomes of a slot.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Its value is brought to the type of this field.
+    Type {
+        field: FieldSpec,
+        /// Which of [`TransformPlan::holders`] is of the type.
+        holder: usize,
+    },
+    /// It is what an expression gives.
+    Expression {
+        reading: Reading,
+        /// The column holds single values: an array or object in the record is not its value.
+        scalar: bool,
+        /// It stands whatever the record brings.
+        overwrites: bool,
+    },
+}
+
+/// Something that is done to a slot.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) name: Arc<str>,
     pub(super) slot: usize,
-    pub(super) expression: Expression,
-    pub(super) inputs: Vec<usize>,
-    /// The column holds single values: an array or object in the record is not its value.
-    scalar: bool,
-    /// It stands whatever the record brings.
-    overwrites: bool,
+    pub(super) work: Work,
 }
 
 impl Step {
-    /// Whether the expression takes the place of what the record brings.
+    /// Whether it takes the place of what the record brings.
     pub(super) fn replaces(&self, found: Datum<'_>) -> bool {
-        self.overwrites || (self.scalar && matches!(found, Datum::Json(_) | Datum::List(_)))
+        match self.work {
+            Work::Type { .. } => true,
+            Work::Expression { scalar, overwrites, .. } => {
+                overwrites || (scalar && matches!(found, Datum::Json(_) | Datum::List(_)))
+            }
+        }
+    }
+
+    fn reads(&self, slot: usize) -> bool {
+        matches!(&self.work, Work::Expression { reading, .. } if reading.inputs.contains(&slot))
     }
 }
 
@@ -92,11 +116,17 @@ pub struct TransformPlan {
     pub(super) direct: usize,
     /// How many fields come raw.
     raw: usize,
+    /// Types that fields are brought to.
+    pub(super) holders: Vec<DataType>,
+    /// What is done to the raw fields, where they are made flat after that.
+    pub(super) before: Vec<Step>,
     /// How the slots come of the raw fields, where they are not the same.
     pub(super) flattening: Option<Flattening>,
     /// In the order in which they are worked out.
     pub(super) steps: Vec<Step>,
     pub(super) filter: Option<Reading>,
+    /// What becomes of fields that the schema does not name.
+    pub(super) conforming: Option<Conforming>,
     pub(super) made: Vec<Made>,
     /// Of each column of the table.
     pub(super) origins: Vec<Origin>,
@@ -124,6 +154,49 @@ impl Slots {
     fn reads(&mut self, expression: &Expression) -> Vec<usize> {
         expression.fields().iter().map(|name| self.of(name)).collect()
     }
+
+    fn step(
+        &mut self,
+        schema: &Schema,
+        TransformSpec { column, function }: &TransformSpec,
+        overwrites: bool,
+    ) -> Result<Step, TransformError> {
+        let expression = Expression::parse(function)?;
+        let slot = self.of(column.as_str());
+        let inputs = self.reads(&expression);
+        let scalar = schema
+            .field(column.as_str())
+            .is_some_and(|field| field.single_value && !matches!(field.data_type, DataType::Json | DataType::Map));
+        let work = Work::Expression { reading: Reading { expression, inputs }, scalar, overwrites };
+        Ok(Step { name: column.as_str().into(), slot, work })
+    }
+
+    /// The steps of a preparation: types first, then enrichers in their order.
+    fn prepare(
+        &mut self,
+        schema: &Schema,
+        preparation: &Preparation,
+        holders: &mut Vec<DataType>,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), TransformError> {
+        for source in &preparation.types {
+            let field = FieldSpec {
+                exceed: ExceedStrategy::NoAction,
+                ..FieldSpec::new(source.field.clone(), source.data_type, FieldKind::Dimension)
+            };
+            let known = holders.iter().position(|data_type| *data_type == source.data_type);
+            let holder = known.unwrap_or_else(|| {
+                holders.push(source.data_type);
+                holders.len() - 1
+            });
+            let (name, slot) = (source.field.as_str().into(), self.of(source.field.as_str()));
+            steps.push(Step { name, slot, work: Work::Type { field, holder } });
+        }
+        for spec in &preparation.enrichments {
+            steps.push(self.step(schema, spec, true)?);
+        }
+        Ok(())
+    }
 }
 
 impl TransformPlan {
@@ -136,22 +209,19 @@ impl TransformPlan {
         expressions: &Expressions,
         continue_on_error: bool,
     ) -> Result<Option<Self>, TransformError> {
-        let Expressions { complex_type, enrichments, transforms, filter } = expressions;
-        if complex_type.is_none() && enrichments.is_empty() && transforms.is_empty() && filter.is_none() {
+        if expressions.is_empty() {
             return Ok(None);
         }
-        let mut slots = Slots::default();
-        let mut step = |TransformSpec { column, function }: &TransformSpec, overwrites: bool| {
-            let expression = Expression::parse(function)?;
-            let slot = slots.of(column.as_str());
-            let inputs = slots.reads(&expression);
-            let scalar = schema
-                .field(column.as_str())
-                .is_some_and(|field| field.single_value && !matches!(field.data_type, DataType::Json | DataType::Map));
-            Ok::<_, TransformError>(Step { name: column.as_str().into(), slot, expression, inputs, scalar, overwrites })
-        };
-        let mut steps = enrichments.iter().map(|spec| step(spec, true)).collect::<Result<Vec<_>, _>>()?;
-        let derived = transforms.iter().map(|spec| step(spec, false)).collect::<Result<Vec<_>, _>>()?;
+        let Expressions { before, complex_type, after, transforms, filter, conforming } = expressions;
+        let (mut slots, mut raw_fields, mut holders) = (Slots::default(), Slots::default(), vec![]);
+        let (mut steps, mut early) = (vec![], vec![]);
+        if complex_type.is_some() {
+            raw_fields.prepare(schema, before, &mut holders, &mut early)?;
+        } else {
+            slots.prepare(schema, before, &mut holders, &mut steps)?;
+        }
+        slots.prepare(schema, after, &mut holders, &mut steps)?;
+        let derived = transforms.iter().map(|spec| slots.step(schema, spec, false)).collect::<Result<Vec<_>, _>>()?;
         let filter = filter.as_deref().map(|text| {
             let expression = Expression::parse(text)?;
             let inputs = slots.reads(&expression);
@@ -159,11 +229,17 @@ impl TransformPlan {
         });
         let filter = filter.transpose()?;
         steps.extend(in_order(derived)?);
+        let conforming = conforming.as_ref().map(|spec| {
+            let names: Vec<&str> = schema.fields().iter().map(|field| field.name.as_str()).collect();
+            let derived = steps.iter().map(|step| step.slot).collect();
+            let record = slots.of(WHOLE_RECORD);
+            Conforming::new(spec, record, &names, &derived, &mut |name| slots.of(name))
+        });
         if complex_type.is_some() {
             // Any column may be a part of a nested record.
             schema.fields().iter().for_each(|field| _ = slots.of(field.name.as_str()));
         }
-        let flattening = complex_type.as_ref().map(|spec| Flattening::new(spec, &slots.names));
+        let flattening = complex_type.as_ref().map(|spec| Flattening::new(spec, &slots.names, raw_fields.names));
         let (mut made, mut origins, mut fields) = (vec![], vec![], vec![]);
         for field in schema.fields() {
             match slots.by_name.get(field.name.as_str()) {
@@ -186,9 +262,12 @@ impl TransformPlan {
             decode_schema: Arc::new(Schema::new(&schema.name, schema.version, fields)),
             direct,
             raw: raw.len(),
+            holders,
+            before: early,
             flattening,
             steps,
             filter,
+            conforming,
             made,
             origins,
             continue_on_error,
@@ -209,7 +288,7 @@ fn in_order(steps: Vec<Step>) -> Result<Vec<Step>, TransformError> {
     while !waiting.is_empty() {
         let ready = waiting
             .iter()
-            .position(|step| !waiting.iter().any(|other| other.slot != step.slot && step.inputs.contains(&other.slot)));
+            .position(|step| !waiting.iter().any(|other| other.slot != step.slot && step.reads(other.slot)));
         match ready {
             Some(at) => ordered.push(waiting.remove(at)),
             None => {
@@ -221,11 +300,12 @@ fn in_order(steps: Vec<Step>) -> Result<Vec<Step>, TransformError> {
     Ok(ordered)
 }
 
-/// The fields that an expression reads.
+/// What is known of an expression.
 ///
 /// # Errors
 /// It is none: why, and what would be right.
-pub fn fields_of(text: &str) -> Result<Vec<String>, String> {
+pub fn read_expression(text: &str) -> Result<ExpressionFacts, String> {
     let expression = Expression::parse(text).map_err(|error| error.to_string())?;
-    Ok(expression.fields().iter().map(|name| name.to_string()).collect())
+    let fields = expression.fields().iter().map(|name| name.to_string()).collect();
+    Ok(ExpressionFacts { fields, never_a_truth: expression.never_a_truth() })
 }

@@ -1,5 +1,7 @@
 //! Records through expressions into columns.
 
+mod conforming;
+
 use super::*;
 use crate::{
     decoder::{DecodeSpec, Payload},
@@ -7,7 +9,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 use weir_types::{
-    ColumnName, ComplexTypeSpec, Expressions, FieldKind, NotUnnested, Schema, SchemaVersion, TransformSpec, Value,
+    ColumnName, ComplexTypeSpec, DataType, Expressions, FieldKind, FieldSpec, NotUnnested, Preparation, Schema,
+    SchemaVersion, SourceType, TransformSpec, Value,
 };
 
 fn schema(columns: &[(&str, DataType, bool)]) -> Arc<Schema> {
@@ -230,7 +233,7 @@ fn circles_are_named() {
 #[test]
 fn enrichers_stand_whatever_the_record_brings_and_go_in_their_order() {
     let asked = Expressions {
-        enrichments: derived(&[("b", "a + 1"), ("a", "b * 10"), ("b", "a + 1")]),
+        after: Preparation { enrichments: derived(&[("b", "a + 1"), ("a", "b * 10"), ("b", "a + 1")]), types: vec![] },
         transforms: derived(&[("c", "a + b")]),
         ..Expressions::default()
     };
@@ -367,4 +370,220 @@ fn a_batch_that_has_enough_ends_before_the_next_message() {
     assert!((1..8).contains(&before) && found.rows.rows() == 0 && found.rejects.is_empty());
     let found = table.json(&messages[..before as usize]);
     assert_eq!((found.ended_before, found.rows.rows(), found.rejects.len()), (None, 500 * before as usize, 0));
+}
+
+fn types(fields: &[(&str, DataType)]) -> Vec<SourceType> {
+    let source = |(name, data_type): &(&str, DataType)| SourceType {
+        field: ColumnName::parse(name).unwrap(),
+        data_type: *data_type,
+    };
+    fields.iter().map(source).collect()
+}
+
+#[test]
+fn fields_are_brought_to_types_before_anything_reads_them() {
+    let columns = [
+        ("n", DataType::Long, true),
+        ("at", DataType::Long, true),
+        ("m", DataType::String, true),
+        ("map", DataType::Json, true),
+        ("j", DataType::String, true),
+        ("b", DataType::String, true),
+        ("big", DataType::String, true),
+        ("later", DataType::Long, true),
+    ];
+    let asked = Expressions {
+        after: Preparation {
+            types: types(&[
+                ("n", DataType::Int),
+                ("at", DataType::Timestamp),
+                ("m", DataType::Double),
+                ("map", DataType::Map),
+                ("j", DataType::Json),
+                ("b", DataType::Bytes),
+                ("big", DataType::BigDecimal),
+            ]),
+            enrichments: derived(&[("later", "at + 1")]),
+        },
+        ..Expressions::default()
+    };
+    let table = Table::of(&columns, &asked, false);
+    let found = table.json(&[
+        r#"{"n":4294967297,"at":"1970-01-01 00:00:01","m":"1.5","map":"{\"a\": 1}","j":[1, 2],"b":"0aff","big":"1e3"}"#,
+        r#"{"n":"5","at":null}"#,
+        r#"{"n":[6]}"#,
+        r#"{"n":[]}"#,
+    ]);
+    assert!(found.rejects.is_empty(), "{:?}", found.rejects);
+    assert_eq!(found.altered, 1);
+    let n = |n| one(Value::Long(n));
+    assert_eq!(table.column(&found.rows, "n"), [n(1), n(5), n(6), None]);
+    assert_eq!(table.column(&found.rows, "at")[..2], [n(1000), None]);
+    assert_eq!(table.column(&found.rows, "later")[..2], [n(1001), None]);
+    let first = |name: &str| table.column(&found.rows, name).remove(0);
+    assert_eq!(first("m"), text("1.5"));
+    assert_eq!(first("map"), text(r#"{"a":1}"#));
+    assert_eq!(first("j"), text("[1,2]"));
+    assert_eq!(first("b"), text("0aff"));
+    assert_eq!(first("big"), text("1000"));
+    // What does not fit rejects its message, or becomes null.
+    let messages = [r#"{"n":1}"#, r#"{"n":"x","at":7}"#, r#"{"n":[1,2]}"#, r#"{"n":"2"}"#];
+    let found = table.json(&messages);
+    let rejects: Vec<_> = found.rejects.iter().map(|r| (r.message, r.stage, r.column.as_deref())).collect();
+    assert_eq!(rejects, [(1, Stage::DataType, Some("n")), (2, Stage::DataType, Some("n"))]);
+    assert!(found.rejects[0].reason.contains("INT takes an integer within the type's range, got 'x'"), "{found:?}");
+    assert_eq!(found.rows.message_of_row, [0, 3]);
+    let found = Table::of(&columns, &asked, true).json(&messages);
+    assert_eq!((found.rejects.len(), found.altered), (0, 2));
+    assert_eq!(table.column(&found.rows, "n"), [n(1), None, None, n(2)]);
+    assert_eq!(table.column(&found.rows, "later")[1], n(8));
+}
+
+#[test]
+fn types_and_enrichers_may_come_before_records_are_made_flat() {
+    let asked = Expressions {
+        before: Preparation {
+            types: types(&[("version", DataType::Long)]),
+            enrichments: derived(&[("payload", "jsonStringToMap(body)"), ("items", "jsonStringToArray(list)")]),
+        },
+        complex_type: Some(complex(&["items"], NotUnnested::NestedToJson, &[("payload.", "")])),
+        after: Preparation { types: types(&[("n", DataType::Int)]), enrichments: derived(&[("sum", "n + version")]) },
+        ..Expressions::default()
+    };
+    let columns = [
+        ("n", DataType::String, true),
+        ("sum", DataType::Long, true),
+        ("items", DataType::Long, true),
+        ("version", DataType::Long, true),
+    ];
+    let table = Table::of(&columns, &asked, false);
+    let found = table.json(&[
+        r#"{"body":"{\"n\":\"5\"}","list":"[7,8]","version":"2"}"#,
+        r#"{"body":"{\"n\":\"5\"}","version":"two"}"#,
+        r#"{"body":"{\"n\":\"x\"}","version":2}"#,
+        r#"{"version":3}"#,
+    ]);
+    let rejects: Vec<_> = found.rejects.iter().map(|r| (r.message, r.stage, r.column.as_deref())).collect();
+    assert_eq!(rejects, [(1, Stage::DataType, Some("version")), (2, Stage::DataType, Some("n"))]);
+    assert_eq!(found.rows.message_of_row, [0, 0, 3]);
+    assert_eq!(table.column(&found.rows, "n"), [text("5"), text("5"), None]);
+    assert_eq!(table.column(&found.rows, "sum"), [one(Value::Long(7)), one(Value::Long(7)), None]);
+    assert_eq!(table.column(&found.rows, "items"), [one(Value::Long(7)), one(Value::Long(8)), None]);
+    let (_, raw) = table.plan.decodes();
+    assert!(raw >= 5, "the decoder brings what is read before: {raw}");
+    // Without anything to make flat the order is the same.
+    let table = Table::of(&columns, &Expressions { complex_type: None, ..asked }, false);
+    let found = table.json(&[r#"{"n":"5","list":"[7]","version":"2"}"#]);
+    assert_eq!(table.column(&found.rows, "sum"), [one(Value::Long(7))]);
+    assert_eq!(table.column(&found.rows, "items"), [one(Value::Long(7))]);
+}
+
+/// An empty array is a value of a column of several values, and none of a single-value one: the expression stands back for
+/// the first only. Typed it is null in both.
+#[test]
+fn an_empty_array_beside_a_derived_column_is_what_the_record_brings() {
+    let columns = [("several", DataType::String, false), ("one", DataType::String, true)];
+    let derivations = [("several", "split(text, ',')"), ("one", "upper(text)")];
+    let table = Table::new(&columns, &derivations, None, false);
+    let found = table.json(&[r#"{"several":[],"one":[],"text":"a,b"}"#, r#"{"text":"a,b"}"#]);
+    let split = Some(vec![Value::Str("a".into()), Value::Str("b".into())]);
+    assert_eq!(table.column(&found.rows, "several"), [None, split.clone()]);
+    assert_eq!(table.column(&found.rows, "one"), [text("A,B"), text("A,B")]);
+    let default = &found.rows.columns[0];
+    assert_eq!(default.values_of(0).map(|at| default.data.get(at)).collect::<Vec<_>>(), [Value::Str("null".into())]);
+    let flat = Expressions {
+        complex_type: Some(complex(&[], NotUnnested::NestedToJson, &[])),
+        transforms: derived(&derivations),
+        ..Expressions::default()
+    };
+    let found = Table::of(&columns, &flat, false).json(&[r#"{"several":[],"one":[],"text":"a,b"}"#]);
+    assert_eq!(table.column(&found.rows, "several"), [None]);
+    assert_eq!(table.column(&found.rows, "one"), [text("A,B")]);
+    let avro = r#"{"type":"record","name":"r","fields":[{"name":"text","type":"string"},
+        {"name":"several","type":{"type":"array","items":"string"}},
+        {"name":"one","type":["null",{"type":"array","items":"string"}]}]}"#;
+    let empty = [6, b'a', b',', b'b', 0, 2, 0];
+    let full = [6, b'a', b',', b'b', 2, 2, b'x', 0, 0];
+    let found = table.run("avro", &[("schema", avro)], &[&empty, &full]);
+    assert_eq!(table.column(&found.rows, "several"), [None, Some(vec![Value::Str("x".into())])]);
+    assert_eq!(table.column(&found.rows, "one"), [text("A,B"), text("A,B")]);
+}
+
+/// Whole numbers that a LONG cannot hold keep their low bits, as Pinot's do, and the row counts as altered; types that can
+/// hold them do, on every way to a column.
+#[test]
+fn whole_numbers_beyond_long_are_altered_or_kept_on_every_way() {
+    let columns = [
+        ("n", DataType::Long, true),
+        ("i", DataType::Int, true),
+        ("s", DataType::String, true),
+        ("big", DataType::BigDecimal, true),
+        ("d", DataType::Double, true),
+    ];
+    let digits = "36893488147419103233";
+    let record = format!(r#"{{"n":{digits},"i":{digits},"s":{digits},"big":{digits},"d":{digits}}}"#);
+    let nested = format!(r#"{{"x":{record}}}"#);
+    let plain = derived(&[("n", "m"), ("i", "m"), ("s", "m"), ("big", "m"), ("d", "m")]);
+    let flat = |renames: &[(&str, &str)]| Some(complex(&[], NotUnnested::NestedToJson, renames));
+    for (asked, message) in [
+        // Read raw, though nothing takes their place; flat at the top, and from below.
+        (Expressions { transforms: plain, ..Expressions::default() }, &record),
+        (Expressions { complex_type: flat(&[]), ..Expressions::default() }, &record),
+        (Expressions { complex_type: flat(&[("x.", "")]), ..Expressions::default() }, &nested),
+        (Expressions { filter: Some("unknown = 1".into()), ..Expressions::default() }, &record),
+    ] {
+        let table = Table::of(&columns, &asked, false);
+        // Those that no expression names are typed by the decoder, which counts what it alters.
+        let altered = u64::from(asked.filter.is_none());
+        let found = table.json(&[message]);
+        assert_eq!((found.rejects.len(), found.altered), (0, altered), "{asked:?}");
+        let first = |name: &str| table.column(&found.rows, name).remove(0);
+        assert_eq!((first("n"), first("i")), (one(Value::Long(1)), one(Value::Int(1))), "{asked:?}");
+        assert_eq!((first("s"), first("big")), (text(digits), text(digits)), "{asked:?}");
+        assert_eq!(first("d"), one(Value::Double(36_893_488_147_419_103_233.0)), "{asked:?}");
+    }
+}
+
+#[test]
+fn an_expression_tells_what_it_reads_and_gives() {
+    let facts = read_expression("lower(a) = b OR a IS NULL").unwrap();
+    assert_eq!((facts.fields, facts.never_a_truth), (vec!["a".to_owned(), "b".to_owned()], None));
+    assert_eq!(read_expression("a + 1").unwrap().never_a_truth.as_deref(), Some("a number"));
+    assert!(read_expression("nope(a)").unwrap_err().contains("there is no function nope"));
+}
+
+/// NaN is null, -0.0 is 0.0, infinities stay: for the decoder as for expressions.
+#[test]
+fn special_values_are_the_same_on_every_way() {
+    let columns = [("d", DataType::Double, true), ("f", DataType::Float, true), ("s", DataType::String, true)];
+    let avro = r#"{"type":"record","name":"r","fields":[{"name":"x","type":"double"},{"name":"y","type":"float"},
+        {"name":"d","type":"double"},{"name":"f","type":"float"}]}"#;
+    let message = |value: f64| {
+        let (wide, narrow) = (value.to_le_bytes(), (value as f32).to_le_bytes());
+        [&wide[..], &narrow, &wide, &narrow].concat()
+    };
+    let messages: Vec<Vec<u8>> = [f64::NAN, -0.0, f64::INFINITY, f64::NEG_INFINITY].map(message).to_vec();
+    let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    for transforms in [&[("s", "coalesce('-', x)")][..], &[("d", "x"), ("f", "y"), ("s", "coalesce('-', d)")]] {
+        let table = Table::new(&columns, transforms, None, false);
+        let found = table.run("avro", &[("schema", avro)], &messages);
+        assert_eq!((found.rejects.len(), found.altered), (0, 0));
+        let double = |value| one(Value::Double(value));
+        let expected = [None, double(0.0), double(f64::INFINITY), double(f64::NEG_INFINITY)];
+        assert_eq!(table.column(&found.rows, "d"), expected);
+        let ColumnData::Double(values) = &found.rows.columns[0].data else { unreachable!() };
+        assert!(values[1].is_sign_positive(), "-0.0 is 0.0");
+        let float = |value| one(Value::Float(value));
+        let expected = [None, float(0.0), float(f32::INFINITY), float(f32::NEG_INFINITY)];
+        assert_eq!(table.column(&found.rows, "f"), expected);
+    }
+}
+
+/// What an old schema's time column is derived by.
+#[test]
+fn an_old_time_is_stored_in_its_other_granularity() {
+    let derivation = [("day", "dateTimeConvert(\"ts\", '5:MINUTES:EPOCH', '1:DAYS:EPOCH', '1:DAYS')")];
+    let table = Table::new(&[("day", DataType::Int, true)], &derivation, None, false);
+    let found = table.json(&[r#"{"ts":5906448}"#, r#"{"day":7,"ts":5906448}"#, r#"{}"#]);
+    assert_eq!(table.column(&found.rows, "day"), [one(Value::Int(20508)), one(Value::Int(7)), None]);
 }
