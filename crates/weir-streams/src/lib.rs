@@ -11,6 +11,7 @@ pub mod kafka;
 pub mod kinesis;
 pub mod local;
 pub mod memory;
+pub mod own;
 pub mod probe;
 #[cfg(feature = "pulsar")]
 pub mod pulsar;

@@ -4,11 +4,15 @@ use crate::{
     contract::{SharedSource, StreamError},
     local::LocalLogs,
     memory::MemoryStreams,
+    own,
     queues::Queues,
     secrets,
 };
 use std::sync::Arc;
 use weir_types::StreamSpec;
+
+/// The types that are here.
+pub(crate) const BUILT_IN: [&str; 5] = ["kafka", "kinesis", "local", "memory", "pulsar"];
 
 /// The streams of a process.
 pub struct Streams {
@@ -36,10 +40,10 @@ impl Streams {
         Self { queues, ..self }
     }
 
-    /// The names of all types, those of absent features included.
+    /// The names of all types, those of absent features included, those that were added to this binary last.
     #[must_use]
     pub fn types() -> &'static [&'static str] {
-        &["kafka", "kinesis", "local", "memory", "pulsar"]
+        own::names()
     }
 
     /// The process's own logs.
@@ -72,6 +76,7 @@ impl Streams {
             }
             "local" => Ok(self.local.source(spec.topic.clone(), spec.fetch_timeout)),
             "memory" => Ok(self.memory.source(spec.topic.clone(), spec.fetch_timeout)),
+            other if let Some(own) = own::added(other) => secrets::guarded(spec, Arc::new(own.source)),
             other => Err(StreamError::Setting {
                 topic: spec.topic.to_string(),
                 key: "streamType".into(),
