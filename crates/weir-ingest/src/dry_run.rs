@@ -81,7 +81,7 @@ pub(crate) async fn dry_run(deps: &IngestDeps, new: &NewTable, records: usize) -
     let feeds = feeds(deps, &table, &crate::feeds::Feeds::new())?;
     let mut places = vec![];
     for feed in feeds.values() {
-        let found = feed.partitions().await.map_err(|source| feed.error(source));
+        let found = feed.wanted().await.map_err(|source| feed.error(source));
         let partitions = match found {
             Ok(partitions) => partitions,
             Err(error) => return Err(feed.looked_into(error).await),

@@ -8,7 +8,8 @@ use std::{
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
-use weir_control::{NewPartition, SegmentRecord, TableRecord, spec::TopicMatcher};
+use weir_control::{NewPartition, NewTable, SegmentRecord, TableRecord, spec::TopicMatcher};
+use weir_formats::schema_registry::SchemaRegistry;
 use weir_streams::{SharedSource, StreamError};
 use weir_types::{Classify, StartAt, StreamPartition, StreamSpec, TableSpec, TopicName};
 
@@ -45,7 +46,7 @@ struct Identity {
 pub(crate) type Feeds = BTreeMap<TopicName, Feed>;
 
 impl Feed {
-    fn new(deps: &IngestDeps, position: usize, spec: StreamSpec) -> Result<Self, IngestError> {
+    pub(crate) fn new(deps: &IngestDeps, position: usize, spec: StreamSpec) -> Result<Self, IngestError> {
         let source = deps.streams.source(&spec).map_err(|source| stream_error(position, &spec.stream_type, source))?;
         Ok(Self { position, spec, source, identity: Arc::default(), looked: Arc::default(), count: Arc::default() })
     }
@@ -108,7 +109,7 @@ impl Feed {
     }
 
     /// The partitions that are to be read. Naming one that the topic lacks is an error.
-    async fn wanted(&self) -> Result<Vec<u32>, StreamError> {
+    pub(crate) async fn wanted(&self) -> Result<Vec<u32>, StreamError> {
         let found = self.found().await?;
         let Some(only) = &self.spec.only_partitions else { return Ok(found) };
         let missing: Vec<String> = only.iter().filter(|id| !found.contains(id)).map(ToString::to_string).collect();
@@ -226,6 +227,40 @@ pub(crate) async fn found_topics(deps: &IngestDeps, spec: &TableSpec) -> Result<
     }
     topics.retain(|topic| !spec.streams.iter().any(|stream| stream.topic == *topic));
     Ok(topics.into_iter().collect())
+}
+
+/// What is odd about streams that answer: patterns of topics that find none now.
+///
+/// # Errors
+/// A stream does not answer, or the schema registry that its messages need.
+pub(crate) async fn ask(deps: &IngestDeps, new: &NewTable) -> Result<Vec<String>, IngestError> {
+    found_topics(deps, &new.spec).await?;
+    let mut odd = vec![];
+    for (at, pattern) in new.spec.patterns.iter().enumerate() {
+        let mut alone = (*new.spec).clone();
+        alone.streams.clear();
+        alone.patterns = vec![pattern.clone()];
+        if found_topics(deps, &alone).await?.is_empty() {
+            let (at, pattern) = (new.spec.streams.len() + at, &pattern.pattern);
+            odd.push(format!(
+                "streamConfigMaps[{at}].topic.pattern = {pattern}: no topic has such a name now; those that get one later are \
+                 read from then on"
+            ));
+        }
+    }
+    let record = new.draft();
+    plan(deps, &record, None).await?;
+    let mut asked: Vec<Arc<SchemaRegistry>> = vec![];
+    for feed in feeds(deps, &record, &Feeds::new())?.values() {
+        let decoder =
+            settings_decoder(&record, &feed.spec, 0, deps.clock.wall_ms()).map_err(|reason| feed.setting(reason))?;
+        let Some(registry) = decoder.registry().filter(|one| !asked.iter().any(|other| Arc::ptr_eq(one, other))) else {
+            continue;
+        };
+        registry.answers().await.map_err(|reason| feed.setting(reason))?;
+        asked.push(registry.clone());
+    }
+    Ok(odd)
 }
 
 /// Where the partitions of some topics start, and whose logs they are.

@@ -28,6 +28,7 @@ mod retention;
 mod sealer;
 mod status;
 mod table;
+mod tail;
 mod topics;
 
 pub use control::Scope;
@@ -42,4 +43,5 @@ pub use replay::{ReplayFailure, ReplayReport};
 pub use resume::{ConsumeFrom, PlannedMove, ResumeRequest};
 pub use retention::Cleaned;
 pub use status::{PartitionState, PartitionStatus, StatusCell};
+pub use tail::{Seen, TAILED_PARTITIONS_MOST, Tail, TailEvent, TailFrom, TailOf, TailRequest};
 pub use weir_base::tasks::HeavyWork;

@@ -5,7 +5,7 @@ use crate::{
     deps::{IngestDeps, IngestOptions, Permits},
     dry_run::{Tried, dry_run},
     error::IngestError,
-    feeds::{Feed, feeds, found_topics, plan, start_records},
+    feeds::{Feed, ask, feeds, found_topics, plan, start_records},
     floor::{Floor, keep_floor},
     made_topics::MadeTopics,
     quarantine::{Quarantine, Selection},
@@ -13,6 +13,7 @@ use crate::{
     retention::keep_clean,
     status::PartitionStatus,
     table::TableRuntime,
+    tail::{Tail, TailOf, TailRequest},
 };
 use parking_lot::Mutex;
 use std::{
@@ -91,10 +92,10 @@ impl IngestNode {
         &self.deps
     }
 
-    /// Asks the streams of a table whether they answer as its settings say.
-    pub async fn validate(&self, new: &NewTable) -> Result<(), IngestError> {
-        found_topics(&self.deps, &new.spec).await?;
-        plan(&self.deps, &new.draft(), None).await.map(drop)
+    /// Asks the streams of a table, and the schema registries of their messages, whether they answer as its settings say;
+    /// gives what is odd about those that do.
+    pub async fn validate(&self, new: &NewTable) -> Result<Vec<String>, IngestError> {
+        ask(&self.deps, new).await
     }
 
     /// What would become of the newest records of a table's streams. Nothing is stored, and nothing is made.
@@ -104,6 +105,14 @@ impl IngestNode {
     pub async fn try_records(&self, new: &NewTable, records: usize) -> Result<Vec<Tried>, IngestError> {
         let topics = found_topics(&self.deps, &new.spec).await?;
         dry_run(&self.deps, &NewTable { topics, ..new.clone() }, records).await
+    }
+
+    /// Gets ready to tell the messages of topics as they come. Nothing is stored, and nothing is made.
+    ///
+    /// # Errors
+    /// A stream does not answer as its settings say.
+    pub async fn tail(&self, of: TailOf, request: TailRequest) -> Result<Tail, IngestError> {
+        Tail::open(&self.deps, of, request).await
     }
 
     /// Makes a table: asks its streams, writes the catalog, starts. It is queryable when this returns; on an error

@@ -7,6 +7,7 @@ use crate::message_columns::MessageColumns;
 use std::{collections::BTreeSet, sync::Arc};
 use weir_formats::{
     Decoder, Payload, Reject,
+    partition::PartitionCheck,
     schema_registry::{Lookup, SchemaId, SchemaRegistry},
     stages,
     transform::Transform,
@@ -58,6 +59,8 @@ pub struct RecordDecoder {
     around: Option<MessageColumns>,
     /// Derives columns and drops rows, where the table asks for that.
     transform: Option<Transform>,
+    /// Drops rows that belong to another partition, likewise.
+    partition: Option<PartitionCheck>,
     /// Messages that were rejected before and stay so.
     settled: BTreeSet<NextOffset>,
 }
@@ -72,7 +75,7 @@ impl RecordDecoder {
     /// A decoder with what the table asks of its records.
     #[must_use]
     pub fn new(decoder: Box<dyn Decoder>, rules: RecordRules) -> Self {
-        Self { decoder, rules, around: None, transform: None, settled: BTreeSet::new() }
+        Self { decoder, rules, around: None, transform: None, partition: None, settled: BTreeSet::new() }
     }
 
     /// Columns that the message around the value fills are filled with these.
@@ -83,8 +86,14 @@ impl RecordDecoder {
 
     /// What the decoder gives goes through this.
     #[must_use]
-    pub(crate) fn with_transform(self, transform: Option<Transform>) -> Self {
+    pub fn with_transform(self, transform: Option<Transform>) -> Self {
         Self { transform, ..self }
+    }
+
+    /// Rows that this finds to belong to another partition are dropped.
+    #[must_use]
+    pub(crate) fn with_partition(self, partition: Option<PartitionCheck>) -> Self {
+        Self { partition, ..self }
     }
 
     /// These messages were rejected before: read again, they are rejected without a second look, whatever the settings
@@ -92,6 +101,11 @@ impl RecordDecoder {
     #[must_use]
     pub fn with_settled(self, settled: BTreeSet<NextOffset>) -> Self {
         Self { settled, ..self }
+    }
+
+    /// The schema registry of its messages, where they have one.
+    pub(crate) fn registry(&self) -> Option<&Arc<SchemaRegistry>> {
+        self.decoder.registry()
     }
 
     /// The schemas that messages `from..to` of a batch need, and the registry to be asked for them.
@@ -198,6 +212,9 @@ impl RecordDecoder {
         let sanitised = stages::sanitise(&self.rules.schema, &mut rows);
         counts.altered += sanitised.cut;
         rejects.extend(sanitised.rejects);
+        if let Some(partition) = &self.partition {
+            counts.filtered += partition.apply(&mut rows);
+        }
         rejects.sort_by_key(|reject| reject.message);
         rejects.dedup_by_key(|reject| reject.message);
         counts.rejected += rejects.len() as u64;

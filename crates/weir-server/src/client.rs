@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, Uri, header::CONTENT_TYPE};
+use hyper::{Method, Request, Response, Uri, body::Incoming, header::CONTENT_TYPE};
 use hyper_util::{
     client::legacy::{Client as Hyper, connect::HttpConnector},
     rt::TokioExecutor,
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// A request that takes longer than this is given up: the longest that a node lets a request run is far below.
 const GIVE_UP: Duration = Duration::from_secs(120);
+
+/// A node that tells without end says every second that there is nothing.
+const SILENT: Duration = Duration::from_secs(30);
 
 /// A connection takes one way there and back: seconds mean that nobody answers, not even to refuse.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -117,6 +120,45 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Answer, ClientError> {
+        let round = async {
+            let (head, body) = self.begin(method, path, headers, body).await?.into_parts();
+            let body = body.collect().await.map_err(|error| self.unreachable(chain(&error)))?.to_bytes();
+            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        };
+        match tokio::time::timeout(GIVE_UP, round).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.unreachable(format!("no answer within {} s", GIVE_UP.as_secs()))),
+        }
+    }
+
+    /// Sends JSON for an answer that comes line by line, for as long as it takes. What is no success is a whole answer.
+    pub async fn post_for_lines(&self, path: &str, body: &Json) -> Result<Result<Lines, Answer>, ClientError> {
+        let headers = [("content-type", "application/json")];
+        let begun = self.begin(Method::POST, path, &headers, body.to_string().into());
+        let begun = match tokio::time::timeout(GIVE_UP, begun).await {
+            Ok(begun) => begun?,
+            Err(_) => return Err(self.unreachable(format!("no answer within {} s", GIVE_UP.as_secs()))),
+        };
+        let (head, body) = begun.into_parts();
+        if head.status.is_success() {
+            return Ok(Ok(Lines { url: self.base.clone(), body, read: vec![], at: 0 }));
+        }
+        let body = body.collect().await.map_err(|error| self.unreachable(chain(&error)))?.to_bytes();
+        Ok(Err(Answer { status: head.status.as_u16(), headers: head.headers, body }))
+    }
+
+    fn unreachable(&self, reason: String) -> ClientError {
+        ClientError::Unreachable { url: self.base.clone(), reason }
+    }
+
+    /// Sends a request, and gives the answer whose body is still to come.
+    async fn begin(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ClientError> {
         let url = format!("{}{path}", self.base);
         let address = |reason: String| ClientError::Address { url: url.clone(), reason };
         let uri: Uri = url.parse().map_err(|error: hyper::http::uri::InvalidUri| address(error.to_string()))?;
@@ -128,16 +170,43 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).map_err(|error| address(error.to_string()))?;
-        let unreachable = |reason: String| ClientError::Unreachable { url: self.base.clone(), reason };
-        let round = async {
-            let response = self.hyper.request(request).await.map_err(|error| unreachable(chain(&error)))?;
-            let (head, body) = response.into_parts();
-            let body = body.collect().await.map_err(|error| unreachable(chain(&error)))?.to_bytes();
-            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
-        };
-        match tokio::time::timeout(GIVE_UP, round).await {
-            Ok(answer) => answer,
-            Err(_) => Err(unreachable(format!("no answer within {} s", GIVE_UP.as_secs()))),
+        self.hyper.request(request).await.map_err(|error| self.unreachable(chain(&error)))
+    }
+}
+
+/// An answer that comes line by line.
+pub struct Lines {
+    url: String,
+    body: Incoming,
+    read: Vec<u8>,
+    /// Where in `read` the next line begins.
+    at: usize,
+}
+
+impl Lines {
+    /// The next line; none where the answer has ended. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        loop {
+            if let Some(end) = self.read[self.at..].iter().position(|byte| *byte == b'\n') {
+                let line = self.read[self.at..self.at + end].to_vec();
+                self.at += end + 1;
+                return Ok(Some(line));
+            }
+            self.read.drain(..std::mem::take(&mut self.at));
+            let unreachable = |reason| ClientError::Unreachable { url: self.url.clone(), reason };
+            let frame = match tokio::time::timeout(SILENT, self.body.frame()).await {
+                Ok(frame) => frame,
+                Err(_) => return Err(unreachable(format!("nothing was heard for {} s", SILENT.as_secs()))),
+            };
+            match frame {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(unreachable(format!("the answer was cut off: {}", chain(&error)))),
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.read.extend_from_slice(data);
+                    }
+                }
+            }
         }
     }
 }

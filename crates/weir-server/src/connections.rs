@@ -84,6 +84,10 @@ impl Default for ConnectionLimits {
     }
 }
 
+/// Says to an answer without an end of its own when the process stops.
+#[derive(Debug, Clone)]
+pub(crate) struct Stopping(pub(crate) watch::Receiver<bool>);
+
 /// Answers on a port until it is told to stop and all requests under way have ended.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -155,9 +159,11 @@ async fn connection(
         tracing::debug!(%error, "a connection keeps its delay");
     }
     let router = TowerToHyperService::new(router);
+    let stopping = stopped.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(|body| Body::new(TimedBody::new(body, limits)));
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(Stopping(stopping.clone()));
         router.call(request)
     });
     let io = TokioIo::new(Taken { stream, longest: limits.taken, waiting: None });

@@ -6,11 +6,13 @@
 
 mod avro;
 mod field;
+mod look;
 mod sample;
 mod shape;
 mod time;
 
 pub use field::{Field, Index, Role};
+pub(crate) use look::Looker;
 pub use sample::{ROWS as INFER_ROWS, ROWS_MOST as INFER_ROWS_MOST, Sample, Sampled};
 
 use crate::{
@@ -48,6 +50,13 @@ pub struct InferRequest {
     pub time: Option<String>,
     /// Settings of the decoder: those of a schema registry.
     pub decoder_settings: BTreeMap<String, String>,
+}
+
+impl InferRequest {
+    /// Whether a schema registry is named.
+    fn names_registry(&self) -> bool {
+        self.decoder_settings.contains_key("schema.registry.rest.url")
+    }
 }
 
 /// Why nothing can be said.
@@ -255,7 +264,7 @@ async fn registered<'a>(
     let Some(newest) = ids.last() else {
         return Err("its values do not begin with a zero byte and the number of a schema".to_owned());
     };
-    if !request.decoder_settings.contains_key("schema.registry.rest.url") {
+    if !request.names_registry() {
         return Err(format!(
             "its messages name schemas of a registry ({}): say where it is with --registry http://host:8081",
             listed.join(", ")
@@ -327,11 +336,14 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
         .iter()
         .map(|field| {
             let declared = read.declared.get(&field.name);
+            let share = field.filled() as f64 / records as f64;
+            if let Some((DataType::Timestamp, false, _)) = declared {
+                return Some(field.times.declared(&field.name, share));
+            }
             // A number that a schema calls a time comes as one; other types of a schema hold.
-            let fits = declared.is_none_or(|(kind, many, _)| {
-                !many && matches!(kind, DataType::Long | DataType::Timestamp | DataType::String)
-            });
-            fits.then(|| field.times.found(&field.name, field.filled() as f64 / records as f64)).flatten()
+            let fits =
+                declared.is_none_or(|(kind, many, _)| !many && matches!(kind, DataType::Long | DataType::String));
+            fits.then(|| field.times.found(&field.name, share)).flatten()
         })
         .collect();
     let are_times = || (0..stats.len()).filter(|at| times[*at].is_some());

@@ -40,6 +40,14 @@ pub struct Sample {
     pub value: Option<Vec<u8>>,
 }
 
+impl Sample {
+    /// The message at a position of a batch.
+    pub(crate) fn of(partition: u32, messages: &dyn Messages, at: usize) -> Self {
+        let (key, value) = (messages.key(at).map(<[u8]>::to_vec), messages.value(at).map(<[u8]>::to_vec));
+        Self { partition, offset: messages.offset(at), timestamp_ms: messages.timestamp_ms(at), key, value }
+    }
+}
+
 /// What was read, and what there is.
 #[derive(Debug, Default)]
 pub struct Sampled {
@@ -178,11 +186,9 @@ async fn read(
         let batch = reader.next_batch(FetchLimit { max_messages: left, max_bytes: FETCH_BYTES }).await?;
         let messages = &*batch.messages;
         for at in 0..messages.len().min(left) {
-            let (key, value) = (messages.key(at).map(<[u8]>::to_vec), messages.value(at).map(<[u8]>::to_vec));
-            *bytes += key.as_ref().map_or(0, Vec::len) + value.as_ref().map_or(0, Vec::len);
-            let (offset, timestamp_ms) = (messages.offset(at), messages.timestamp_ms(at));
-            let sample = Sample { partition: fact.partition, offset, timestamp_ms, key, value };
-            found.insert((fact.partition, offset), sample);
+            let sample = Sample::of(fact.partition, messages, at);
+            *bytes += sample.key.as_ref().map_or(0, Vec::len) + sample.value.as_ref().map_or(0, Vec::len);
+            found.insert((fact.partition, sample.offset), sample);
         }
         left = left.saturating_sub(messages.len());
         if batch.range.is_empty() || batch.range.end() >= fact.watermarks.high {

@@ -8,7 +8,9 @@ use crate::{
 use std::sync::Arc;
 use weir_control::{SegmentRecord, TableRecord};
 use weir_formats::{
-    DecodeSpec, registry as formats,
+    DecodeSpec,
+    partition::PartitionCheck,
+    registry as formats,
     stages::TimeCheck,
     transform::{Transform, TransformPlan},
 };
@@ -60,6 +62,8 @@ pub(crate) fn settings_decoder(
     let time = time.map(|column| TimeCheck::new(&record.schema, column, checks, lenient, now_ms));
     let time = time.transpose().map_err(|error| error.to_string())?;
     let rules = RecordRules { schema: Arc::clone(&record.schema), time };
+    let by = table.partitioned_by.as_ref();
+    let own = by.and_then(|by| PartitionCheck::new(&record.schema, by, partition));
     let decoder = RecordDecoder::new(decoder, rules).with_message_columns(around);
-    Ok(decoder.with_transform(plan.map(Transform::new)))
+    Ok(decoder.with_transform(plan.map(Transform::new)).with_partition(own))
 }

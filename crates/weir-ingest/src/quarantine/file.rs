@@ -347,7 +347,7 @@ fn offsets_of<'a>(
     known.range(first..).map(|(id, _)| id).take_while(move |id| of_reading(id)).map(|id| id.offset)
 }
 
-fn frame(out: &mut Vec<u8>, body: &[u8]) {
+pub(super) fn frame(out: &mut Vec<u8>, body: &[u8]) {
     let start = out.len();
     LAYOUT.begin(out);
     out.extend_from_slice(body);

@@ -1,6 +1,6 @@
 //! The quarantine over a disk in memory: reopening, tearing, bounds, deletes, replays, and looking while it is rewritten.
 
-use super::{Entry, PageBounds, Quarantine, QuarantineBounds, QuarantineCounts, Selection};
+use super::{Entry, PageBounds, Quarantine, QuarantineBounds, QuarantineCounts, Selection, entry::Body, file::frame};
 use std::{path::Path, sync::Arc, time::Duration};
 use weir_base::{Disk, MemDisk, SetClock, SharedClock, SimClock};
 use weir_types::{NextOffset, StreamPartition, TopicName};
@@ -105,6 +105,20 @@ fn damage_in_the_middle_costs_what_it_hit_and_is_kept_aside() {
     let damaged = aside.iter().find(|name| name.contains("damaged")).unwrap();
     assert_eq!(bench.disk.read(&Path::new("/q").join(damaged)).unwrap(), content);
     assert_eq!(offsets(&bench.open()), kept, "whole from here on");
+}
+
+#[test]
+fn counts_that_a_damaged_file_makes_up_have_an_end() {
+    let bench = plain();
+    let mut content = b"WEIRQUA1".to_vec();
+    for body in [Body::EvictedBefore(u64::MAX - 1), Body::EvictedBefore(7), Body::DeletedBefore(u64::MAX)] {
+        frame(&mut content, &body.encode());
+    }
+    bench.disk.write_whole(Path::new(PATH), &content).unwrap();
+    let quarantine = bench.open();
+    quarantine.add([entry(1, b"a")]).unwrap();
+    assert_eq!(quarantine.delete(&ALL).unwrap(), 0, "there is no room to count one more");
+    assert_eq!(quarantine.counts(), counts(0, u64::MAX, u64::MAX));
 }
 
 #[test]

@@ -130,3 +130,50 @@ async fn messages_that_become_much_are_taken_a_few_at_a_time() {
     assert_eq!((counts.stored, counts.rejected, counts.rows, counts.gaps), (9, 0, 1800, 0), "{counts:?}");
     world.until_visible(1800).await;
 }
+
+/// The schema's own expression, types of fields, enrichers before records are made flat, and rows of other partitions: from the
+/// configs to the rows, and the same when the segment is read again.
+#[tokio::test(start_paused = true)]
+async fn every_step_of_a_record_in_its_order() {
+    let world = World::start(Seats::default()).await;
+    let schema = json!({"schemaName": "events", "dimensionFieldSpecs": [
+        column("id", "LONG"), column("price", "DOUBLE"), column("text", "STRING"),
+        {"name": "day", "dataType": "STRING", "transformFunction": "toDateTime(at, 'yyyy-MM-dd')"},
+    ]});
+    let mut map = stream("memory", "events");
+    map["stream.memory.partitions"] = json!("1");
+    let config = json!({
+        "tableName": "events", "tableType": "REALTIME", "segmentsConfig": {"replication": "1"}, "tenants": {},
+        "metadata": {}, "tableIndexConfig": {"segmentPartitionConfig": {"columnPartitionMap": {
+            "id": {"functionName": "Modulo", "numPartitions": 2},
+        }}},
+        "ingestionConfig": {
+            "streamIngestionConfig": {"streamConfigMaps": [map], "dropRecordOnPartitionMismatch": true},
+            "sourceFieldConfigs": [{"name": "at", "dataType": "TIMESTAMP"}],
+            "enrichmentConfigs": [{"enricherType": "generateColumn", "preComplexTypeTransform": true,
+                "properties": {"fieldToFunctionMap": {"order": "jsonStringToMap(body)"}}}],
+            "complexTypeConfig": {"prefixesToRename": {"order.": ""}},
+        },
+    });
+    world.node.create_table(made(&schema, &config), "me").await.unwrap();
+    let body = |price: i64| json!({"price": price, "text": "a"}).to_string();
+    world.produce(&[
+        json!({"id": 2, "at": "2026-01-31 10:00:00", "body": body(5)}),
+        json!({"id": 3, "at": "2026-01-31 10:00:00", "body": body(6)}),
+        json!({"id": 4, "at": "some day", "body": body(7)}),
+        json!({"id": 6, "day": "its own", "body": body(8)}),
+    ]);
+    world.until("all of it", async || world.status().accounting.fetched == 4).await;
+    world.until_visible(2).await;
+    let counts = world.status().accounting;
+    assert_eq!((counts.stored, counts.filtered, counts.rejected, counts.rows), (2, 1, 1, 2), "{counts:?}");
+    let rows = world.rows(&["id", "price", "text", "day"]).await;
+    let (text, long) = (|text: &str| Some(vec![Value::Str(text.into())]), |number| Some(vec![Value::Long(number)]));
+    let double = |number| Some(vec![Value::Double(number)]);
+    assert_eq!(
+        rows,
+        [[long(2), double(5.0), text("a"), text("2026-01-31")], [long(6), double(8.0), text("a"), text("its own")],]
+    );
+    world.seal(1).await;
+    assert_eq!(world.rows(&["id", "price", "text", "day"]).await, rows);
+}

@@ -248,7 +248,7 @@ pub(crate) fn made(schema: &Json, config: &Json) -> NewTable {
         stream_types: Streams::types(),
         decoder: |_| spec::DecoderKnown::Yes("json"),
         decoder_key: |_, _| true,
-        expression: weir_formats::transform::fields_of,
+        expression: weir_formats::transform::read_expression,
     };
     let schema = spec::parse_schema(schema).unwrap_or_else(|errors| panic!("{errors}"));
     let parsed = spec::parse_table(config, Some(&schema.schema), &capabilities);

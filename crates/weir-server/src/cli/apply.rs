@@ -1,7 +1,7 @@
 //! `weir apply`: creates or changes a table.
 
 use crate::{
-    cli::{BROKER, ControllerAddress, Failure, check::say_notes, document::DocumentArgument, on_broker, output::say},
+    cli::{ControllerAddress, Failure, broker::sql_there, check::say_notes, document::DocumentArgument, output::say},
     client::Client,
     node::TableConfigs,
 };
@@ -47,18 +47,11 @@ impl ApplyArguments {
         say(answer["status"].as_str().unwrap_or("done"));
         if there.status == 404 {
             let ask = format!("weir sql -e 'SELECT COUNT(*) FROM {}'", configs.name);
-            let broker = broker(&client, configs.name.as_str()).await;
-            say(&format!("ask it: {}", on_broker(&ask, broker.as_deref().unwrap_or(BROKER))));
+            say(&format!("ask it: {}", sql_there(&ask, &self.address, &client).await));
+            say(&format!("watch it: {}", self.address.same(&format!("weir lag {}", configs.name))));
         }
         Ok(())
     }
-}
-
-/// The broker that answers queries of a table, where the controller says it.
-async fn broker(controller: &Client, table: &str) -> Option<String> {
-    let answer = controller.get(&format!("/v2/brokers/tables/{table}")).await.ok()?.json();
-    let broker = answer.get(0)?;
-    Some(format!("http://{}:{}", broker["host"].as_str()?, broker["port"].as_u64()?))
 }
 
 /// A path of a JSON answer as a list of texts.

@@ -1,7 +1,7 @@
 //! `weir check`: reads a document offline, lists all errors; asks a node whether its streams answer, where that is wanted.
 
 use crate::{
-    cli::{ControllerAddress, Failure, document::DocumentArgument, output::say},
+    cli::{ControllerAddress, Failure, apply::texts, document::DocumentArgument, output::say},
     client::Client,
     node::TableConfigs,
 };
@@ -52,10 +52,11 @@ impl CheckArguments {
                     if !answer.is_success() {
                         return Err(Failure::Failed(format!("{file}: {}", answer.error())));
                     }
-                    say(&format!(
-                        "{file}: its streams answer (a topic of the local log is made with the table); see what comes of their records: \
-                         weir try {file}"
-                    ));
+                    for note in texts(&answer.json()["notes"]) {
+                        say(&format!("{file}: {note}"));
+                    }
+                    say(&format!("{file}: its streams answer (a topic of the local log is made with the table)"));
+                    say(&format!("next: {}", self.address.same(&format!("weir try {}", self.document.word()))));
                 }
                 Ok(())
             }

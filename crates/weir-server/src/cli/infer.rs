@@ -3,7 +3,8 @@
 use crate::{
     cli::{
         ControllerAddress, Failure,
-        output::{data, harmless, say},
+        output::{data, file_of_stdout, harmless, say},
+        shell_word,
         table_text::{Format, Grid},
     },
     client::{Client, ClientError},
@@ -24,7 +25,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct InferArguments {
-    /// The topic: kafka://HOST:PORT[,HOST:PORT..]/TOPIC, or local://TOPIC for the node's own log
+    /// The topic: kafka://HOST:PORT[,HOST:PORT..]/TOPIC, pulsar://HOST:PORT/[TENANT/NAMESPACE/]TOPIC, kinesis://REGION/STREAM, or
+    /// local://TOPIC for the node's own log
     #[arg(value_parser = stream_of)]
     source: Map<String, Json>,
     /// Name of the table; the topic's unless it is given
@@ -49,31 +51,58 @@ pub(super) struct InferArguments {
     address: ControllerAddress,
 }
 
+/// The forms of a URL.
+const FORMS: &str = "must be kafka://host:port/topic, pulsar://host:port/topic (or /tenant/namespace/topic), \
+                     kinesis://region/stream, or local://topic";
+
 /// The settings of a stream from its URL.
-fn stream_of(url: &str) -> Result<Map<String, Json>, String> {
-    let wanted = "must be kafka://host:port/topic or local://topic";
-    let Some((kind, place)) = url.split_once("://") else { return Err(wanted.to_owned()) };
-    let (brokers, topic) = match kind {
-        "kafka" => place.split_once('/').ok_or("names no topic: must be kafka://host:port/topic")?,
-        "local" => ("", place),
-        _ => {
-            return Err(format!(
-                "{wanted}; a topic of another stream is looked at with POST /tableConfigs/infer, which takes all settings"
-            ));
-        }
-    };
-    if topic.is_empty() || topic.contains('/') || (kind == "kafka" && brokers.is_empty()) {
-        return Err(wanted.to_owned());
-    }
-    if brokers.contains('@') {
+pub(super) fn stream_of(url: &str) -> Result<Map<String, Json>, String> {
+    let Some((scheme, place)) = url.split_once("://") else { return Err(FORMS.to_owned()) };
+    if place.contains('@') {
         return Err("must hold no user or password: a login is set with POST /tableConfigs/infer".to_owned());
+    }
+    let (host, path) = place.split_once('/').unwrap_or((place, ""));
+    let mut settings: Vec<(&str, String)> = vec![];
+    let (kind, topic) = match scheme {
+        "local" => ("local", place.to_owned()),
+        "kafka" => {
+            settings.push(("stream.kafka.broker.list", host.to_owned()));
+            ("kafka", path.to_owned())
+        }
+        "pulsar" | "pulsar+ssl" => {
+            settings.push(("stream.pulsar.bootstrap.servers", format!("{scheme}://{host}")));
+            let topic = match path.trim_start_matches("persistent/").split('/').collect::<Vec<_>>().as_slice() {
+                [tenant, namespace, topic] if ![*tenant, *namespace, *topic].contains(&"") => {
+                    format!("persistent://{tenant}/{namespace}/{topic}")
+                }
+                _ => path.to_owned(),
+            };
+            ("pulsar", topic)
+        }
+        "kinesis" => {
+            let (stream, endpoint) = match path.split_once('?') {
+                None => (path, None),
+                Some((stream, query)) => match query.strip_prefix("endpoint=") {
+                    Some(endpoint) if endpoint.contains("://") => (stream, Some(endpoint)),
+                    _ => return Err(format!("?{query}: must be ?endpoint=http://host:port, or nothing")),
+                },
+            };
+            settings.push(("region", host.to_owned()));
+            settings.extend(endpoint.map(|endpoint| ("endpoint", endpoint.to_owned())));
+            ("kinesis", stream.to_owned())
+        }
+        _ => return Err(format!("{scheme}:// is no stream that is known here: {FORMS}")),
+    };
+    if topic.is_empty() && !host.is_empty() && kind != "local" {
+        return Err(format!("names no topic: {FORMS}"));
+    }
+    if topic.is_empty() || host.is_empty() || (topic.contains('/') && !topic.starts_with("persistent://")) {
+        return Err(FORMS.to_owned());
     }
     let mut stream = Map::new();
     stream.insert("streamType".to_owned(), json!(kind));
     stream.insert(format!("stream.{kind}.topic.name"), json!(topic));
-    if kind == "kafka" {
-        stream.insert("stream.kafka.broker.list".to_owned(), json!(brokers));
-    }
+    stream.extend(settings.into_iter().map(|(key, value)| (key.to_owned(), json!(value))));
     Ok(stream)
 }
 
@@ -100,7 +129,10 @@ impl InferArguments {
         let answer = answer.json();
         explain(&answer);
         let document = serde_json::to_string_pretty(&answer["document"]);
-        data(&document.map_err(|error| Failure::Failed(format!("the answer holds no document: {error}")))?)
+        data(&document.map_err(|error| Failure::Failed(format!("the answer holds no document: {error}")))?)?;
+        let file = file_of_stdout().map_or_else(|| "FILE".to_owned(), |file| shell_word(&file));
+        say(&format!("next: {}", self.address.same(&format!("weir try {file}"))));
+        Ok(())
     }
 }
 
@@ -162,13 +194,32 @@ mod tests {
         assert_eq!(kafka, expected);
         let local = Json::Object(stream_of("local://orders").unwrap());
         assert_eq!(local, json!({"streamType": "local", "stream.local.topic.name": "orders"}));
+        for (url, topic, servers) in [
+            ("pulsar://a:6650,b:6650/t", "t", "pulsar://a:6650,b:6650"),
+            ("pulsar+ssl://a:6651/acme/raw/t", "persistent://acme/raw/t", "pulsar+ssl://a:6651"),
+            ("pulsar://a:6650/persistent/acme/raw/t", "persistent://acme/raw/t", "pulsar://a:6650"),
+        ] {
+            let pulsar = stream_of(url).unwrap();
+            assert_eq!(
+                (&pulsar["stream.pulsar.topic.name"], &pulsar["stream.pulsar.bootstrap.servers"]),
+                (&json!(topic), &json!(servers))
+            );
+        }
+        let kinesis = Json::Object(stream_of("kinesis://eu-west-1/orders?endpoint=http://localhost:4566").unwrap());
+        let expected = json!({
+            "streamType": "kinesis", "stream.kinesis.topic.name": "orders", "region": "eu-west-1",
+            "endpoint": "http://localhost:4566",
+        });
+        assert_eq!(kinesis, expected);
         for (wrong, said) in [
             ("orders", "must be kafka://"),
             ("kafka://a:9092", "names no topic"),
             ("kafka:///t", "must be kafka://"),
             ("local://", "must be kafka://"),
             ("local://a/b", "must be kafka://"),
-            ("pulsar://h/t", "POST /tableConfigs/infer"),
+            ("pulsar://h:6650/a/b", "must be kafka://"),
+            ("kinesis://eu-west-1/s?x=1", "?x=1: must be ?endpoint="),
+            ("nats://h/t", "nats:// is no stream"),
             ("kafka://u:p@h:9092/t", "no user or password"),
         ] {
             let error = stream_of(wrong).unwrap_err();

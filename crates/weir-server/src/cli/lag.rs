@@ -50,7 +50,8 @@ impl LagArguments {
         if tables.is_empty() {
             say(&format!("there is no table yet: `{}` makes one", self.address.same("weir apply FILE")));
         }
-        let mut grid = Grid::new(COLUMNS.iter().map(|name| (*name).to_owned()).collect());
+        // The reason, which is the last, is told whole: its end says what to do.
+        let mut grid = Grid::new(COLUMNS.iter().map(|name| (*name).to_owned()).collect()).with_last_whole();
         for table in tables {
             let answer = client.get(&format!("/tables/{table}/partitions")).await?;
             if !answer.is_success() {

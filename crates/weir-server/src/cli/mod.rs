@@ -3,8 +3,10 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not reachable.
 
 mod apply;
+mod broker;
 mod check;
 mod demo;
+mod doctor;
 mod document;
 mod infer;
 mod lag;
@@ -14,6 +16,7 @@ mod run;
 mod sql;
 mod start;
 mod table_text;
+mod tail;
 mod try_records;
 mod why;
 
@@ -39,11 +42,13 @@ Examples:
   weir infer kafka://localhost:9092/orders  write a config for a topic, with the reasons
   weir check orders.json                    read a config, list every error with its place
   weir try orders.json                      what would become of the newest records
+  weir tail kafka://localhost:9092/orders   its messages as they come, and their fields
   weir apply orders.json                    create or change the table
   weir sql -e 'SELECT COUNT(*) FROM orders' ask
   weir lag orders                           what each partition is doing
   weir quarantine list orders               records that could not become rows, and why
   weir why --table orders --key 4711        where a message went
+  weir doctor                               what is wrong, and what to do
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not reachable";
 
@@ -63,10 +68,14 @@ enum Command {
     Infer(infer::InferArguments),
     /// Show what would become of the newest records of a stream, before there is a table
     Try(try_records::TryArguments),
+    /// Show the decoded messages of a table's topics, or of any topic, as they come, with the fields that they have
+    Tail(tail::TailArguments),
     /// Create or change a table from a tableConfigs document
     Apply(apply::ApplyArguments),
     /// Show what each partition is doing and how far behind it is
     Lag(lag::LagArguments),
+    /// Tell what is wrong with a node and its tables, or with a config, and what to do
+    Doctor(doctor::DoctorArguments),
     /// Look at records that could not become rows, try them again, delete them
     Quarantine(quarantine::QuarantineArguments),
     /// Tell the way of one message: read, skipped, rejected, or a row, and in which segment
@@ -197,7 +206,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check(arguments) => run::block_on(arguments.run())?,
         Command::Infer(arguments) => run::block_on(arguments.run())?,
         Command::Try(arguments) => run::block_on(arguments.run())?,
+        Command::Tail(arguments) => run::block_on(arguments.run())?,
         Command::Apply(arguments) => run::block_on(arguments.run())?,
+        Command::Doctor(arguments) => run::block_on(arguments.run())?,
         Command::Lag(arguments) => run::block_on(arguments.run())?,
         Command::Quarantine(arguments) => run::block_on(arguments.run())?,
         Command::Why(arguments) => run::block_on(arguments.run())?,
@@ -251,6 +262,11 @@ mod tests {
             &["weir", "check", "x.json"],
             &["weir", "infer", "kafka://a:9092,b:9092/t", "--rows", "10", "--format", "csv", "--header", "a;b"],
             &["weir", "lag"],
+            &["weir", "doctor", "--json"],
+            &["weir", "doctor", "--config", "t.json"],
+            &["weir", "tail", "orders", "--from", "last:20", "--limit", "5", "--once", "--partition", "0"],
+            &["weir", "tail", "kafka://a:9092/t", "--from", "earliest", "--format", "csv", "--header", "a;b", "--json"],
+            &["weir", "sql", "--option", "timeoutMs=5", "-e", "select 1"],
             &["weir", "quarantine", "list", "t", "--stage", "TIME", "--limit", "7"],
             &["weir", "quarantine", "show", "t", "topic/0/7"],
             &["weir", "quarantine", "replay", "t", "--topic", "a", "--partition", "0", "--offsets", "1,2"],
@@ -269,6 +285,11 @@ mod tests {
             &["weir", "infer"],
             &["weir", "infer", "t"],
             &["weir", "infer", "local://t", "--rows", "0"],
+            &["weir", "tail"],
+            &["weir", "tail", "t", "--from", "yesterday"],
+            &["weir", "tail", "kafka://a:9092"],
+            &["weir", "tail", "t", "--limit", "0"],
+            &["weir", "sql", "--option", "timeoutMs", "-e", "select 1"],
             &["weir", "quarantine"],
             &["weir", "quarantine", "show", "t", "7"],
             &["weir", "why", "--table", "t"],

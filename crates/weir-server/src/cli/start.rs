@@ -183,7 +183,8 @@ async fn serve(settings: NodeSettings) -> Result<(), Failure> {
         Ok(tables) if tables.is_empty() => {
             let apply = on_controller("weir apply FILE", &server.node.addresses().controller_url());
             say(&format!(
-                "no table yet: `{apply}` makes one, `weir infer` writes FILE for a topic, `weir demo` shows one"
+                "no table yet: `{apply}` makes one, `weir infer kafka://HOST:PORT/TOPIC > FILE` writes one for a topic, \
+                 `weir demo` shows one"
             ));
         }
         Ok(_) => {}

@@ -31,12 +31,19 @@ const CELL_CHARS: usize = 120;
 pub(crate) struct Grid {
     names: Vec<String>,
     rows: Vec<Vec<Json>>,
+    /// A table cuts no cell of the last column.
+    last_whole: bool,
 }
 
 impl Grid {
     /// Without rows.
     pub(crate) fn new(names: Vec<String>) -> Self {
-        Self { names, rows: vec![] }
+        Self { names, rows: vec![], last_whole: false }
+    }
+
+    /// The same, of whose last column a table cuts nothing.
+    pub(crate) fn with_last_whole(self) -> Self {
+        Self { last_whole: true, ..self }
     }
 
     /// Adds a row.
@@ -88,7 +95,10 @@ impl Grid {
     }
 
     fn table(&self, out: &mut Vec<u8>) {
-        let shown: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        let most = |at: usize| if self.last_whole && at + 1 == self.names.len() { usize::MAX } else { CELL_CHARS };
+        let shown =
+            self.rows.iter().map(|row| row.iter().enumerate().map(|(at, value)| cell(value, most(at))).collect());
+        let shown: Vec<Vec<String>> = shown.collect();
         let width = |at: usize| {
             let cells = shown.iter().filter_map(|row| row.get(at)).map(|text| text.chars().count());
             cells.chain([self.names[at].chars().count()]).max().unwrap_or(0)
@@ -97,6 +107,10 @@ impl Grid {
         let right: Vec<bool> = (0..self.names.len())
             .map(|at| !self.rows.is_empty() && self.rows.iter().all(|row| row[at].is_number() || row[at].is_null()))
             .collect();
+        // Behind the last cell nothing is lined up, and a whole one would draw a long line under its name.
+        let drawn = |at: usize| {
+            if self.last_whole && at + 1 == self.names.len() { self.names[at].chars().count() } else { widths[at] }
+        };
         let mut line = |cells: &[String]| {
             let mut text = String::new();
             for (at, cell) in cells.iter().enumerate() {
@@ -109,7 +123,7 @@ impl Grid {
             writeln!(out, "{}", text.trim_end()).ok();
         };
         line(&self.names);
-        line(&widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>());
+        line(&(0..widths.len()).map(|at| "-".repeat(drawn(at))).collect::<Vec<_>>());
         shown.iter().for_each(|row| line(row));
     }
 
@@ -135,12 +149,12 @@ fn text(value: &Json) -> String {
     }
 }
 
-/// A cell of a table: one line, not too long.
-fn cell(value: &Json) -> String {
+/// A cell of a table: one line, of so many characters at most.
+fn cell(value: &Json, most: usize) -> String {
     let text: String = if value.is_null() { "null".to_owned() } else { text(value) };
     let mut shown = String::new();
     for (at, c) in text.chars().enumerate() {
-        if at == CELL_CHARS {
+        if at == most {
             shown.push('…');
             break;
         }
@@ -183,6 +197,16 @@ mod tests {
         assert_eq!(lines[2], "Berlin, \"Mitte\"    12  1.5");
         assert_eq!(lines[3], "a\\nb\u{fffd}[31m        null  [1,2]");
         assert_eq!(grid().len(), 2);
+    }
+
+    #[test]
+    fn the_last_column_may_be_whole() {
+        let mut grid = Grid::new(vec!["state".into(), "reason".into()]).with_last_whole();
+        let long = "r".repeat(CELL_CHARS * 2);
+        grid.push(vec![json!("s".repeat(CELL_CHARS + 1)), json!(long)]);
+        let text = String::from_utf8(grid.write(Format::Table)).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].ends_with("  ------") && lines[2].ends_with(&format!("s…  {long}")), "{text}");
     }
 
     #[test]

@@ -67,6 +67,13 @@ impl TryArguments {
         let counts: Vec<String> = counts.iter().map(|(fate, count)| format!("{count} {fate}")).collect();
         let said = if records.is_empty() { "no record is there yet".to_owned() } else { counts.join(", ") };
         say(&format!("{file}: {said}; nothing was stored"));
+        let word = self.document.word();
+        say(&if !records.is_empty() && records.iter().all(|record| record["fate"] == "REJECTED") {
+            let again = self.address.same(&format!("weir try {word}"));
+            format!("next: mend what the reasons name, or how the records are written; then {again}")
+        } else {
+            format!("next: {}", self.address.same(&format!("weir apply {word}")))
+        });
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use weir_control::SpecErrors;
 use weir_ingest::infer::{INFER_ROWS, INFER_ROWS_MOST, InferError, InferRequest, infer, verify};
-use weir_types::{StreamSpec, TableName};
+use weir_types::{ErrorKind, StreamSpec, TableName};
 
 /// What is asked.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,7 +32,7 @@ pub struct InferAsked {
 const IN_DOCUMENT: &str = "realtime.ingestionConfig.streamIngestionConfig.streamConfigMaps[0]";
 
 /// Errors of the stream's settings with their place in what was sent.
-fn in_stream(errors: SpecErrors) -> SpecErrors {
+pub(super) fn in_stream(errors: SpecErrors) -> SpecErrors {
     let placed = |mut error: weir_control::SpecError| {
         if let Some(below) = error.path.strip_prefix(IN_DOCUMENT) {
             error.path = format!("stream{below}");
@@ -43,7 +43,7 @@ fn in_stream(errors: SpecErrors) -> SpecErrors {
 }
 
 /// The one stream that is looked at.
-fn one_stream(configs: &TableConfigs) -> Result<&StreamSpec, Refusal> {
+pub(super) fn one_stream(configs: &TableConfigs) -> Result<&StreamSpec, Refusal> {
     match configs.realtime.spec.streams.as_slice() {
         [stream] => Ok(stream),
         streams => {
@@ -78,15 +78,34 @@ impl Node {
             time: asked.time.clone(),
             decoder_settings: spec.decoder_settings.clone(),
         };
-        let inferred = infer(spec, &source, &self.clock, &request).await.map_err(|error| match error {
-            InferError::Stream(error) => Refusal::from(error),
-            error => Refusal::invalid(error.to_string()),
-        })?;
+        let (spec, stream, clock) = (spec.clone(), asked.stream.clone(), self.clock.clone());
         let name = asked.table_name.clone().unwrap_or_else(|| table_name_of(&spec.topic));
-        let document = inferred_document(&name, &asked.stream, &inferred);
-        let configs = TableConfigs::parse(&document)?;
-        let tried = verify(&configs.new_table(), one_stream(&configs)?, &inferred.sampled, self.now_ms()).await;
-        let verified = tried.map_err(|reason| Refusal::invalid(format!("topic {}: {reason}", spec.topic)))?;
-        Ok(inferred_answer(&document, &inferred, &verified))
+        let looking = async move {
+            let inferred = infer(&spec, &source, &clock, &request).await.map_err(|error| match error {
+                InferError::Stream(error) => Refusal::from(error),
+                error => Refusal::invalid(error.to_string()),
+            })?;
+            let document = inferred_document(&name, &stream, &inferred);
+            let configs = TableConfigs::parse(&document)?;
+            let tried = verify(&configs.new_table(), one_stream(&configs)?, &inferred.sampled, clock.wall_ms()).await;
+            let verified = tried.map_err(|reason| Refusal::invalid(format!("topic {}: {reason}", spec.topic)))?;
+            Ok(inferred_answer(&document, &inferred, &verified))
+        };
+        apart(looking).await
     }
+}
+
+/// Runs what parses megabytes between its awaits on a thread of its own: threads that serve others are not held up.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let runtime = tokio::runtime::Handle::current();
+    let ended = tokio::task::spawn_blocking(move || runtime.block_on(work)).await;
+    ended.map_err(|error| {
+        tracing::error!(%error, "looking at messages met a fault");
+        Refusal {
+            kind: ErrorKind::Internal,
+            text: "looking at messages met a fault of this server; the log says more".to_owned(),
+        }
+    })?
 }

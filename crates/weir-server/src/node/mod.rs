@@ -2,6 +2,7 @@
 //!
 //! This is the only place of the crate that calls ingest, control's store, streams and the query engine.
 
+mod checks;
 mod control;
 mod data_dir;
 mod infer;
@@ -14,8 +15,10 @@ mod refusal;
 mod secrets;
 mod settings;
 mod tables;
+mod tail;
 mod topics;
 
+pub use checks::{Check, Grade};
 pub use data_dir::{DataDir, DataDirError};
 pub use infer::InferAsked;
 pub use listed::ListedSegment;
@@ -25,6 +28,7 @@ pub use queries::{Answered, Asked};
 pub use refusal::Refusal;
 pub use settings::{Addresses, DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, NodeSettings, disk_floor};
 pub use tables::{REALTIME, TableConfigs, capabilities};
+pub use tail::{TailAsked, Tailed, tail_from};
 pub use topics::{TopicInfo, produce_bounds};
 
 use crate::pinot_json::consuming::ForceCommitJob;
@@ -33,6 +37,7 @@ use std::{
     collections::VecDeque,
     sync::{Arc, atomic::AtomicU64},
 };
+use tokio::sync::Semaphore;
 use weir_base::{SharedClock, metrics::Metrics};
 use weir_control::Store;
 use weir_ingest::IngestNode;
@@ -53,6 +58,8 @@ pub struct Node {
     engine: QueryEngine,
     requests: AtomicU64,
     force_commits: Mutex<VecDeque<ForceCommitJob>>,
+    /// Places for those who watch messages as they come.
+    tails: Arc<Semaphore>,
     deep_store_uri: String,
     started_ms: i64,
     /// Held while the node lives: no other process uses the data folder.

@@ -1,12 +1,15 @@
 //! Opening a node: folder, deep store, catalog, log, streams, ingestion, queries, in this order.
 
-use crate::node::{Addresses, DataDir, DataDirError, Node, NodeSettings, marks_dir::marks_dir, queries::Source};
+use crate::node::{
+    Addresses, DataDir, DataDirError, Node, NodeSettings, marks_dir::marks_dir, queries::Source, tail::TAILS_MOST,
+};
 use std::{
     io,
     path::Path,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
+use tokio::sync::Semaphore;
 use weir_base::{Chance, Disk, RealDisk, SystemClock, metrics::Metrics, tasks::spawn_named};
 use weir_control::{CatalogError, RedbCatalog, Store};
 use weir_files::{FileError, FileSystem, is_owned_by, probe};
@@ -138,6 +141,7 @@ impl Node {
             engine,
             requests: AtomicU64::new(0),
             force_commits: parking_lot::Mutex::default(),
+            tails: Arc::new(Semaphore::new(TAILS_MOST)),
             deep_store_uri,
             _data_dir: data_dir,
         }))
@@ -157,7 +161,7 @@ fn starts_without(error: &FileError, before: bool) -> bool {
 }
 
 /// What the deep store says, if it says it in time.
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     deep_store: &dyn FileSystem,
     asked: impl Future<Output = Result<T, FileError>>,
 ) -> Result<T, FileError> {

@@ -10,7 +10,7 @@ use weir_control::{
     Capabilities, DecoderKnown, NewTable, ParsedSchema, ParsedTable, SegmentState, SpecError, SpecErrors, StoredSchema,
     TableRecord, check_schema_change, parse_schema, parse_table,
 };
-use weir_formats::{registry as decoders, transform::fields_of};
+use weir_formats::{registry as decoders, transform::read_expression};
 use weir_ingest::{PartitionStatus, Quarantine, ReplayReport, Selection, Tried};
 use weir_streams::Streams;
 use weir_table::TableSnapshot;
@@ -23,7 +23,7 @@ pub fn capabilities() -> Capabilities<'static> {
         stream_types: Streams::types(),
         decoder: known_decoder,
         decoder_key: decoders::knows,
-        expression: fields_of,
+        expression: read_expression,
     }
 }
 
@@ -214,7 +214,8 @@ impl Node {
 
     /// Asks the streams of a table whether they are as its config says. A topic of the local log that is not there yet
     /// is made with the table, so there is nothing to ask. `prefix` is the config's path in what was sent.
-    pub async fn ask_streams(&self, new: &NewTable, prefix: &str) -> Result<(), Refusal> {
+    /// Gives what is odd about streams that answer.
+    pub async fn ask_streams(&self, new: &NewTable, prefix: &str) -> Result<Vec<String>, Refusal> {
         check_references(new, prefix)?;
         let topics = self.topics();
         let to_be_made = |stream: &StreamSpec| {
@@ -223,7 +224,7 @@ impl Node {
         let mut spec = (*new.spec).clone();
         spec.streams.retain(|stream| !to_be_made(stream));
         if spec.streams.is_empty() && spec.patterns.is_empty() {
-            return Ok(());
+            return Ok(vec![]);
         }
         let asked = NewTable { spec: Arc::new(spec), ..new.clone() };
         self.ingest.validate(&asked).await.map_err(|error| Refusal::of_creation(&error))

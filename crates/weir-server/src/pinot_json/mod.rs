@@ -11,5 +11,6 @@ pub mod query;
 pub mod segment;
 pub mod size;
 pub mod table;
+pub mod tailed;
 pub mod tried;
 pub mod value;

@@ -8,7 +8,7 @@ use weir_types::{Column, DataType, FieldSpec, Schema, Value};
 const SHOWN: usize = 16 << 10;
 
 /// Text where it is text, else hexadecimal digits; cut where it is long.
-fn shown(bytes: &[u8]) -> Json {
+pub(crate) fn shown(bytes: &[u8]) -> Json {
     let cut = &bytes[..bytes.len().min(SHOWN)];
     let text = match std::str::from_utf8(cut) {
         Ok(text) => text.to_owned(),
@@ -58,19 +58,29 @@ pub fn tried_record(schema: &Schema, tried: &Tried) -> Json {
     put("timestampMs", json!(tried.timestamp_ms));
     put("key", tried.key.as_deref().map_or(Json::Null, shown));
     put("value", tried.value.as_deref().map_or(Json::Null, shown));
-    match &tried.fate {
-        Fate::Rows { columns, altered } => {
+    tried_fate(&tried.fate, &mut put);
+    if let Fate::Rows { columns, .. } = &tried.fate {
+        let rows = columns.first().map_or(0, Column::rows);
+        put("rows", (0..rows).map(|row| row_of(schema, columns, row)).collect());
+    }
+    record.into()
+}
+
+/// A row as JSON.
+pub(crate) fn row_of(schema: &Schema, columns: &[Column], row: usize) -> Json {
+    let cells = schema.fields().iter().zip(columns);
+    let cells = cells.map(|(field, column)| (field.name.to_string(), cell(field, column, row)));
+    Json::Object(cells.collect())
+}
+
+/// What would become of a record, without its rows.
+pub(crate) fn tried_fate(fate: &Fate, put: &mut impl FnMut(&str, Json) -> Option<Json>) {
+    match fate {
+        Fate::Rows { altered, .. } => {
             put("fate", json!("ROW"));
             if *altered {
                 put("altered", json!(true));
             }
-            let rows = columns.first().map_or(0, Column::rows);
-            let row = |row: usize| -> Json {
-                let cells = schema.fields().iter().zip(columns);
-                let cells = cells.map(|(field, column)| (field.name.to_string(), cell(field, column, row)));
-                Json::Object(cells.collect())
-            };
-            put("rows", (0..rows).map(row).collect());
         }
         Fate::Filtered => _ = put("fate", json!("FILTERED")),
         Fate::Tombstone => _ = put("fate", json!("TOMBSTONE")),
@@ -81,7 +91,6 @@ pub fn tried_record(schema: &Schema, tried: &Tried) -> Json {
             put("reason", json!(reason));
         }
     }
-    record.into()
 }
 
 #[cfg(test)]

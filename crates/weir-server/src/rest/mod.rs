@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod api;
+mod checks;
 mod cluster;
 mod consume_from;
 mod multipart;
@@ -12,6 +13,7 @@ mod schemas;
 mod segments;
 mod table_configs;
 mod tables;
+mod tail;
 mod topics;
 mod views;
 mod who;
@@ -35,6 +37,8 @@ pub fn controller() -> Api {
     let api = quarantine::routes(api);
     let api = segments::routes(api);
     let api = topics::routes(api);
+    let api = tail::routes(api);
+    let api = checks::routes(api);
     let api = query::controller_routes(api);
     cluster::controller_routes(api)
 }

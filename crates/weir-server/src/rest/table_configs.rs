@@ -63,7 +63,7 @@ async fn add(State(node): State<Arc<Node>>, Who(who): Who, body: Body) -> ApiRes
 
 async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
     let configs = node.read_table_configs(&read_json(body).await?).await??;
-    node.ask_streams(&configs.new_table(), REALTIME).await?;
+    let odd = node.ask_streams(&configs.new_table(), REALTIME).await?;
     let mut answer = Map::new();
     answer.insert("tableName".to_owned(), json!(configs.name.as_str()));
     answer.insert("schema".to_owned(), configs.schema.json.clone());
@@ -71,6 +71,9 @@ async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
     answer.insert("unrecognizedProperties".to_owned(), seen_properties(&configs.unrecognized));
     if !configs.realtime.not_yet_effective.is_empty() {
         answer.insert("notYetEffective".to_owned(), json!(configs.realtime.not_yet_effective));
+    }
+    if !odd.is_empty() {
+        answer.insert("notes".to_owned(), json!(odd));
     }
     Ok(json_response(&answer.into()))
 }

@@ -89,12 +89,15 @@ async fn add(State(node): State<Arc<Node>>, Who(who): Who, body: Body) -> ApiRes
 
 async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
     let new = node.read_table(&read_json(body).await?).await?;
-    node.ask_streams(&new, "").await?;
+    let odd = node.ask_streams(&new, "").await?;
     let mut answer = Map::new();
     answer.insert("REALTIME".to_owned(), redacted(&new.config_json));
     answer.insert("unrecognizedProperties".to_owned(), seen_properties(&new.unrecognized));
     if !new.not_yet_effective.is_empty() {
         answer.insert("notYetEffective".to_owned(), json!(new.not_yet_effective));
+    }
+    if !odd.is_empty() {
+        answer.insert("notes".to_owned(), json!(odd));
     }
     Ok(json_response(&answer.into()))
 }

@@ -57,7 +57,7 @@ async fn table_of_before(data: &Path, document: &Json) {
         stream_types: &["kafka"],
         decoder: |_| DecoderKnown::Yes("json"),
         decoder_key: |_, _| true,
-        expression: |_| Ok(vec![]),
+        expression: |_| Ok(weir_types::ExpressionFacts::default()),
     };
     let table = weir_control::parse_table(&document["realtime"], Some(&schema.schema), &known).unwrap();
     let record = store.create_table(NewTable::from_parsed(table, schema), 1, &[]).await.unwrap();

@@ -267,7 +267,8 @@ fn the_demo_shows_live_rows_and_ends_by_itself() {
 #[test]
 fn every_example_is_well_described() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|kind| kind == "json")).collect();
     files.sort();
     assert!(files.iter().any(|file| file.ends_with("orders-local.json")), "{files:?}");
     assert!(files.iter().any(|file| file.ends_with("orders-kafka.json")), "{files:?}");

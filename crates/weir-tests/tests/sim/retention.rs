@@ -63,7 +63,7 @@ fn table() -> NewTable {
         stream_types: &["memory"],
         decoder: |_| spec::DecoderKnown::Yes("json"),
         decoder_key: |_, _| true,
-        expression: |_| Ok(vec![]),
+        expression: |_| Ok(weir_types::ExpressionFacts::default()),
     };
     let schema = spec::parse_schema(&schema).unwrap();
     let parsed = spec::parse_table(&config, Some(&schema.schema), &capabilities).unwrap();

@@ -161,7 +161,7 @@ impl Shape {
             stream_types: &["memory"],
             decoder: |_| spec::DecoderKnown::Yes("json"),
             decoder_key: |_, _| true,
-            expression: |_| Ok(vec![]),
+            expression: |_| Ok(weir_types::ExpressionFacts::default()),
         };
         let schema = spec::parse_schema(&schema).expect("the schema is right");
         let parsed = spec::parse_table(&config, Some(&schema.schema), &capabilities).expect("the table is right");

@@ -7,7 +7,8 @@ mod words;
 
 use crate::{
     cli::{
-        BROKER, BROKER_VARIABLE, ControllerAddress, Failure,
+        ControllerAddress, Failure,
+        broker::BrokerAddress,
         output::{data_raw, say},
         table_text::Format,
     },
@@ -46,13 +47,20 @@ pub(super) struct SqlArguments {
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Query options, such as timeoutMs=500; repeatable
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = query_option)]
     option: Vec<String>,
-    /// URL of the broker, which answers queries
-    #[arg(long, env = BROKER_VARIABLE, default_value = BROKER, value_name = "URL")]
-    broker: String,
+    #[command(flatten)]
+    broker: BrokerAddress,
     #[command(flatten)]
     address: ControllerAddress,
+}
+
+/// An option as the broker takes it: it passes over what it does not understand.
+fn query_option(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err("must be KEY=VALUE, such as timeoutMs=500".to_owned()),
+    }
 }
 
 /// Asks a broker.
@@ -102,7 +110,7 @@ impl Asker {
 impl SqlArguments {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let asker = Asker {
-            broker: Client::new(&self.broker),
+            broker: Client::new(&self.broker.url(&self.address).await?),
             options: self.option.join(";"),
             format: self.format.unwrap_or_else(Format::of_stdout),
             watched: std::io::stdout().is_terminal(),

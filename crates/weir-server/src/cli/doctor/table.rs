@@ -1,0 +1,199 @@
+//! What is wrong with a table: its streams, its partitions, what it rejected, what it passed over.
+
+use crate::{
+    cli::{ControllerAddress, Failure, apply::texts, shell_word},
+    client::Client,
+    node::Check,
+};
+use hyper::Method;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// Partitions and places that are named; of more there is a count.
+const NAMED: usize = 5;
+
+/// Looks at a table.
+pub(super) async fn checks(client: &Client, address: &ControllerAddress, name: &str) -> Result<Vec<Check>, Failure> {
+    let config = client.get(&format!("/tableConfigs/{name}")).await?;
+    if !config.is_success() {
+        let check = Check::ok("table", name, config.error());
+        return Ok(vec![check.wrong(format!("`{}` lists those there are", address.same("weir lag")))]);
+    }
+    let mut checks = streams(client, name, &config.json()).await?;
+    let partitions = client.get(&format!("/tables/{name}/partitions")).await?;
+    checks.extend(states(name, client.base(), &partitions.json()));
+    let kept = client.get(&format!("/tables/{name}/quarantine?limit=1")).await?.json();
+    let there = |verb: &str| address.same(&format!("weir quarantine {verb} {name}"));
+    checks.push(quarantine(name, &kept, &there("list"), &there("replay")));
+    let skips = client.get(&format!("/tables/{name}/skips")).await?;
+    checks.extend(skipped(name, &skips.json()));
+    Ok(checks)
+}
+
+/// Whether the streams of a config answer, and the schema registries that their messages need.
+pub(super) async fn streams(client: &Client, subject: &str, config: &Json) -> Result<Vec<Check>, Failure> {
+    let answer = client.send_json(Method::POST, "/tableConfigs/validate", config).await?;
+    if !answer.is_success() {
+        let remedy = "mend what it names; brokers are asked from the node, not from here";
+        return Ok(vec![Check::ok("streams", subject, answer.error()).wrong(remedy)]);
+    }
+    let notes = texts(&answer.json()["notes"]);
+    let odd = |note: String| Check::ok("streams", subject, note).look("look whether the pattern is the right one");
+    let mut checks = vec![Check::ok("streams", subject, "brokers, topics and partitions answer as the config says")];
+    checks.extend(notes.into_iter().map(odd));
+    Ok(checks)
+}
+
+/// What partitions are doing, one finding for all in the same state.
+fn states(name: &str, controller: &str, partitions: &Json) -> Vec<Check> {
+    let mut by_state: BTreeMap<&str, Vec<&Json>> = BTreeMap::new();
+    for partition in partitions.as_array().into_iter().flatten() {
+        by_state.entry(partition["state"].as_str().unwrap_or("?")).or_default().push(partition);
+    }
+    if by_state.is_empty() {
+        return vec![Check::ok("partitions", name, "it reads no partition").look("look whether its topics are there")];
+    }
+    let of = |(state, list): (&str, Vec<&Json>)| {
+        let number = |key: &str| list.iter().map(|partition| partition[key].as_u64().unwrap_or(0)).max().unwrap_or(0);
+        let behind = format!("at most {} offsets and {} ms behind", number("lagOffsets"), number("lagMs"));
+        let reason = list.iter().filter_map(|partition| partition["reason"].as_str()).find(|reason| !reason.is_empty());
+        let places = listed(list.iter().map(|partition| {
+            format!("{}/{}", partition["topic"].as_str().unwrap_or_default(), partition["partition"])
+        }));
+        let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let check = Check::ok("partitions", name, format!("{} {state} ({places}), {behind}{why}", list.len()));
+        let resume = format!("curl -X POST {}", shell_word(&format!("{controller}/tables/{name}/resumeConsumption")));
+        match state {
+            "CONSUMING" => check,
+            "STARTING" | "RECOVERING" => {
+                check.look("answers say what they lack until it has caught up: ask again in a moment")
+            }
+            "LAGGING" => {
+                check.look("it reads slower than is written: more partitions, or fewer indexes and expressions")
+            }
+            "PAUSED" => check.look(format!("somebody paused it; `{resume}` goes on")),
+            "GONE" => check.look("the topic has these partitions no more; their rows stay, and there is nothing to do"),
+            "RETRYING" => {
+                check.wrong("it goes on by itself once the reason is gone; no row is lost while the stream keeps them")
+            }
+            "HALTED" => check.wrong(format!("mend the table or the stream, then `{resume}`")),
+            "RECREATED" => check.wrong(format!(
+                "the topic was made anew: `curl -X POST {}` reads it from its beginning",
+                shell_word(&format!("{controller}/tables/{name}/resumeConsumption?consumeFrom=smallest"))
+            )),
+            _ => check.look("this command does not know the state: use the command of the node's version"),
+        }
+    };
+    let mut checks: Vec<Check> = by_state.into_iter().map(of).collect();
+    checks.sort_by_key(|check| std::cmp::Reverse(check.grade));
+    checks
+}
+
+/// Some of many.
+fn listed(all: impl ExactSizeIterator<Item = String>) -> String {
+    let left = all.len().saturating_sub(NAMED);
+    let named: Vec<String> = all.take(NAMED).collect();
+    let more = if left > 0 { format!(" and {left} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
+}
+
+fn quarantine(name: &str, answer: &Json, list: &str, replay: &str) -> Check {
+    let number = |key: &str| answer[key].as_u64().unwrap_or(0);
+    let (kept, evicted) = (number("kept"), number("evicted"));
+    let check = Check::ok("quarantine", name, format!("{kept} records are kept that could not become rows"));
+    if kept == 0 && evicted == 0 {
+        return check;
+    }
+    let lost =
+        if evicted > 0 { format!(", {evicted} more were given up for want of room or time") } else { String::new() };
+    let first = &answer["entries"][0];
+    let why = first["reason"].as_str().map(|reason| format!("; one of them: {reason}")).unwrap_or_default();
+    Check { detail: format!("{}{lost}{why}", check.detail), ..check }
+        .look(format!("`{list}` shows them; mend the table, then `{replay}` makes rows of them"))
+}
+
+/// Offsets that were passed over or lost, by their reason.
+fn skipped(name: &str, skips: &Json) -> Vec<Check> {
+    let mut by_reason: BTreeMap<(String, String), (u64, Vec<String>)> = BTreeMap::new();
+    for skip in skips.as_array().into_iter().flatten() {
+        let text = |key: &str| skip[key].as_str().unwrap_or_default().to_owned();
+        let (kind, reason) = (text("kind"), text("reason"));
+        let (from, to) = (skip["fromOffset"].as_u64().unwrap_or(0), skip["toOffset"].as_u64().unwrap_or(0));
+        let entry = by_reason.entry((kind, reason)).or_default();
+        entry.0 += to.saturating_sub(from);
+        entry.1.push(format!("{}/{} [{from}, {to})", text("topic"), skip["partition"]));
+    }
+    if by_reason.is_empty() {
+        return vec![Check::ok("skips", name, "every offset was read")];
+    }
+    let of = |((kind, reason), (offsets, places)): ((String, String), (u64, Vec<String>))| {
+        let places = listed(places.into_iter());
+        let check = Check::ok("skips", name, format!("{kind} of {offsets} offsets for {reason}: {places}"));
+        // What somebody asked for is on the record, and is no finding.
+        match (kind.as_str(), reason.as_str()) {
+            ("LOSS", _) | ("SKIP", "RETENTION" | "AUTO_RESET") => {
+                check.look("those rows are not in the table; where they matter, write them to the topic again")
+            }
+            _ => check,
+        }
+    };
+    by_reason.into_iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Grade;
+    use serde_json::json;
+
+    #[test]
+    fn partitions_in_one_state_are_one_finding() {
+        let partition = |number: u32, state: &str, reason: &str| json!({"topic": "t", "partition": number, "state": state, "reason": reason, "lagOffsets": number, "lagMs": 5});
+        let mut all: Vec<Json> = (0..7).map(|number| partition(number, "CONSUMING", "")).collect();
+        all.push(partition(7, "RETRYING", "connection refused"));
+        all.push(partition(8, "PAUSED", "by ann"));
+        let checks = states("orders", "http://c:9000", &json!(all));
+        let grades: Vec<Grade> = checks.iter().map(|check| check.grade).collect();
+        assert_eq!(grades, [Grade::Wrong, Grade::Look, Grade::Ok]);
+        assert_eq!(checks[0].detail, "1 RETRYING (t/7), at most 7 offsets and 5 ms behind: connection refused");
+        assert!(
+            checks[1].remedy.as_ref().unwrap().contains("curl -X POST http://c:9000/tables/orders/resumeConsumption")
+        );
+        assert!(checks[2].detail.starts_with("7 CONSUMING (t/0, t/1, t/2, t/3, t/4 and 2 more), at most 6 offsets"));
+        assert_eq!(states("orders", "c", &json!([]))[0].grade, Grade::Look);
+        for state in ["HALTED", "RECREATED"] {
+            assert_eq!(states("t", "c", &json!([partition(0, state, "")]))[0].grade, Grade::Wrong, "{state}");
+        }
+    }
+
+    #[test]
+    fn rejects_and_skips_are_looked_at() {
+        assert_eq!(quarantine("t", &json!({"kept": 0, "evicted": 0}), "l", "r").grade, Grade::Ok);
+        let kept = quarantine(
+            "t",
+            &json!({"kept": 3, "evicted": 2, "entries": [{"reason": "no JSON"}]}),
+            "weir quarantine list t",
+            "weir quarantine replay t --controller c",
+        );
+        assert!(kept.remedy.as_ref().unwrap().contains("then `weir quarantine replay t --controller c` makes"));
+        assert_eq!(kept.grade, Grade::Look);
+        assert!(
+            kept.detail.contains("3 records")
+                && kept.detail.contains("2 more were given up")
+                && kept.detail.ends_with("no JSON")
+        );
+        assert_eq!(skipped("t", &json!([]))[0].grade, Grade::Ok);
+        let skip = |kind: &str, reason: &str, from: u64, to: u64| json!({"kind": kind, "reason": reason, "topic": "t", "partition": 0, "fromOffset": from, "toOffset": to});
+        let found = skipped(
+            "t",
+            &json!([
+                skip("SKIP", "RETENTION", 10, 20),
+                skip("SKIP", "RETENTION", 30, 35),
+                skip("SKIP", "REQUEST", 1, 2)
+            ]),
+        );
+        assert_eq!(found.len(), 2);
+        let retention = found.iter().find(|check| check.grade == Grade::Look).unwrap();
+        assert_eq!(retention.detail, "SKIP of 15 offsets for RETENTION: t/0 [10, 20), t/0 [30, 35)");
+    }
+}

@@ -1,0 +1,184 @@
+//! What a node finds about itself when it is asked: its catalog, its deep store, its disk, its limits. Each is tried at that
+//! moment; nothing of it is kept.
+
+use crate::node::{Node, open::in_time};
+use weir_files::probe;
+
+/// How well it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// As it should be.
+    Ok,
+    /// It works; somebody should look.
+    Look,
+    /// It does not work.
+    Wrong,
+}
+
+impl Grade {
+    /// Its word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Look => "LOOK",
+            Self::Wrong => "WRONG",
+        }
+    }
+
+    /// The grade of a word; what is not known is wrong.
+    #[must_use]
+    pub fn of(word: &str) -> Self {
+        [Self::Ok, Self::Look].into_iter().find(|grade| grade.word() == word).unwrap_or(Self::Wrong)
+    }
+}
+
+/// What was found of one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at: `catalog`, `deepStore` and so on.
+    pub name: String,
+    /// How well it is.
+    pub grade: Grade,
+    /// Which one: a folder, a URI, a table.
+    pub subject: String,
+    /// What was found.
+    pub detail: String,
+    /// What to do.
+    pub remedy: Option<String>,
+}
+
+impl Check {
+    /// Something that is as it should be.
+    #[must_use]
+    pub fn ok(name: &str, subject: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), grade: Grade::Ok, subject: subject.into(), detail: detail.into(), remedy: None }
+    }
+
+    /// The same, that somebody should look at.
+    #[must_use]
+    pub fn look(self, remedy: impl Into<String>) -> Self {
+        Self { grade: Grade::Look, remedy: Some(remedy.into()), ..self }
+    }
+
+    /// The same, that is wrong.
+    #[must_use]
+    pub fn wrong(self, remedy: impl Into<String>) -> Self {
+        Self { grade: Grade::Wrong, remedy: Some(remedy.into()), ..self }
+    }
+}
+
+impl Node {
+    /// Tries what the node stands on.
+    pub async fn checks(&self) -> Vec<Check> {
+        let (catalog, deep_store, disk) =
+            tokio::join!(self.check_catalog(), self.check_deep_store(), self.check_disk());
+        vec![catalog, deep_store, disk, check_files(open_files())]
+    }
+
+    async fn check_catalog(&self) -> Check {
+        let folder = self.settings.absolute_data_dir().display().to_string();
+        match self.tables().await {
+            Ok(tables) => Check::ok("catalog", folder, format!("it names {} tables", tables.len())),
+            Err(error) => Check::ok("catalog", folder, error.text)
+                .wrong("look whether the disk can be read and written; the node's log says more"),
+        }
+    }
+
+    async fn check_deep_store(&self) -> Check {
+        let store = &*self.ingest.deps().deep_store;
+        match in_time(store, probe(store)).await {
+            Ok(()) => Check::ok("deepStore", self.deep_store_uri(), "an object was written, read and deleted"),
+            Err(error) => Check::ok("deepStore", self.deep_store_uri(), error.to_string()).wrong(
+                "segments stay on this node until it takes them: look whether it runs, and whether its settings \
+                 (--deep-store, --deep-store-setting) let the node write",
+            ),
+        }
+    }
+
+    async fn check_disk(&self) -> Check {
+        let folder = self.settings.absolute_data_dir();
+        let (deps, floor) = (self.ingest.deps(), self.settings.disk_floor);
+        let (disk, at) = (deps.disk.clone(), folder.clone());
+        let asked =
+            deps.options.heavy.run(move || Ok::<_, std::io::Error>((disk.free_bytes(&at)?, disk.total_bytes(&at)?)));
+        let folder = folder.display().to_string();
+        match asked.await {
+            Ok((free, total)) => grade_disk(folder, free, total, floor.bytes(total)),
+            Err(error) => Check::ok("disk", folder, format!("its free space cannot be told: {error}"))
+                .wrong("look whether the folder of the data is there and can be read"),
+        }
+    }
+}
+
+/// Bytes for people.
+fn size(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let at = (0..units.len()).rev().find(|at| bytes >> (10 * at) > 0).unwrap_or(0);
+    format!("{:.1} {}", bytes as f64 / (1_u64 << (10 * at)) as f64, units[at])
+}
+
+fn grade_disk(folder: String, free: u64, total: u64, floor: u64) -> Check {
+    let check =
+        Check::ok("disk", folder, format!("{} of {} are free, the floor is {}", size(free), size(total), size(floor)));
+    // What the log, the catalog and segments that are built need has no other room than that above the floor.
+    match free {
+        free if free < floor || free == 0 => check.wrong(
+            "local copies of uploaded segments are given up, and fetched again when queries need them: make room, or lower \
+             --disk-floor",
+        ),
+        free if free < floor.saturating_add(floor / 2) => check.look("it is near its floor: make room before it is reached"),
+        _ => check,
+    }
+}
+
+/// Files that the process has open, and may open; none where the system does not say.
+fn open_files() -> (Option<u64>, Option<u64>) {
+    let open = std::fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64);
+    (open, rustix::process::getrlimit(rustix::process::Resource::Nofile).current)
+}
+
+/// Below this a node of a hundred partitions runs out: each has segment files, a log, and connections to brokers.
+const FILES_LEAST: u64 = 4_096;
+
+fn check_files((open, most): (Option<u64>, Option<u64>)) -> Check {
+    let shown = |count: Option<u64>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
+    let limit = most.map_or_else(|| "without limit".to_owned(), |most| format!("of {most} that it may open"));
+    let check = Check::ok("openFiles", "process", format!("{} files are open, {limit}", shown(open)));
+    match (open, most) {
+        (Some(open), Some(most)) if open.saturating_mul(10) >= most.saturating_mul(9) => {
+            check.wrong("raise the limit (`ulimit -n 65536`, or LimitNOFILE of the service) and start the node again")
+        }
+        (_, Some(most)) if most < FILES_LEAST => check
+            .look(format!("raise the limit above {FILES_LEAST} (`ulimit -n 65536`, or LimitNOFILE of the service)")),
+        _ => check,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_held_against_its_floor() {
+        let grade = |free, floor| grade_disk("d".into(), free, 1 << 40, floor).grade;
+        assert_eq!(grade(100 << 30, 16 << 30), Grade::Ok);
+        assert_eq!(grade(20 << 30, 16 << 30), Grade::Look);
+        assert_eq!(grade(15 << 30, 16 << 30), Grade::Wrong);
+        assert_eq!((grade(1, 0), grade(0, 0)), (Grade::Ok, Grade::Wrong));
+        let said = grade_disk("d".into(), 3 << 29, 1 << 40, 0).detail;
+        assert_eq!(said, "1.5 GiB of 1.0 TiB are free, the floor is 0.0 B");
+    }
+
+    #[test]
+    fn open_files_are_held_against_their_limit() {
+        let grade = |open, most| check_files((open, most)).grade;
+        assert_eq!(grade(Some(10), Some(65_536)), Grade::Ok);
+        assert_eq!(grade(Some(10), Some(1_024)), Grade::Look);
+        assert_eq!(grade(Some(60_000), Some(65_536)), Grade::Wrong);
+        assert_eq!((grade(None, None), grade(Some(5), None)), (Grade::Ok, Grade::Ok));
+        for grade in [Grade::Ok, Grade::Look, Grade::Wrong] {
+            assert_eq!(Grade::of(grade.word()), grade);
+        }
+    }
+}
