@@ -22,10 +22,14 @@ use crate::{
     stages::keep_rows_of,
 };
 use bumpalo::Bump;
-use plan::{Origin, Step, Work};
+use plan::{Origin, Reading, Step, Work};
 use std::sync::Arc;
 use types::{convert, typed, unfit_of};
-use weir_functions::datum::{Datum, Fault};
+use weir_base::tasks::may_panic;
+use weir_functions::{
+    datum::{Datum, Fault},
+    shelf::take_faulty,
+};
 use weir_types::{Column, ColumnData, RowBatch, Schema};
 
 /// Derives columns and drops rows, for one partition: buffers are reused.
@@ -43,6 +47,15 @@ struct Buffers {
     bytes: Vec<u8>,
     /// Empty columns of the types that fields are brought to.
     holders: Vec<Column>,
+    /// Expressions may panic: each is evaluated so that this is its record's fault alone.
+    wary: bool,
+}
+
+impl Buffers {
+    fn new(plan: &TransformPlan) -> Self {
+        let holders = plan.holders.iter().map(|data_type| Column::new(data_type.stored(), true)).collect();
+        Self { scratch: Scratch::default(), bytes: vec![], holders, wary: false }
+    }
 }
 
 /// What [`Transform::apply`] did.
@@ -77,8 +90,7 @@ impl Transform {
     /// A transform by a plan.
     #[must_use]
     pub fn new(plan: Arc<TransformPlan>) -> Self {
-        let holders = plan.holders.iter().map(|data_type| Column::new(data_type.stored(), true)).collect();
-        let buffers = Buffers { scratch: Scratch::default(), bytes: vec![], holders };
+        let buffers = Buffers::new(&plan);
         Self { plan, arena: Bump::new(), buffers }
     }
 
@@ -89,38 +101,70 @@ impl Transform {
     }
 
     /// Turns decoded rows, in the columns of the plan's decode schema, into rows of the table.
+    ///
+    /// A panic of an expression would come again each time the batch is read. The batch is then worked through once more with
+    /// an eye on each expression, so that good batches pay for none of it.
     pub fn apply(&mut self, decoded: RowBatch) -> Transformed {
+        let RowBatch { columns, message_of_row } = decoded;
         self.arena.reset();
         let Self { plan, arena, buffers } = self;
-        let (plan, arena) = (&**plan, &*arena);
-        let RowBatch { columns, message_of_row } = decoded;
-        let mut out = Out::new(plan, buffers);
-        {
-            let mut found = RawRows::new(&columns[plan.direct..]);
-            let mut raw = vec![Datum::Null; columns.len() - plan.direct];
-            for (row, message) in message_of_row.iter().enumerate() {
-                if out.is_enough(*message) {
-                    return Out::ended(*message);
+        if let Ok(worked) = may_panic(|| work_through(plan, arena, buffers, &columns, &message_of_row)) {
+            return worked.map_or_else(Out::ended, |out| out.finish(columns));
+        }
+        // What the panic left half done is in none of them.
+        *buffers = Buffers { wary: true, ..Buffers::new(plan) };
+        arena.reset();
+        let worked = work_through(plan, arena, buffers, &columns, &message_of_row);
+        let transformed = worked.map_or_else(Out::ended, |out| out.finish(columns));
+        buffers.wary = false;
+        transformed
+    }
+}
+
+/// The rows of a batch, or the message before which there are enough.
+fn work_through<'p>(
+    plan: &'p TransformPlan,
+    arena: &'p Bump,
+    buffers: &'p mut Buffers,
+    columns: &[Column],
+    message_of_row: &[u32],
+) -> Result<Out<'p>, u32> {
+    let mut out = Out::new(plan, buffers);
+    let mut found = RawRows::new(&columns[plan.direct..]);
+    let mut raw = vec![Datum::Null; columns.len() - plan.direct];
+    for (row, message) in message_of_row.iter().enumerate() {
+        if out.is_enough(*message) {
+            return Err(*message);
+        }
+        found.read(row, &mut raw, arena);
+        match &plan.flattening {
+            None => out.row(*message, &mut raw, arena),
+            Some(flattening) => {
+                if !out.prepare(*message, &mut raw, arena) {
+                    continue;
                 }
-                found.read(row, &mut raw, arena);
-                match &plan.flattening {
-                    None => out.row(*message, &mut raw, arena),
-                    Some(flattening) => {
-                        if !out.prepare(*message, &mut raw, arena) {
-                            continue;
-                        }
-                        let given = flattening.rows(&raw, arena, &mut |slots| out.row(*message, slots, arena));
-                        if let Err(not_flat) = given {
-                            let (column, reason) = not_flat.told();
-                            let (message, stage) = (*message, Stage::ComplexType);
-                            out.rejects.push(Reject { message, stage, column: Some(column), reason });
-                        }
-                    }
+                let given = flattening.rows(&raw, arena, &mut |slots| out.row(*message, slots, arena));
+                if let Err(not_flat) = given {
+                    let (column, reason) = not_flat.told();
+                    let (message, stage) = (*message, Stage::ComplexType);
+                    out.rejects.push(Reject { message, stage, column: Some(column), reason });
                 }
             }
         }
-        out.finish(columns)
     }
+    Ok(out)
+}
+
+/// What an expression gives, or why not.
+fn evaluated<'a>(reading: &'a Reading, slots: &[Datum<'a>], wary: bool, arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+    let value = || reading.expression.value(&|at: usize| slots[reading.inputs[at]], arena);
+    if !wary {
+        return value();
+    }
+    may_panic(value).unwrap_or_else(|panic| {
+        let function = take_faulty().unwrap_or("an expression");
+        Err(Fault::new(format!("a fault of ours in {function}: {panic}; please report it")))
+    })
 }
 
 /// The table's rows under way.
@@ -303,13 +347,13 @@ fn work<'a>(
         let outcome = match &step.work {
             Work::Type { .. } if found.is_null() => continue,
             Work::Type { field, holder } => {
-                let Buffers { scratch, bytes, holders } = &mut *buffers;
+                let Buffers { scratch, bytes, holders, .. } = &mut *buffers;
                 convert(field, found, &mut holders[*holder], scratch, bytes, arena)
             }
             // What the record brings stands, where the column can take it.
             Work::Expression { .. } if !found.is_null() && !step.replaces(found) => continue,
             Work::Expression { reading, .. } => {
-                let value = reading.expression.value(&|at: usize| slots[reading.inputs[at]], arena);
+                let value = evaluated(reading, slots, buffers.wary, arena);
                 value.map(|value| (value, false)).map_err(|fault| refused(Stage::Transform, Some(&step.name), &fault))
             }
         };
@@ -337,7 +381,7 @@ fn derive<'a>(
 ) -> Result<Derived, Refusal> {
     let changed = work(plan, &plan.steps, slots, buffers, arena)?;
     let Some(filter) = &plan.filter else { return Ok(Derived { dropped: false, changed }) };
-    let dropped = filter.expression.value(&|at: usize| slots[filter.inputs[at]], arena);
+    let dropped = evaluated(filter, slots, buffers.wary, arena);
     match dropped.and_then(|dropped| if dropped.is_null() { Ok(false) } else { dropped.truth() }) {
         Ok(dropped) => Ok(Derived { dropped, changed }),
         Err(_) if plan.continue_on_error => Ok(Derived { dropped: false, changed: true }),

@@ -11,18 +11,71 @@ use sqlparser::{
         UnaryOperator, Value,
     },
     dialect::GenericDialect,
-    parser::Parser,
-    tokenizer::Token,
+    keywords::Keyword,
+    parser::{Parser, ParserError},
+    tokenizer::{Token, Tokenizer},
 };
 use std::sync::Arc;
 
 /// Bytes of an expression's text: what anybody writes by hand is far shorter.
 const TEXT_MOST: usize = 64 << 10;
 
-/// Levels of an expression: reading and evaluating it use the stack.
+/// Levels of an expression: evaluating it uses the stack of a thread that has no more than 2 MiB.
 const DEPTH_MOST: usize = 64;
 
+/// Levels of words of SQL: where there is a mistake inside, the parser's work doubles with each of them.
+const LED_MOST: usize = 12;
+
+/// Those words.
+const LEADING: &[Keyword] = &[
+    Keyword::ARRAY,
+    Keyword::CAST,
+    Keyword::CEIL,
+    Keyword::CONNECT_BY_ROOT,
+    Keyword::CONVERT,
+    Keyword::EXISTS,
+    Keyword::EXTRACT,
+    Keyword::FLOOR,
+    Keyword::INTERVAL,
+    Keyword::MAP,
+    Keyword::MATCH,
+    Keyword::NOT,
+    Keyword::OVERLAY,
+    Keyword::POSITION,
+    Keyword::PRIOR,
+    Keyword::SAFE_CAST,
+    Keyword::STRUCT,
+    Keyword::SUBSTR,
+    Keyword::SUBSTRING,
+    Keyword::TRIM,
+    Keyword::TRY_CAST,
+    Keyword::TRY_CONVERT,
+];
+
+/// Bytes of a text whose parts an error repeats: writing them descends as deep as a chain of operators is long.
+const SHOWN_MOST: usize = 8 << 10;
+
+/// Nodes of an expression. What is compared with several values is there once for each of them, so that nested lists double
+/// at each level.
+const NODES_MOST: usize = 64 << 10;
+
+/// Stack of the thread that reads and compiles. A level costs the parser some tens of KiB without optimisation, and a chain
+/// of operators as long as [`TEXT_MOST`] lets it be is a tree as deep, until it is refused and dropped. Pages that are not
+/// touched take no memory.
+const STACK_BYTES: usize = 256 << 20;
+
+/// Reads and compiles, whatever is left of the caller's stack.
 pub(super) fn compile(text: &str, fields: &mut Vec<Arc<str>>) -> Result<Node, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("weir-expression".into()).stack_size(STACK_BYTES);
+        let compiling = thread
+            .spawn_scoped(scope, || compile_here(text, fields))
+            .map_err(|error| format!("no thread can be started to compile it: {error}; try again"))?;
+        compiling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn compile_here(text: &str, fields: &mut Vec<Arc<str>>) -> Result<Node, String> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err("it is empty".into());
@@ -36,13 +89,72 @@ pub(super) fn compile(text: &str, fields: &mut Vec<Arc<str>>) -> Result<Node, St
     }
     let dialect = GenericDialect {};
     let parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MOST);
-    let mut parser = parser.try_with_sql(trimmed).map_err(|error| plain(&error.to_string()))?;
-    let expr = parser.parse_expr().map_err(|error| plain(&error.to_string()))?;
+    let tokens = Tokenizer::new(&dialect, trimmed).tokenize().map_err(|error| plain(&error.to_string()))?;
+    nesting(&tokens)?;
+    let mut parser = parser.with_tokens(tokens);
+    let expr = parser.parse_expr().map_err(|error| match error {
+        ParserError::RecursionLimitExceeded => too_deep(),
+        other => plain(&other.to_string()),
+    })?;
     match parser.peek_token().token {
         Token::EOF => {}
         other => return Err(format!("'{other}' is not expected behind its end")),
     }
-    Compiler { fields }.node(&expr, 0)
+    Compiler { fields, nodes: 0, shows: trimmed.len() <= SHOWN_MOST }.node(&expr, 0)
+}
+
+/// Looks how deep it is nested before the parser does, which reads what a word of SQL leads once more, as if it were a name,
+/// where that is no expression: twice for each level.
+fn nesting(tokens: &[Token]) -> Result<(), String> {
+    // Of each bracket that is open the words that led it; then words since, and cases under way.
+    let (mut open, mut led, mut cases) = (vec![], 0, vec![0]);
+    let (mut words, mut types) = (0, 0);
+    for token in tokens {
+        match token {
+            Token::Whitespace(_) => continue,
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                open.push(words);
+                cases.push(0);
+                led += words;
+                words = 0;
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                if let Some(before) = open.pop() {
+                    led -= before + cases.pop().unwrap_or(0);
+                }
+                words = 0;
+            }
+            Token::Word(word) if word.quote_style.is_none() => match (word.keyword, cases.last_mut()) {
+                (Keyword::CASE, Some(cases)) => {
+                    *cases += 1;
+                    led += 1;
+                }
+                (Keyword::END, Some(cases)) if *cases > 0 => {
+                    *cases -= 1;
+                    led -= 1;
+                }
+                (keyword, _) if LEADING.contains(&keyword) => words += 1,
+                _ => words = 0,
+            },
+            // Of a type: `ARRAY<ARRAY<INT>>`.
+            Token::Lt if words > 0 => types += 1,
+            _ => words = 0,
+        }
+        if open.len() + types > DEPTH_MOST {
+            return Err(too_deep());
+        }
+        if led + words > LED_MOST {
+            return Err(format!(
+                "it is nested more than {LED_MOST} levels deep in words of SQL such as CASE, CAST and NOT; derive a column of \
+                 its inner part and read that"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn too_deep() -> String {
+    format!("it is nested more than {DEPTH_MOST} levels deep; derive a column of its inner part and read that")
 }
 
 fn plain(error: &str) -> String {
@@ -51,12 +163,21 @@ fn plain(error: &str) -> String {
 
 struct Compiler<'f> {
     fields: &'f mut Vec<Arc<str>>,
+    nodes: usize,
+    /// Errors may repeat parts of it.
+    shows: bool,
 }
 
 impl Compiler<'_> {
     fn node(&mut self, expr: &Expr, depth: usize) -> Result<Node, String> {
         if depth > DEPTH_MOST {
-            return Err(format!("it is nested more than {DEPTH_MOST} levels deep"));
+            return Err(too_deep());
+        }
+        self.nodes += 1;
+        if self.nodes > NODES_MOST {
+            return Err(format!(
+                "it has more than {NODES_MOST} parts, counted once for each value they are compared with"
+            ));
         }
         let depth = depth + 1;
         match expr {
@@ -163,8 +284,12 @@ impl Compiler<'_> {
                 self.named("array", &items, depth)
             }
             Expr::Function(call) => self.function(call, depth),
-            other => Err(format!("'{other}' is not understood here")),
+            other => Err(format!("{} is not understood here", self.shown(other))),
         }
+    }
+
+    fn shown(&self, part: impl std::fmt::Display) -> String {
+        if self.shows { format!("'{part}'") } else { "a part of it".to_owned() }
     }
 
     fn function(&mut self, call: &sqlparser::ast::Function, depth: usize) -> Result<Node, String> {
@@ -177,12 +302,12 @@ impl Compiler<'_> {
                 for arg in &list.args {
                     match arg {
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(self.node(expr, depth)?),
-                        other => return Err(format!("'{other}' is no argument of {name}")),
+                        other => return Err(format!("{} is no argument of {name}", self.shown(other))),
                     }
                 }
                 args
             }
-            other => return Err(format!("'{name}{other}' is not understood here")),
+            other => return Err(format!("{} is not understood here", self.shown(format_args!("{name}{other}")))),
         };
         named(name, args)
     }

@@ -68,6 +68,8 @@ fn values() {
         ("splitPart(b, ' ', 1)", "words"),
         ("splitPart(b, ' ', 9)", "null"),
         ("strpos(b, 'w', 2)", "4"),
+        ("strpos(b, 'w', 0)", "-1"),
+        ("strpos(b, 'w', -9223372036854775808)", "-1"),
         ("lpad(a, 3, '0')", "003"),
         ("regexp_extract(b, '(\\w+) (\\w+)', 2)", "words"),
         ("regexp_replace(b, '(\\w+) (\\w+)', '$2 $1')", "words two"),
@@ -86,6 +88,10 @@ fn values() {
         ("jsonPathString(j, '$.none', 'dflt')", "dflt"),
         ("jsonPathString(j, '$.none')", "NULL"),
         ("jsonPathLong(j, '$.t')", "7"),
+        ("jsonPathLong(j, '$.k', -1)", "-1"),
+        ("jsonPathDouble(j, '$.k.l[2]', 2.5)", "2.5"),
+        ("regexpReplace('abc', '(b)', '$10')", "ab0c"),
+        ("regexpReplace('abc', '(b)', '$1x')", "abxc"),
         ("jsonPathDouble(j, '$.k.l[1]')", "2.5"),
         ("jsonPathArray(j, '$.k.l[*]')", r#"[1,2.5,"s"]"#),
         ("jsonPathArrayDefaultEmpty(j, '$.none')", "[]"),
@@ -279,4 +285,83 @@ proptest::proptest! {
         0..24)) {
         _ = eval(&tokens.join(" "));
     }
+}
+
+/// Names what a shape of nesting is like at a level.
+type Nested = fn(usize) -> String;
+
+const SHAPES: &[(&str, Nested)] = &[
+    ("call", |levels| format!("{}a{}", "lower(".repeat(levels), ")".repeat(levels))),
+    ("parentheses", |levels| format!("{}a{}", "(".repeat(levels), ")".repeat(levels))),
+    ("not", |levels| format!("{}a", "NOT ".repeat(levels))),
+    ("minus", |levels| format!("{}a", "- ".repeat(levels))),
+    ("case", |levels| format!("{}1{}", "CASE WHEN a = 1 THEN ".repeat(levels), " END".repeat(levels))),
+    ("case within a condition", |levels| {
+        format!("{}1{}", "CASE WHEN ".repeat(levels), " THEN true END".repeat(levels))
+    }),
+    ("case of", |levels| format!("{}1{}", "CASE ".repeat(levels), " WHEN 1 THEN 2 WHEN 3 THEN 4 END".repeat(levels))),
+    ("array", |levels| format!("{}a{}", "array(".repeat(levels), ")".repeat(levels))),
+    ("array in brackets", |levels| format!("{}a{}", "[".repeat(levels), "]".repeat(levels))),
+    ("cast", |levels| format!("{}a{}", "CAST(".repeat(levels), " AS STRING)".repeat(levels))),
+    ("trim", |levels| format!("{}a{}", "TRIM(".repeat(levels), ")".repeat(levels))),
+    ("extract", |levels| format!("{}a{}", "EXTRACT(YEAR FROM ".repeat(levels), ")".repeat(levels))),
+    ("substring", |levels| format!("{}a{}", "SUBSTRING(".repeat(levels), " FROM 1)".repeat(levels))),
+    ("in", |levels| format!("{}a{}", "(".repeat(levels), " IN (1, 2))".repeat(levels))),
+    ("is", |levels| format!("a{}", " IS NOT TRUE".repeat(levels))),
+    ("between", |levels| format!("{}a{}", "a BETWEEN 1 AND (".repeat(levels), ")".repeat(levels))),
+    ("sum", |levels| format!("a{}", "+a".repeat(levels))),
+    ("and", |levels| format!("a{}", " AND a".repeat(levels))),
+    ("and, or", |levels| format!("{}a{}", "a AND (a OR ".repeat(levels), ")".repeat(levels))),
+    ("text of what is not understood", |levels| format!("(a{}) AT TIME ZONE 'UTC'", "+a".repeat(levels))),
+    ("open", |levels| "lower((".repeat(levels)),
+    ("type", |levels| format!("CAST(a AS {}INT{})", "ARRAY<".repeat(levels), ">".repeat(levels))),
+    ("query", |levels| format!("{}1{}", "(SELECT ".repeat(levels), ")".repeat(levels))),
+    ("interval", |levels| format!("{}a", "INTERVAL ".repeat(levels))),
+    ("struct", |levels| format!("{}a{}", "{'a': ".repeat(levels), "}".repeat(levels))),
+    ("index", |levels| format!("a{}", "[1]".repeat(levels))),
+    ("double colon", |levels| format!("a{}", "::INT".repeat(levels))),
+    ("comment", |levels| format!("{}a{}", "/*".repeat(levels), "*/".repeat(levels))),
+];
+
+/// What becomes of each shape, and of mistakes in it, on a thread with half the stack of those that evaluate.
+#[test]
+fn deep_nesting_is_evaluated_or_refused() {
+    let looked = std::thread::Builder::new().stack_size(1 << 20).spawn(|| {
+        for (shape, nested) in SHAPES {
+            for levels in [10, 12, 30, 60, 64, 200, 5_000, 32_000] {
+                let good = nested(levels);
+                for text in [good.clone(), format!("{good})"), format!("{good} b"), good.replacen(')', " b)", 1)] {
+                    let begun = std::time::Instant::now();
+                    let read = Expression::parse(&text).map(|read| {
+                        _ = read.never_a_truth();
+                        drop(eval(&text));
+                    });
+                    assert!(begun.elapsed().as_secs() < 20, "{shape}, {levels} levels: {:?}", begun.elapsed());
+                    assert!(levels < 200 || *shape == "comment" || read.is_err(), "{shape}, {levels} levels");
+                }
+            }
+        }
+    });
+    looked.unwrap().join().unwrap();
+}
+
+#[test]
+fn what_is_nested_too_deep_says_the_bound() {
+    let shape = |shape: &str| SHAPES.iter().find(|(name, _)| *name == shape).unwrap().1;
+    for (name, most, bound) in [
+        ("call", 60, "more than 64 levels"),
+        ("parentheses", 60, "more than 64 levels"),
+        ("sum", 60, "more than 64 levels"),
+        ("not", 12, "more than 12 levels"),
+        ("case", 12, "more than 12 levels"),
+        ("array", 12, "more than 12 levels"),
+        ("cast", 12, "more than 12 levels"),
+    ] {
+        Expression::parse(&shape(name)(most)).unwrap();
+        let error = Expression::parse(&shape(name)(200)).unwrap_err();
+        assert!(error.reason.contains(bound), "{name}: {error}");
+    }
+    // Each level holds what is inside it twice.
+    let error = Expression::parse(&shape("in")(20)).unwrap_err();
+    assert!(error.reason.contains("more than 65536 parts"), "{error}");
 }

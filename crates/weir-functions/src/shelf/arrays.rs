@@ -118,7 +118,9 @@ fn generate<'a>(args: &[Datum<'_>], arena: &'a Bump) -> Result<Datum<'a>, Fault>
     if count >= i128::from(GENERATED_MOST) {
         return Err(Fault::new(format!("an array of more than {GENERATED_MOST} elements is too long")));
     }
-    Ok(list((0..=count.max(-1) as i64).map(|at| Datum::Long(from + at * step)), arena))
+    // Each lies between the two ends, though what is added to the first need not be a number of 64 bits.
+    let at = |at: i64| Datum::Long(from.wrapping_add(at.wrapping_mul(step)));
+    Ok(list((0..=count.max(-1) as i64).map(at), arena))
 }
 
 fn generate_real<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
@@ -332,6 +334,14 @@ mod tests {
             ("arrayLength(arrayPushBack(array(1, 2), 3))", "3"),
             ("generateDoubleArray(1, 2, 0.5)", "[1.0,1.5,2.0]"),
             ("generateIntArray(3, 1, -1)", "[3,2,1]"),
+            (
+                "generateLongArray(-9223372036854775808, 9223372036854775807, 9223372036854775807)",
+                "[-9223372036854775808,-1,9223372036854775806]",
+            ),
+            (
+                "generateLongArray(9223372036854775807, -9223372036854775808, -9223372036854775808)",
+                "[9223372036854775807,-1]",
+            ),
         ] {
             assert_eq!(eval(call).as_deref(), Ok(expected), "{call}");
         }

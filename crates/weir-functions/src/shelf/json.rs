@@ -184,12 +184,21 @@ impl Ready for Lookup {
             },
             Wanted::Long if value.is_null() => missing("the path leads to no whole number"),
             Wanted::Double if value.is_null() => missing("the path leads to no number"),
-            Wanted::Long => match value {
-                Datum::Text(text) if text.trim().parse::<i64>().is_err() => Ok(Datum::Long(value.double()? as i64)),
-                value => value.long().map(Datum::Long),
+            // What is no number is as good as not there, where there is something to stand for it.
+            Wanted::Long | Wanted::Double => match number(value, self.wanted) {
+                Err(_) if default.is_some() => missing(""),
+                Ok(_) if default.is_some() && matches!(value, Datum::Bool(_)) => missing(""),
+                made => made,
             },
-            Wanted::Double => value.double().map(Datum::Double),
         }
+    }
+}
+
+fn number(value: Datum<'_>, wanted: Wanted) -> Result<Datum<'_>, Fault> {
+    match value {
+        value if wanted == Wanted::Double => value.double().map(Datum::Double),
+        Datum::Text(text) if text.trim().parse::<i64>().is_err() => Ok(Datum::Long(value.double()? as i64)),
+        value => value.long().map(Datum::Long),
     }
 }
 

@@ -24,7 +24,8 @@ mod words;
 pub(crate) use convert::cast;
 pub use gives::{Gives, Kind};
 pub use json::Path;
-pub use ready::Prepared;
+pub use ready::{Prepared, take_faulty};
+pub use text::java_replacement;
 pub(crate) use text::{MADE_MOST, too_long};
 
 use crate::datum::{Datum, Fault};

@@ -4,6 +4,7 @@
 use super::{Body, Function, MADE_MOST, Plain, Ready, too_long};
 use crate::datum::{Datum, Fault};
 use bumpalo::Bump;
+use std::cell::Cell;
 
 enum Call {
     Plain(Plain),
@@ -50,10 +51,13 @@ impl Prepared {
         if !self.function.nulls && args.iter().any(|arg| arg.is_null()) {
             return Ok(Datum::Null);
         }
+        let panics = Panics(self.function.name());
         let called = match &self.call {
             Call::Plain(call) => call(args, arena),
             Call::Ready(call) => call.call(args, arena),
         };
+        // It is dropped by a panic alone.
+        std::mem::forget(panics);
         called.and_then(bounded).map_err(|fault| fault.within(self.function.name(), args))
     }
 
@@ -66,6 +70,25 @@ impl Prepared {
     pub(crate) fn passes_nulls(&self) -> bool {
         !self.function.nulls
     }
+}
+
+thread_local! {
+    static FAULTY: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Notes the name of a function that panics.
+struct Panics(&'static str);
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        FAULTY.set(Some(self.0));
+    }
+}
+
+/// The function that panicked last on this thread, for whoever caught that; told once.
+#[must_use]
+pub fn take_faulty() -> Option<&'static str> {
+    FAULTY.take()
 }
 
 /// What a function has made, unless it is too long to be a value of a record.

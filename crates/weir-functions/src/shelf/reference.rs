@@ -18,6 +18,9 @@ except for the functions marked *nulls*. Values are converted to what a function
 number to text as Java prints it. Times are milliseconds since the epoch; a text in their place is read as a TIMESTAMP.
 What must be a text that is the same for every row (a pattern, a path, a unit, a zone) is read when the table is made.
 
+An expression may be nested 64 levels deep, and 12 in words of SQL such as `CASE`, `CAST` and `NOT`; what is deeper is derived in
+two columns. A function that panics is a fault of Weir: its record is rejected with the function's name, and the others go on.
+
 Arguments stand in Pinot's order. What is used most, with what it gives:
 
 | expression | gives |

@@ -149,11 +149,12 @@ fn initcap(whole: &str) -> String {
     out
 }
 
-/// Position of occurrence `nth` of `find`, counted from 0; -1 where there is none.
+/// Position of occurrence `nth` (from 1) of `find`, counted from 0; -1 where there is none.
 fn strpos<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
     let (whole, find) = (args[0].text(arena), args[1].text(arena));
     let nth = args.get(2).map_or(Ok(1), |nth| nth.long())?;
-    let found = utf16::position(whole, find, at_least_zero(nth.saturating_sub(1)));
+    let before = usize::try_from(nth).ok().and_then(|nth| nth.checked_sub(1));
+    let found = before.and_then(|before| utf16::position(whole, find, before));
     Ok(Datum::Long(found.map_or(-1, |at| at as i64)))
 }
 
@@ -299,8 +300,8 @@ impl Ready for Pattern {
                 Datum::Text(found.map_or(default, |found| found.as_str()))
             }
             Use::Replace => {
-                // Java writes a group as $1, where Rust would read $1a as the group "1a".
-                let with = java_groups(args[2].text(arena));
+                let has = |name: &str| pattern.capture_names().flatten().any(|known| known == name);
+                let with = java_replacement(args[2].text(arena), pattern.captures_len() - 1, has)?;
                 let start = args.get(3).map_or(Ok(0), |start| start.long().map(at_least_zero))?;
                 let nth = args.get(4).map_or(Ok(-1), |nth| nth.long())?;
                 let start = whole.len() - utf16::part(whole, start, usize::MAX).len().min(whole.len());
@@ -342,7 +343,16 @@ fn replace_slowly<'a>(whole: &str, find: &str, with: &str, arena: &'a Bump) -> R
     bounded(out, arena)
 }
 
-fn java_groups(with: &str) -> String {
+/// What replaces a match as the library below writes it, from Java's writing: `$1` is a group, of as many digits as the
+/// pattern has groups for, `${name}` one by its name, and a `\` takes what follows as it stands. `groups` is how many the
+/// pattern has, and `named` whether it has one of a name.
+///
+/// # Errors
+/// It means a group that the pattern lacks, or ends within an escape.
+pub fn java_replacement(with: &str, groups: usize, named: impl Fn(&str) -> bool) -> Result<String, Fault> {
+    let wrong = |what: &str| Fault::new(format!("{what} in the replacement '{with}'; write \\$ for a dollar sign"));
+    let lacks = |group: &str| wrong(&format!("the pattern has {groups} groups, and none is '{group}'"));
+    let digit = |letter: &char| letter.to_digit(10).map(|digit| digit as usize);
     let mut out = String::with_capacity(with.len());
     let mut letters = with.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -350,19 +360,37 @@ fn java_groups(with: &str) -> String {
             '\\' => match letters.next() {
                 Some('$') => out.push_str("$$"),
                 Some(other) => out.push(other),
-                None => {}
+                None => return Err(wrong("nothing follows the last \\")),
             },
-            '$' => {
-                let mut group = String::new();
-                while let Some(digit) = letters.next_if(char::is_ascii_digit) {
-                    group.push(digit);
+            '$' if letters.next_if_eq(&'{').is_some() => {
+                let name: String = letters.by_ref().take_while(|letter| *letter != '}').collect();
+                if !named(&name) {
+                    return Err(lacks(&name));
                 }
-                if group.is_empty() { out.push_str("$$") } else { out.push_str(&format!("${{{group}}}")) }
+                out.push_str(&format!("${{{name}}}"));
+            }
+            '$' => {
+                let Some(mut group) = letters.peek().and_then(digit) else {
+                    return Err(wrong("no group's number follows a $"));
+                };
+                letters.next();
+                if group > groups {
+                    return Err(lacks(&group.to_string()));
+                }
+                // A further digit belongs to the number while there is such a group.
+                while let Some(longer) = letters.peek().and_then(digit).map(|next| group * 10 + next) {
+                    if longer > groups {
+                        break;
+                    }
+                    group = longer;
+                    letters.next();
+                }
+                out.push_str(&format!("${{{group}}}"));
             }
             other => out.push(other),
         }
     }
-    out
+    Ok(out)
 }
 
 /// A URL's text with what is not plain written as `%XX`, and a space as `+`: Java's form encoding.

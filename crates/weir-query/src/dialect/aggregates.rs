@@ -5,7 +5,7 @@ use super::{
     Outcome,
     build::{argument, arguments, bare, binary, call, canonical, double, function, plain_arguments},
     invalid,
-    literal::literal_of,
+    literal::{Literal, literal_of},
     lower::Lower,
     scope::Kind,
 };
@@ -141,6 +141,116 @@ fn percent_of(name: &str) -> Option<(&str, &str)> {
     percent.chars().all(|letter| letter.is_ascii_digit()).then_some((kind, percent))
 }
 
+/// What an aggregate takes beside its column and changes nothing here: how exact Pinot's sketch would be.
+fn is_exactness(name: &str, arg: &Expr) -> bool {
+    let given = literal_of(arg);
+    match name {
+        "distinctcounthll" | "distinctcounthllplus" | "distinctcountull" | "distinctcountcpcsketch" => {
+            matches!(given, Some(Literal::Number(text)) if text.parse::<u32>().is_ok())
+        }
+        "percentiletdigest" | "percentilekll" => matches!(given, Some(Literal::Number(_))),
+        _ => matches!(given, Some(Literal::Text(text)) if text.contains('=')),
+    }
+}
+
+/// The fewest and the most arguments of an aggregate, by its name without `mv`.
+fn arity(name: &str) -> Option<(usize, usize)> {
+    Some(match name {
+        "count"
+        | "sum"
+        | "min"
+        | "max"
+        | "avg"
+        | "minmaxrange"
+        | "anyvalue"
+        | "booland"
+        | "boolor"
+        | "minlong"
+        | "maxlong"
+        | "sumlong"
+        | "sumint"
+        | "minstring"
+        | "maxstring"
+        | "varpop"
+        | "varsamp"
+        | "variance"
+        | "stddevpop"
+        | "stddevsamp"
+        | "stddev"
+        | "distinctcount"
+        | "distinctcountoffheap"
+        | "distinctcountbitmap"
+        | "segmentpartitioneddistinctcount"
+        | "distinctsum"
+        | "distinctavg" => (1, 1),
+        "mode"
+        | "distinctcounthll"
+        | "distinctcountull"
+        | "distinctcountcpcsketch"
+        | "distinctcountthetasketch"
+        | "distinctcountsmarthll"
+        | "distinctcountsmarthllplus"
+        | "distinctcountsmartull" => (1, 2),
+        "distinctcounthllplus" | "arrayagg" => (1, 3),
+        "covarpop" | "covarsamp" | "listagg" => (2, 2),
+        "firstwithtime" | "lastwithtime" => (2, 3),
+        _ => match percent_of(name)? {
+            ("" | "est", "") => (2, 2),
+            ("tdigest" | "kll" | "smarttdigest", "") => (2, 3),
+            ("" | "est" | "tdigest" | "kll" | "smarttdigest", _) => (1, 1),
+            _ => return None,
+        },
+    })
+}
+
+/// Refuses arguments that an aggregate has no use for: without them it would mean something else.
+fn check_arity(function: &Function, name: &str, args: &[Expr], distinct: bool) -> Outcome<()> {
+    let Some((least, most)) = arity(name) else { return Ok(()) };
+    // Of several columns there is a refusal of its own, which names the way.
+    if distinct && name == "count" {
+        return Ok(());
+    }
+    if !(least..=most).contains(&args.len()) {
+        let takes = match (least, most) {
+            (1, 1) => "1 argument".to_owned(),
+            (least, most) if least == most => format!("{least} arguments"),
+            (least, most) => format!("{least} to {most} arguments"),
+        };
+        return invalid(format!("function {} takes {takes}, not {}", function.name, args.len()));
+    }
+    let sketch = name.starts_with("distinctcount") || name.starts_with("percentile");
+    let own = if name.starts_with("percentile") { 2 } else { 1 };
+    match args.iter().skip(own).find(|arg| sketch && !is_exactness(name, arg)) {
+        Some(arg) => invalid(format!(
+            "function {} takes {own} argument{} and how exact its sketch is, which {arg} does not say",
+            function.name,
+            if own == 1 { "" } else { "s" }
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Refuses an `arrayAgg` whose second argument is no type, or whose third is no truth.
+fn check_item_type(call_: &Call<'_>) -> Outcome<()> {
+    let name = &call_.function.name;
+    if let Some(wanted) = call_.args.get(1)
+        && literal_of(wanted).and_then(|wanted| crate::functions::type_of(&wanted.text())).is_none()
+    {
+        return invalid(format!(
+            "{wanted} in {name} is not a type: {name} takes 1 to 3 arguments, a column, 'LONG', 'STRING', .. and whether \
+             values differ"
+        ));
+    }
+    match call_.args.get(2) {
+        Some(unique) if !literal_of(unique).is_some_and(|unique| ["true", "false"].contains(&&*unique.text())) => {
+            invalid(format!(
+                "{unique} in {name} is neither true nor false: the third argument is whether values differ"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Lower<'_> {
     /// Rewrites a call of an aggregate; `None` where it is none.
     pub(super) fn aggregate(&mut self, function: &Function) -> Outcome<Option<Expr>> {
@@ -158,6 +268,7 @@ impl Lower<'_> {
             Some(base) if is_aggregate(function) => (base.to_owned(), true),
             _ => (name.clone(), false),
         };
+        check_arity(function, &base, &args, distinct)?;
         let flatten = forced || args.first().and_then(|arg| self.kind(arg)).is_some_and(|kind| !kind.1);
         let call = Call { function, name: base, args, distinct };
         if flatten && let Some(expr) = self.flattened(&call, forced)? {
@@ -237,6 +348,7 @@ impl Lower<'_> {
             }
             "arrayagg" => {
                 refuse_window(call_.function)?;
+                check_item_type(call_)?;
                 let unique = call_.distinct || call_.args.get(2).is_some_and(|arg| arg.to_string().contains("true"));
                 if unique {
                     call_.distinct_of("array_agg", vec![call_.first()?])

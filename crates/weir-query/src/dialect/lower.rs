@@ -19,7 +19,7 @@ use crate::{
 };
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CeilFloorKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
-    UnaryOperator, Value, Visit, Visitor, VisitorMut,
+    TrimWhereField, UnaryOperator, Value, Visit, Visitor, VisitorMut,
 };
 use std::ops::ControlFlow;
 use weir_types::DataType;
@@ -114,15 +114,22 @@ impl<'a> Lower<'a> {
             Expr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => {
                 Ok(call("w_trim", vec![*expr]))
             }
+            Expr::Trim { trim_where, trim_what, expr, trim_characters } => {
+                trimmed(trim_where, trim_what, *expr, trim_characters)
+            }
             Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(_) } => Ok(call("w_ceil", vec![*expr])),
             Expr::Floor { expr, field: CeilFloorKind::DateTimeField(_) } => Ok(call("w_floor", vec![*expr])),
             Expr::Function(function) => self.function(function),
             Expr::Case { case_token, end_token, operand, mut conditions, else_result } => {
                 for when in &mut conditions {
+                    if let Some(operand) = &operand {
+                        when.condition = self.beside(operand, std::mem::replace(&mut when.condition, nothing()))?;
+                    }
                     let result = std::mem::replace(&mut when.result, nothing());
                     when.result = super::single::typed(result);
                 }
                 let else_result = else_result.map(|otherwise| Box::new(super::single::typed(*otherwise)));
+                let operand = operand.map(|operand| Box::new(self.comparable(*operand)));
                 Ok(Expr::Case { case_token, end_token, operand, conditions, else_result })
             }
             other => Ok(other),
@@ -280,8 +287,9 @@ impl<'a> Lower<'a> {
 
     /// A call of COALESCE or its kin; one directly in another is one.
     pub(super) fn coalesce(&self, name: &str, args: &[Expr]) -> Outcome<Expr> {
+        let (args, of) = self.of_one_type(name, args)?;
         let mut all = vec![];
-        for arg in args {
+        for arg in &args {
             match bare(arg) {
                 Expr::Function(inner) if inner.name.to_string() == "coalesce" && name == "coalesce" => {
                     all.extend(plain_arguments(&inner.args).into_iter().flatten().cloned());
@@ -296,7 +304,11 @@ impl<'a> Lower<'a> {
                  inner ones in a sub-query"
             ));
         }
-        Ok(call)
+        Ok(if of == Some(DataType::BigDecimal) {
+            super::build::call(cast_to(DataType::BigDecimal), vec![call])
+        } else {
+            call
+        })
     }
 
     fn function(&mut self, function: Function) -> Outcome<Expr> {
@@ -304,6 +316,27 @@ impl<'a> Lower<'a> {
             return Ok(expr);
         }
         self.scalar(function)
+    }
+}
+
+/// `TRIM(BOTH 'x' FROM text)` and `trim('BOTH', 'x', text)`, which the parser reads as a text and letters to trim.
+fn trimmed(
+    ends: Option<TrimWhereField>,
+    what: Option<Box<Expr>>,
+    value: Expr,
+    rest: Option<Vec<Expr>>,
+) -> Outcome<Expr> {
+    match (ends, what, rest) {
+        (None, None, Some(rest)) if rest.len() == 2 => Ok(call("w_trim", std::iter::once(value).chain(rest).collect())),
+        (ends, what, None) => {
+            let ends = ends.map_or_else(|| "BOTH".to_owned(), |ends| ends.to_string());
+            let what = what.map_or_else(|| text(" "), |what| *what);
+            Ok(call("w_trim", vec![text(&ends), what, value]))
+        }
+        (_, _, rest) => {
+            let count = 1 + rest.map_or(0, |rest| rest.len());
+            invalid(format!("function trim takes 1 or 3 arguments, not {count}: trim(text), trim('BOTH', 'x', text)"))
+        }
     }
 }
 

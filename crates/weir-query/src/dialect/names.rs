@@ -69,7 +69,14 @@ impl Names<'_> {
                     std::iter::once(&**expr).chain(substring_from.as_deref()).chain(substring_for.as_deref()).collect();
                 list(if *shorthand { "substr" } else { "substring" }, &args)
             }
-            Expr::Trim { expr, .. } => list("trim", &[expr]),
+            Expr::Trim { trim_where, trim_what: Some(what), expr, .. } => {
+                let ends = trim_where.map_or_else(|| "BOTH".to_owned(), |ends| ends.to_string());
+                list("trim", &[&super::build::text(&ends), what, expr])
+            }
+            Expr::Trim { expr, trim_characters, .. } => {
+                let args: Vec<&Expr> = std::iter::once(&**expr).chain(trim_characters.iter().flatten()).collect();
+                list("trim", &args)
+            }
             Expr::Ceil { expr, .. } => list("ceil", &[expr]),
             Expr::Floor { expr, .. } => list("floor", &[expr]),
             Expr::Between { expr, low, high, .. } => list("between", &[expr, low, high]),

@@ -3,6 +3,7 @@
 use super::{
     Outcome,
     build::{bare, binary, boolean, call, not},
+    invalid,
     literal::{self, Literal, literal_of, shown},
     lower::Lower,
     scope::{Meaning, Nulls, resolve},
@@ -78,6 +79,84 @@ impl Lower<'_> {
             None => expr,
         };
         Ok(binary(side(left, as_number[0]), op.sql(), side(right, as_number[1])))
+    }
+
+    /// A literal as a value of the type of what it stands beside; null, which equals nothing, where that has no such value.
+    pub(super) fn beside(&self, value: &Expr, other: Expr) -> Outcome<Expr> {
+        let (Some((data_type, true)), Some(literal)) = (self.kind(value), literal_of(&other)) else { return Ok(other) };
+        if literal_of(value).is_some() {
+            return Ok(other);
+        }
+        Ok(literal::typed(&literal, data_type, &shown(value))?.unwrap_or_else(super::nothing))
+    }
+
+    /// A value as it is compared with literals.
+    pub(super) fn comparable(&self, value: Expr) -> Expr {
+        let decimal = self.kind(&value) == Some((DataType::BigDecimal, true));
+        if decimal { call("w_double", vec![value]) } else { value }
+    }
+
+    /// NULLIF of a value and a literal: the value keeps its type.
+    pub(super) fn null_if(&mut self, value: &Expr, other: &Expr) -> Outcome<Option<Expr>> {
+        let (Some((data_type, true)), Some(_), None) = (self.kind(value), literal_of(other), literal_of(value)) else {
+            return Ok(None);
+        };
+        let other = self.beside(value, other.clone())?;
+        if !matches!(data_type, DataType::Bytes | DataType::Uuid | DataType::BigDecimal) {
+            return Ok(Some(call("nullif", vec![value.clone(), other])));
+        }
+        self.count_copy(value)?;
+        let equal = binary(self.comparable(value.clone()), BinaryOperator::Eq, other);
+        let differs = call("nullif", vec![equal, boolean(true)]);
+        Ok(Some(call("w_if_all", vec![value.clone(), differs])))
+    }
+
+    /// The types of arguments for people.
+    pub(super) fn types_of(&self, args: &[Expr]) -> String {
+        let one = |arg: &Expr| match (literal_of(arg), self.kind(arg)) {
+            (Some(Literal::Text(_)), _) => "STRING".to_owned(),
+            (Some(Literal::Boolean(_)), _) => "BOOLEAN".to_owned(),
+            (_, Some((data_type, true))) => data_type.to_string(),
+            (_, Some((data_type, false))) => format!("{data_type}_ARRAY"),
+            (_, None) => "UNKNOWN".to_owned(),
+        };
+        args.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Values of which one is chosen, literals as the others are, where those are of a type that nothing else is like; and
+    /// that type.
+    pub(super) fn of_one_type(&self, name: &str, args: &[Expr]) -> Outcome<(Vec<Expr>, Option<DataType>)> {
+        let own = |data_type: &DataType| {
+            matches!(
+                data_type,
+                DataType::Boolean | DataType::Timestamp | DataType::BigDecimal | DataType::Bytes | DataType::Uuid
+            )
+        };
+        let is_literal = |arg: &&Expr| literal_of(arg).is_some();
+        let kinds = || args.iter().filter(|arg| !is_literal(arg)).filter_map(|arg| self.kind(arg));
+        let Some(data_type) = kinds().map(|kind| kind.0).find(own) else { return Ok((args.to_vec(), None)) };
+        let mixed = || {
+            let types = self.types_of(args);
+            invalid(format!("function {name} takes values of one type, not {types}: make them one by CAST(.. AS ..)"))
+        };
+        if kinds().any(|kind| kind != (data_type, true)) {
+            return mixed();
+        }
+        let mut typed = vec![];
+        for arg in args {
+            typed.push(match literal_of(arg) {
+                None => arg.clone(),
+                // Its digits are kept.
+                Some(literal) if data_type == DataType::BigDecimal && literal.number().is_some() => {
+                    call("w_bigdecimal", vec![super::build::text(&literal.text())])
+                }
+                Some(literal) => match literal::typed(&literal, data_type, "") {
+                    Ok(Some(value)) => value,
+                    Ok(None) | Err(_) => return mixed(),
+                },
+            });
+        }
+        Ok((typed, Some(data_type)))
     }
 
     pub(super) fn between(&mut self, expr: Expr, negated: bool, low: Expr, high: Expr) -> Outcome<Expr> {

@@ -129,7 +129,8 @@ pub(super) const RULES: [(&str, Rule); 104] = [
 ];
 
 /// Functions whose call is written anew by its arguments. One that is not here is not looked for there.
-pub(super) const SPECIAL: [&str; 28] = [
+pub(super) const SPECIAL: [&str; 29] = [
+    "nullif",
     "coalesce",
     "now",
     "currenttimestamp",

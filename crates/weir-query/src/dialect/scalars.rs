@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{did_you_mean, near},
-    functions::{Gives, MvTest, PREFIX, ago, cast_to, fault_of, gives, kind_on_shelf, plan_name, type_of},
+    functions::{Gives, MvTest, PREFIX, ago, cast_to, fault_of, gives, kind_on_shelf, plan_name, replacement, type_of},
 };
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Function, Visit, Visitor, helpers::attached_token::AttachedToken,
@@ -303,10 +303,10 @@ impl Lower<'_> {
                 return json_call(json, path, wanted, default.first()).map(Some);
             }
             ("regexplike", [value, pattern, flags @ ..]) => self.regexp_like(value, pattern, flags),
-            ("regexpreplace", [value, pattern, by]) => call(
-                "regexp_replace",
-                vec![call("w_string", vec![value.clone()]), pattern.clone(), by.clone(), text("g")],
-            ),
+            ("regexpreplace", [value, pattern, by]) => match replaced(value, pattern, by)? {
+                Some(replaced) => replaced,
+                None => return Ok(None),
+            },
             ("isnull", [value]) => Expr::IsNull(Box::new(value.clone())),
             ("isnotnull", [value]) => Expr::IsNotNull(Box::new(value.clone())),
             ("not", [value]) => not(value.clone()),
@@ -315,12 +315,23 @@ impl Lower<'_> {
                 let op = if name == "and" { BinaryOperator::And } else { BinaryOperator::Or };
                 rest.iter().fold(first.clone(), |all, one| binary(all, op.clone(), one.clone()))
             }
-            // Null where one argument is; the engine below leaves nulls out.
-            ("least" | "greatest", [_, _, ..]) if self.profile.nulls || self.profile.multistage => {
-                args.iter().try_for_each(|arg| self.count_copy(arg))?;
-                let mut all = vec![call(name, args.to_vec())];
-                all.extend(args.iter().filter(|arg| literal_of(arg).is_none()).cloned());
-                if all.len() > 1 { call("w_if_all", all) } else { all.remove(0) }
+            ("nullif", [value, other]) => return self.null_if(value, other),
+            ("least" | "greatest", [_, _, ..]) => {
+                let given = args;
+                let (args, of) = self.of_one_type(name, given)?;
+                if of == Some(DataType::BigDecimal) {
+                    let types = self.types_of(given);
+                    return invalid(format!("function {name} cannot take {types}: CAST(.. AS DOUBLE) can be compared"));
+                }
+                let least = call(name, args.clone());
+                let found: Vec<Expr> = args.into_iter().filter(|arg| literal_of(arg).is_none()).collect();
+                // Null where one argument is; the engine below leaves nulls out.
+                if (self.profile.nulls || self.profile.multistage) && !found.is_empty() {
+                    found.iter().try_for_each(|arg| self.count_copy(arg))?;
+                    call("w_if_all", std::iter::once(least).chain(found).collect())
+                } else {
+                    least
+                }
             }
             ("arraytomv", [value]) => value.clone(),
             ("case" | "casewhen", args) if args.len() >= 2 => case(args),
@@ -360,6 +371,20 @@ impl Lower<'_> {
                 call("regexp_like", args)
             }
         }
+    }
+}
+
+/// `regexpReplace` of three arguments by the engine below, where what replaces can be written as it reads it: it takes a
+/// backslash before a number for a group.
+fn replaced(value: &Expr, pattern: &Expr, by: &Expr) -> Outcome<Option<Expr>> {
+    let (Some(read), Some(with)) = (literal_of(pattern), literal_of(by)) else { return Ok(None) };
+    match replacement(&read.text(), &with.text()) {
+        Ok(with) if with.contains('\\') => Ok(None),
+        Ok(with) => {
+            let value = call("w_string", vec![value.clone()]);
+            Ok(Some(call("regexp_replace", vec![value, pattern.clone(), text(&with), text("g")])))
+        }
+        Err(fault) => invalid(format!("regexpReplace: {fault}")),
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) use cast::{cast_to, type_of};
 pub(crate) use convert::{hex, java_double};
 pub(crate) use fun::Gives;
 pub(crate) use mv::{MV_TESTS, MvTest};
-pub(crate) use regexp::fault_of;
+pub(crate) use regexp::{fault_of, replacement};
 pub(crate) use shelf::{kind_of as kind_on_shelf, plan_name};
 pub(crate) use time::{ago, timestamp_of};
 

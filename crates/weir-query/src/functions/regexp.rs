@@ -8,6 +8,7 @@ use crate::stop;
 use arrow::array::{ArrayRef, BooleanArray};
 use datafusion::common::{Result, exec_datafusion_err};
 use regex::{Error, Regex, RegexBuilder};
+use weir_functions::shelf::java_replacement;
 use weir_types::DataType;
 
 /// Bytes that a pattern may take once it is compiled, which counts its repetitions: `(a{1000}){1000}` is a million. It is
@@ -38,6 +39,13 @@ fn compile(pattern: &str, flags: &str) -> std::result::Result<Regex, String> {
 /// What is wrong with a pattern.
 pub(crate) fn fault_of(pattern: &str) -> Option<String> {
     compile(pattern, "").err().map(|fault| refusal(pattern, &fault))
+}
+
+/// What replaces the matches of a pattern as the engine below reads it, or why it cannot.
+pub(crate) fn replacement(pattern: &str, with: &str) -> std::result::Result<String, String> {
+    let regex = compile(pattern, "").map_err(|fault| refusal(pattern, &fault))?;
+    let has = |name: &str| regex.capture_names().flatten().any(|known| known == name);
+    java_replacement(with, regex.captures_len() - 1, has).map_err(|fault| fault.to_string())
 }
 
 fn refusal(pattern: &str, fault: &str) -> String {

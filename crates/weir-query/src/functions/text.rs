@@ -2,12 +2,12 @@
 
 use super::{
     bounded::{check_batch, check_value},
-    convert::shared,
+    convert::{shared, shown as cut},
     fun::{Args, Fun, Gives},
 };
 use crate::stop;
 use arrow::array::{Array, ArrayRef, Int32Array, StringViewArray};
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_err};
 use weir_functions::utf16::{self, is_blank};
 use weir_types::DataType;
 
@@ -57,7 +57,12 @@ pub(super) const FUNS: [Fun; 13] = [
     Fun::new("w_lpad", (3, 3), TEXT, |args| pad(args, "lpad", |text, padding| format!("{padding}{text}"))),
     Fun::new("w_rpad", (3, 3), TEXT, |args| pad(args, "rpad", |text, padding| format!("{text}{padding}"))),
     Fun::new("w_join", (2, usize::MAX), TEXT, joined),
-    Fun::new("w_trim", (1, 1), TEXT, |args| map(args, |text| text.trim_matches(is_blank).to_owned())),
+    // (text), or (ends, letters, text).
+    Fun::new("w_trim", (1, 3), TEXT, |args| match args.len() {
+        1 => map(args, |text| text.trim_matches(is_blank).to_owned()),
+        3 => trimmed(args),
+        count => exec_err!("function trim takes 1 or 3 arguments, not {count}"),
+    }),
     Fun::new("w_ltrim", (1, 1), TEXT, |args| map(args, |text| text.trim_start_matches(is_blank).to_owned())),
     Fun::new("w_rtrim", (1, 1), TEXT, |args| map(args, |text| text.trim_end_matches(is_blank).to_owned())),
     Fun::new("w_levenshtein", (2, 2), INT, distances),
@@ -87,14 +92,38 @@ fn between(text: &str, start: i64, end: i64) -> String {
     utf16::substring(text, start, (end != -1).then_some(end)).into_owned()
 }
 
-/// Where the nth occurrence starts, from 0; -1 where there is none.
+/// Where the nth occurrence (from 1) starts, from 0; -1 where there is none.
 fn position(text: &str, find: &str, nth: i64) -> i32 {
-    let found = utf16::position(text, find, usize::try_from(nth - 1).unwrap_or(0));
+    let before = usize::try_from(nth).ok().and_then(|nth| nth.checked_sub(1));
+    let found = before.and_then(|before| utf16::position(text, find, before));
     found.map_or(-1, |at| i32::try_from(at).unwrap_or(i32::MAX))
 }
 
 fn map(args: &Args, change: fn(&str) -> String) -> Result<ArrayRef> {
     Ok(shared(StringViewArray::from_iter(args.texts(0)?.iter().map(|text| text.map(change)))))
+}
+
+/// A text without those of some letters that stand at an end of it, or at both.
+fn trimmed(args: &Args) -> Result<ArrayRef> {
+    let ends = args.constant_text(0, "the ends")?;
+    let (leading, trailing) = match ends.to_ascii_uppercase().as_str() {
+        "BOTH" => (true, true),
+        "LEADING" => (true, false),
+        "TRAILING" => (false, true),
+        _ => return exec_err!("'{}' in trim is no end of a text: 'BOTH', 'LEADING' and 'TRAILING' are", cut(&ends)),
+    };
+    let (letters, texts) = (args.texts(1)?, args.texts(2)?);
+    let rows = letters.iter().zip(&texts).map(|(letters, text)| {
+        let (letters, mut text) = (letters?, text?);
+        if leading {
+            text = text.trim_start_matches(|letter| letters.contains(letter));
+        }
+        if trailing {
+            text = text.trim_end_matches(|letter| letters.contains(letter));
+        }
+        Some(text)
+    });
+    Ok(shared(rows.collect::<StringViewArray>()))
 }
 
 fn two(args: &Args, call: impl Fn(&str, &str) -> i32) -> Result<ArrayRef> {
@@ -184,5 +213,6 @@ mod tests {
         assert_eq!(between("hello", 9, -1), "");
         assert_eq!(between("a\u{1F600}b", 3, -1), "b");
         assert_eq!((position("banana", "an", 1), position("banana", "an", 2), position("banana", "x", 1)), (1, 3, -1));
+        assert_eq!((position("banana", "an", 0), position("banana", "an", i64::MIN)), (-1, -1));
     }
 }

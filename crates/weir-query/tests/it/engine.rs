@@ -1,13 +1,18 @@
 //! What an engine does beside answering: limits, stats, lacks, faults.
 
-use crate::fixture::{Fixed, NOW_MS, ask, cities, engine, engine_of, numbers, orders};
-use arrow::{array::AsArray, datatypes::Int64Type};
+use crate::fixture::{Fixed, NOW_MS, ask, cities, engine, engine_of, numbers, orders, table_of};
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::Int64Type,
+    util::display::array_value_to_string,
+};
 use roaring::RoaringBitmap;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 use weir_query::{QueryRequest, QueryResponse};
+use weir_types::{DataType, Value};
 
 pub(crate) fn long(answer: &QueryResponse, column: usize) -> i64 {
     assert!(answer.exceptions.is_empty(), "{:?}", answer.exceptions);
@@ -278,5 +283,41 @@ async fn filters_mean_the_same_inside_and_outside_of_the_scan() {
             let outside = ask(&engine, &sum).await;
             assert_eq!(long(&inside, 0), long(&outside, 0), "{condition}, null handling {nulls}");
         }
+    }
+}
+
+#[tokio::test]
+async fn literals_beside_bytes_and_uuids_are_read_as_those() {
+    const ID: &str = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+    let id = [0xf4, 0x7a, 0xc1, 0x0b, 0x58, 0xcc, 0x43, 0x72, 0xa5, 0x67, 0x0e, 0x02, 0xb2, 0xc3, 0xd4, 0x79];
+    let of = |bytes: &[u8]| Some(Value::Bytes(bytes.into()));
+    let singles = [
+        ("u", DataType::Uuid, vec![of(&id), of(&[7; 16]), None]),
+        ("b", DataType::Bytes, vec![of(&[0x0a, 0xff]), of(&[]), None]),
+    ];
+    let engine = engine(Fixed(vec![table_of("ids", &singles, &[])]), 64 << 20);
+    for (column, literal) in [("u", ID), ("b", "0aff"), ("b", "0AFF")] {
+        for stages in ["", "SET useMultistageEngine = true; "] {
+            let sql = format!(
+                "{stages}SELECT n, CASE {column} WHEN '{literal}' THEN 1 ELSE 0 END AS found, {column} = '{literal}' AS equal, \
+                 nullIf({column}, '{literal}') IS NULL AS gone, nullIf({column}, '{literal}') AS kept FROM ids ORDER BY n LIMIT 2"
+            );
+            let answer = ask(&engine, &sql).await;
+            assert!(answer.exceptions.is_empty(), "{sql}: {:?}", answer.exceptions);
+            assert_eq!(answer.columns[4].pinot_type, if column == "u" { "UUID" } else { "BYTES" }, "{sql}");
+            let rows: Vec<Vec<String>> = (0..2)
+                .map(|row| {
+                    let columns = answer.rows[0].columns().iter().take(4);
+                    columns.map(|array| array_value_to_string(array, row).unwrap()).collect()
+                })
+                .collect();
+            assert_eq!(rows, [["0", "1", "true", "true"], ["1", "0", "false", "false"]], "{sql}");
+            let kept = answer.rows[0].column(4);
+            assert!(kept.is_null(0) && kept.is_valid(1), "{sql}");
+        }
+    }
+    for sql in ["SELECT CASE u WHEN 'x' THEN 1 ELSE 0 END FROM ids", "SELECT nullIf(b, 'x') FROM ids"] {
+        let answer = ask(&engine, sql).await;
+        assert_eq!(answer.exceptions[0].code, 700, "{sql}");
     }
 }
