@@ -1,7 +1,7 @@
 //! Tasks have names; one that panics says so. Heavy work has threads of its own.
 
 use futures::{FutureExt, future::BoxFuture};
-use std::{any::Any, future::Future, panic::AssertUnwindSafe};
+use std::{any::Any, cell::Cell, future::Future, panic::AssertUnwindSafe, sync::Once};
 use tokio::task::JoinHandle;
 
 /// Spawns a task on the current runtime; its panic is logged with its name.
@@ -12,6 +12,31 @@ pub fn spawn_named(name: impl Into<String>, task: impl Future<Output = ()> + Sen
             tracing::error!(task = name, panic = said(&*panic), "a task panicked");
         }
     })
+}
+
+thread_local! {
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls a library that may panic on bad bytes: a panic is an error with its text, and nothing is written about it, for
+/// whoever sends the bytes must not be able to fill the log.
+///
+/// # Errors
+/// It panicked.
+pub fn may_panic<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !EXPECTED.get() {
+                told(panic);
+            }
+        }));
+    });
+    let before = EXPECTED.replace(true);
+    let called = std::panic::catch_unwind(AssertUnwindSafe(call));
+    EXPECTED.set(before);
+    called.map_err(|panic| said(&*panic).to_owned())
 }
 
 /// Gives the calling thread, for good, less of the processor than others where there is too little for all. `niceness` is
@@ -93,6 +118,14 @@ mod tests {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         spawn_named("works", async { sender.send(7).unwrap() }).await.unwrap();
         assert_eq!(receiver.await.unwrap(), 7);
+    }
+
+    #[test]
+    fn a_panic_that_may_be_is_an_error() {
+        assert_eq!(may_panic(|| 7), Ok(7));
+        let nested = may_panic(|| (may_panic::<()>(|| panic!("inner")), EXPECTED.get()));
+        assert_eq!(nested, Ok((Err("inner".to_owned()), true)));
+        assert!(!EXPECTED.get(), "those that come after it are told of");
     }
 
     #[test]

@@ -82,6 +82,7 @@ impl Answer {
 #[derive(Clone)]
 pub struct Client {
     base: String,
+    give_up: Duration,
     hyper: Hyper<HttpConnector, Full<Bytes>>,
 }
 
@@ -93,7 +94,13 @@ impl Client {
         let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
-        Self { base, hyper: Hyper::builder(TokioExecutor::new()).build(connector) }
+        Self { base, give_up: GIVE_UP, hyper: Hyper::builder(TokioExecutor::new()).build(connector) }
+    }
+
+    /// The same, whose requests are given up after this time.
+    #[must_use]
+    pub fn giving_up_after(&self, give_up: Duration) -> Self {
+        Self { give_up, ..self.clone() }
     }
 
     /// Whom it asks.
@@ -125,9 +132,9 @@ impl Client {
             let body = body.collect().await.map_err(|error| self.unreachable(chain(&error)))?.to_bytes();
             Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
         };
-        match tokio::time::timeout(GIVE_UP, round).await {
+        match tokio::time::timeout(self.give_up, round).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.unreachable(format!("no answer within {} s", GIVE_UP.as_secs()))),
+            Err(_) => Err(self.unreachable(format!("no answer within {} s", self.give_up.as_secs()))),
         }
     }
 
@@ -135,9 +142,9 @@ impl Client {
     pub async fn post_for_lines(&self, path: &str, body: &Json) -> Result<Result<Lines, Answer>, ClientError> {
         let headers = [("content-type", "application/json")];
         let begun = self.begin(Method::POST, path, &headers, body.to_string().into());
-        let begun = match tokio::time::timeout(GIVE_UP, begun).await {
+        let begun = match tokio::time::timeout(self.give_up, begun).await {
             Ok(begun) => begun?,
-            Err(_) => return Err(self.unreachable(format!("no answer within {} s", GIVE_UP.as_secs()))),
+            Err(_) => return Err(self.unreachable(format!("no answer within {} s", self.give_up.as_secs()))),
         };
         let (head, body) = begun.into_parts();
         if head.status.is_success() {

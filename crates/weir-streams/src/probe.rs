@@ -84,6 +84,13 @@ pub struct PartitionFact {
 
 impl From<StreamError> for ProbeError {
     fn from(error: StreamError) -> Self {
+        // Where the stream knows the remedy, it is said once.
+        if let StreamError::TopicMissing { topic, hint } = &error
+            && let Some((place, remedy)) = hint.split_once(": ")
+        {
+            let what = format!("topic {topic} does not exist{place}");
+            return Self { step: ProbeStep::Topic, what, remedy: remedy.to_owned() };
+        }
         let (step, remedy) = match &error {
             StreamError::Setting { .. } => (ProbeStep::Settings, "correct the setting"),
             StreamError::SecretMissing { .. } => (ProbeStep::Settings, "then test again"),

@@ -212,6 +212,12 @@ impl SegmentCache {
         self.work.run_soon(move || cache.keep(&segment, &content)).await
     }
 
+    /// Whether the deep store has the object of a record, as long as it was committed.
+    pub async fn is_stored(&self, facts: &SegmentFacts) -> Result<bool, FileError> {
+        let found = self.deep_store.list(&facts.key).await?;
+        Ok(found.iter().any(|object| object.key == facts.key && object.byte_count == facts.byte_count))
+    }
+
     /// Removes a segment's local copy.
     pub fn remove(&self, segment: &str) -> Result<(), CacheError> {
         self.disk.remove_file(&self.path(segment)).map_err(|error| disk_error(segment, error))

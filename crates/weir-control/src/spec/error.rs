@@ -16,6 +16,10 @@ pub struct SpecError {
 
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is wrong with the whole document has no place in it.
+        if self.path.is_empty() {
+            return f.write_str(&self.reason);
+        }
         write!(f, "{} = {}: {}", self.path, self.value, self.reason)
     }
 }

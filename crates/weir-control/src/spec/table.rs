@@ -135,7 +135,7 @@ fn interpret(
     let mut findings = Findings::default();
     let root = At::root(json);
     if !json.is_object() {
-        findings.wrong(&root, "a table config is a JSON object");
+        findings.wrong(&root, "a table config is a JSON object, this is none");
         return (None, findings);
     }
     walk_table(&root, &mut findings);

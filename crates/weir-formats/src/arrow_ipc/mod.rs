@@ -16,7 +16,8 @@ use ::arrow_ipc::reader::StreamReader;
 use arrow::record_batch::RecordBatch;
 use cells::Cells;
 use hashbrown::HashMap;
-use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+use std::collections::BTreeMap;
+use weir_base::tasks::may_panic;
 use weir_types::RowBatch;
 
 /// Settings of the decoder.
@@ -99,10 +100,10 @@ impl ArrowDecoder {
 /// The batches of a stream that was checked.
 fn batches(message: &[u8]) -> Result<Vec<RecordBatch>, String> {
     // The library errs on bad bytes, but it does not promise that: a panic of its is a bad message too.
-    let read = std::panic::catch_unwind(AssertUnwindSafe(|| {
+    let read = may_panic(|| {
         let reader = StreamReader::try_new(message, None).map_err(|error| error.to_string())?;
         reader.map(|batch| batch.map_err(|error| error.to_string())).collect()
-    }));
+    });
     read.unwrap_or_else(|_| Err("its parts contradict each other".to_owned()))
 }
 

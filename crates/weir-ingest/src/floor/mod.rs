@@ -11,7 +11,7 @@ use crate::{deps::IngestDeps, node::IngestNode};
 use decide::{Copy, evictions};
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Weak},
     time::Duration,
@@ -39,6 +39,8 @@ struct Known {
     nothing_left: bool,
     /// Copies that went since it is.
     gone: u64,
+    /// Segments that the deep store does not have, against their records: their copies stay.
+    only_here: BTreeSet<Arc<str>>,
     /// Files that are gone and whose space somebody still has, with their bytes.
     held: Vec<(Weak<SealedSegment>, u64)>,
 }
@@ -136,7 +138,13 @@ impl IngestNode {
         if leaving.is_empty() && coming == 0 {
             self.has_nothing_left(free, floor);
         }
-        let leaving = leaving.into_iter().map(|at| (candidates[at].clone(), copies[at].byte_count)).collect();
+        let mut sure = vec![];
+        for at in leaving {
+            if self.is_elsewhere(&candidates[at]).await {
+                sure.push((candidates[at].clone(), copies[at].byte_count));
+            }
+        }
+        let leaving = sure;
         let gone = heavy.run(move || evict(leaving)).await;
         let mut known = self.floor.0.lock();
         known.gone += gone.len() as u64;
@@ -146,6 +154,30 @@ impl IngestNode {
             known.held.push((held.clone(), *byte_count));
         }
         Ok(gone.len() as u64)
+    }
+
+    /// Whether the deep store has what this is a copy of: it is asked before the last one goes. Where it does not answer
+    /// the copy stays, and the next round asks again.
+    async fn is_elsewhere(&self, candidate: &Candidate) -> bool {
+        let facts = candidate.segment.facts();
+        let (table, segment) = (&*candidate.table, &*facts.name);
+        match candidate.cache.is_stored(facts).await {
+            Ok(true) => true,
+            Ok(false) => {
+                self.floor.0.lock().only_here.insert(facts.name.clone());
+                tracing::error!(
+                    table,
+                    segment,
+                    object = &*facts.key,
+                    "the deep store does not have the object that was committed: the local copy stays, for it is the only one"
+                );
+                false
+            }
+            Err(error) => {
+                tracing::warn!(table, segment, %error, "the deep store does not answer: a local copy that was to go stays");
+                false
+            }
+        }
     }
 
     /// Local copies of committed segments that are shown.
@@ -163,6 +195,9 @@ impl IngestNode {
                 let shown = view.snapshot();
                 for segment in shown.whole.iter().chain(&*shown.replayed) {
                     let Some(recorded) = segment.segment.recorded() else { continue };
+                    if self.floor.0.lock().only_here.contains(&segment.name) {
+                        continue;
+                    }
                     let Some(byte_count) = sizes.get(&format!("{}.weir", segment.name)) else { continue };
                     let used = recorded.used();
                     copies.push(Copy { name: segment.name.clone(), byte_count: *byte_count, used });

@@ -86,9 +86,20 @@ impl PartitionPipeline {
         self.status.enter(state);
         let wait = self.table.deps.clock.sleep(self.backoff.next());
         tokio::pin!(wait);
+        // What is waited for may be something else than the stream, which goes on: how far is said meanwhile.
+        let source = self.source.clone();
+        let look = source.watermarks(self.partition.partition);
+        tokio::pin!(look);
+        let mut looked = false;
         loop {
             tokio::select! {
                 biased;
+                marks = &mut look, if !looked => {
+                    looked = true;
+                    if let Ok(marks) = marks {
+                        self.tell_lag(marks);
+                    }
+                }
                 command = self.commands.recv() => match self.obey(command).await {
                     Ok(()) => {}
                     Err(Interrupted::End(end)) => return Err(end),

@@ -106,6 +106,20 @@ async fn below_the_floor_all_goes_on_and_what_is_not_uploaded_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_that_the_deep_store_has_lost_stays() {
+    let world = world(3).await;
+    let names = names(&world).await;
+    let lost = world.deep_store.list("").await.unwrap();
+    let lost = lost.iter().find(|object| object.key.contains(names[1].trim_end_matches(".weir"))).unwrap();
+    world.deep_store.delete(&lost.key).await.unwrap();
+    leave(&world, i64::try_from(FLOOR).unwrap() - 1);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(files(&world), [names[1].clone()], "the others are fetched again, this one cannot be");
+    world.disk.set_capacity(None);
+    world.until_visible(3 * ROWS as usize).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_starts_below_its_floor_fetches_nothing_ahead() {
     let world = world(3).await;
     leave(&world, i64::try_from(FLOOR).unwrap() - 1);

@@ -1,8 +1,15 @@
 //! What a node finds about itself when it is asked: its catalog, its deep store, its disk, its limits. Each is tried at that
 //! moment; nothing of it is kept.
 
-use crate::node::{Node, open::in_time};
+use crate::node::{
+    Node,
+    open::{OWNER_MARK, in_time},
+};
 use weir_files::probe;
+use weir_types::{Classify, ErrorKind, TableName};
+
+/// Segments that are named; of more there is a count.
+const SEGMENTS_NAMED: usize = 3;
 
 /// How well it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,13 +80,28 @@ impl Node {
     pub async fn checks(&self) -> Vec<Check> {
         let (catalog, deep_store, disk) =
             tokio::join!(self.check_catalog(), self.check_deep_store(), self.check_disk());
-        vec![catalog, deep_store, disk, check_files(open_files())]
+        let mut checks = vec![catalog, deep_store, disk, check_files(open_files())];
+        // A catalog that cannot be read was told above.
+        for table in self.tables().await.unwrap_or_default() {
+            checks.push(self.check_segments(&table.spec.name));
+        }
+        checks
+    }
+
+    /// Whether committed segments of a table could be read when somebody asked for them.
+    fn check_segments(&self, name: &TableName) -> Check {
+        let failed: Vec<(String, String)> =
+            self.ingest.open_troubles(name).into_iter().map(|(segment, why)| (segment.to_string(), why)).collect();
+        let partitions = self.tables.get(name.as_str()).map(|table| table.partitions());
+        let partitions = partitions.iter().flat_map(|partitions| partitions.values());
+        let absent = partitions.map(|partition| partition.snapshot().absent.len()).sum();
+        grade_segments(name.as_str(), &failed, absent)
     }
 
     async fn check_catalog(&self) -> Check {
         let folder = self.settings.absolute_data_dir().display().to_string();
         match self.tables().await {
-            Ok(tables) => Check::ok("catalog", folder, format!("it names {} tables", tables.len())),
+            Ok(tables) => Check::ok("catalog", folder, format!("tables that it names: {}", tables.len())),
             Err(error) => Check::ok("catalog", folder, error.text)
                 .wrong("look whether the disk can be read and written; the node's log says more"),
         }
@@ -87,12 +109,48 @@ impl Node {
 
     async fn check_deep_store(&self) -> Check {
         let store = &*self.ingest.deps().deep_store;
+        let uri = self.deep_store_uri();
+        // Before the probe, which would make a folder that is gone.
+        if let Some(gone) = self.deep_store_gone().await {
+            return Check::ok("deepStore", uri, gone).wrong(
+                "segments stay on this node until it takes them, and those that lie there alone cannot be read: look \
+                 whether its disk is mounted and who emptied it, and put its content back; where that is lost, the next start of \
+                 the node makes the folder anew",
+            );
+        }
         match in_time(store, probe(store)).await {
-            Ok(()) => Check::ok("deepStore", self.deep_store_uri(), "an object was written, read and deleted"),
-            Err(error) => Check::ok("deepStore", self.deep_store_uri(), error.to_string()).wrong(
+            Ok(()) => Check::ok("deepStore", uri, "an object was written, read and deleted"),
+            Err(error) => Check::ok("deepStore", uri, error.to_string()).wrong(
                 "segments stay on this node until it takes them: look whether it runs, and whether its settings \
                  (--deep-store, --deep-store-setting) let the node write",
             ),
+        }
+    }
+
+    /// What the deep store lacks that was there when the node started, or that the probe would make.
+    async fn deep_store_gone(&self) -> Option<String> {
+        let deps = self.ingest.deps();
+        if let Some(folder) = self.deep_store_uri().strip_prefix("file://") {
+            let folder = std::path::PathBuf::from(folder);
+            let asked = deps.options.heavy.run(move || std::fs::metadata(folder));
+            match asked.await {
+                Ok(found) if !found.is_dir() => {
+                    return Some("there is no folder any more, something else is there".into());
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some("its folder is gone".into()),
+                // What else is wrong the probe says.
+                _ => {}
+            }
+        }
+        if !deps.options.owns_deep_store {
+            return None;
+        }
+        let store = &*deps.deep_store;
+        match in_time(store, store.get(OWNER_MARK)).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(format!(
+                "{OWNER_MARK}, which this node found or made there at its start, is gone: it was emptied, or is another one"
+            )),
+            _ => None,
         }
     }
 
@@ -116,6 +174,28 @@ fn size(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let at = (0..units.len()).rev().find(|at| bytes >> (10 * at) > 0).unwrap_or(0);
     format!("{:.1} {}", bytes as f64 / (1_u64 << (10 * at)) as f64, units[at])
+}
+
+/// `failed` are segments that could not be opened, with the reason; `absent` are not loaded yet.
+fn grade_segments(table: &str, failed: &[(String, String)], absent: usize) -> Check {
+    let check = |detail: String| Check::ok("segments", table, detail);
+    if failed.is_empty() {
+        return match absent {
+            0 => check("no committed segment failed to be read".to_owned()),
+            absent => check(format!("committed segments that are not loaded yet: {absent}"))
+                .look("answers say what they lack until they are: ask again in a moment"),
+        };
+    }
+    let named: Vec<String> =
+        failed.iter().take(SEGMENTS_NAMED).map(|(segment, why)| format!("{segment} ({why})")).collect();
+    let more = match failed.len().saturating_sub(SEGMENTS_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    check(format!("committed segments that cannot be read: {}: {}{more}", failed.len(), named.join(", "))).wrong(
+        "answers lack their rows (error 305): bring back what the reason names; queries then try again by themselves, and \
+         `SELECT * FROM system.segments` shows all of them",
+    )
 }
 
 fn grade_disk(folder: String, free: u64, total: u64, floor: u64) -> Check {
@@ -168,6 +248,18 @@ mod tests {
         assert_eq!((grade(1, 0), grade(0, 0)), (Grade::Ok, Grade::Wrong));
         let said = grade_disk("d".into(), 3 << 29, 1 << 40, 0).detail;
         assert_eq!(said, "1.5 GiB of 1.0 TiB are free, the floor is 0.0 B");
+    }
+
+    #[test]
+    fn segments_that_cannot_be_read_are_wrong() {
+        assert_eq!((grade_segments("t", &[], 0).grade, grade_segments("t", &[], 2).grade), (Grade::Ok, Grade::Look));
+        let failed: Vec<_> = (0..31).map(|number| (format!("s{number}"), "gone".to_owned())).collect();
+        let found = grade_segments("t", &failed, 0);
+        assert_eq!(found.grade, Grade::Wrong);
+        assert_eq!(
+            found.detail,
+            "committed segments that cannot be read: 31: s0 (gone), s1 (gone), s2 (gone) and 28 more"
+        );
     }
 
     #[test]

@@ -23,6 +23,9 @@ use weir_types::{Classify, ErrorKind, Retry};
 /// A deep store that a start asks answers within some hundred milliseconds; one that hangs is as one that is away.
 const STORE_ANSWERS: Duration = Duration::from_secs(10);
 
+/// What a start writes into a deep store that is nobody's, to say whose it is.
+pub(super) const OWNER_MARK: &str = ".weir-owner";
+
 /// Rows that a query without LIMIT gets.
 const DEFAULT_LIMIT: u64 = 10;
 
@@ -182,7 +185,7 @@ async fn owns(deep_store: &dyn FileSystem, id: &str) -> bool {
     match in_time(deep_store, is_owned_by(deep_store, id)).await {
         Ok(true) => true,
         Ok(false) => {
-            let owner = deep_store.uri(".weir-owner");
+            let owner = deep_store.uri(OWNER_MARK);
             tracing::warn!(
                 owner,
                 "the deep store belongs to another data folder: objects that nobody names stay there"

@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::{Value as Json, json};
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -68,8 +68,22 @@ async fn a_node_that_is_well_and_one_that_is_not() {
     assert!(kept["remedy"].as_str().unwrap().contains("weir quarantine list orders"), "{kept}");
     assert_eq!((&of(&looked, "streams")[0]["grade"], &of(&looked, "skips")[0]["grade"]), (&json!("OK"), &json!("OK")));
 
-    // A deep store that takes nothing: a file stands where its folder was.
+    // A deep store whose folder is gone: looking does not make it again. Then an empty one is in its place.
+    let lacks = |what: &str| {
+        let (found, code) = found(&controller, &["--table", "orders"]);
+        let deep = of(&found, "deepStore")[0];
+        assert!(code == Some(1) && deep["grade"] == "WRONG", "{found:?}");
+        assert!(deep["detail"].as_str().unwrap().contains(what), "{deep}");
+    };
     std::fs::remove_dir_all(&store).unwrap();
+    lacks("its folder is gone");
+    assert!(!store.exists(), "the probe made the folder");
+    std::fs::create_dir(&store).unwrap();
+    lacks(".weir-owner");
+    assert_eq!(std::fs::read_dir(&store).unwrap().count(), 0, "the probe wrote into another folder");
+
+    // A deep store that takes nothing: a file stands where its folder was.
+    std::fs::remove_dir(&store).unwrap();
     std::fs::write(&store, "no folder").unwrap();
     let output = doctor(&controller, &[]);
     let (out, words) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -91,6 +105,100 @@ impl crate::support::Api {
         let answer = self.post(&format!("/tables/orders/{what}"), &Json::Null).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_that_are_lost_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, store) = (dir.path().join("data"), dir.path().join("store"));
+    let uri = format!("file://{}", store.display());
+    let start = || Process::start(&data, &["--deep-store", &uri, "--disk-floor", "0"]);
+    let node = start();
+    node.make(&orders(1)).await;
+    for id in 0..2 {
+        node.produce("orders", &[order(id, "DE", 1.0)]).await;
+        node.wait_for_rows("SELECT COUNT(*) FROM orders", &json!([[id + 1]])).await;
+        node.commit("orders").await;
+    }
+    let listed = node.rows("SELECT segment FROM system.segments WHERE state = 'DONE' ORDER BY segment").await;
+    let (well, code) = found(node.controller.base(), &[]);
+    assert!(code == Some(0) && of(&well, "segments")[0]["grade"] == "OK", "{well:?}");
+    node.kill();
+
+    let names: Vec<&str> = listed.as_array().unwrap().iter().map(|row| row[0].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 2, "{listed}");
+    let of_segment = |path: &PathBuf| names.iter().any(|name| path.to_string_lossy().contains(name));
+    for folder in [&data.join("tables"), &store] {
+        let lost: Vec<PathBuf> = files(folder).into_iter().filter(of_segment).collect();
+        assert!(lost.len() >= 2, "{lost:?}");
+        lost.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    }
+    let node = start();
+    eventually("the lack of rows", async || {
+        let answer = node.ask("SELECT SUM(id) FROM orders").await;
+        if answer["exceptions"][0]["errorCode"] == 305 { Ok(()) } else { Err(answer.to_string()) }
+    })
+    .await;
+    let (lost, code) = found(node.controller.base(), &[]);
+    let segments = of(&lost, "segments");
+    assert!(code == Some(1) && segments.len() == 1, "{lost:?}");
+    let detail = segments[0]["detail"].as_str().unwrap();
+    assert!(segments[0]["grade"] == "WRONG" && segments[0]["subject"] == "orders", "{lost:?}");
+    assert!(detail.starts_with("committed segments that cannot be read: 2: "), "{detail}");
+    assert!(names.iter().all(|name| detail.contains(name)), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_says_nothing_is_not_waited_for() {
+    // It takes connections, as the system does for it, and nobody reads them.
+    let hung = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", hung.local_addr().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let node = Process::start(&dir.path().join("data"), &["--disk-floor", "0"]);
+    let begun = std::time::Instant::now();
+    let (away, code) = found(&silent, &[]);
+    assert!(code == Some(1) && away.len() == 1, "{away:?}");
+    let (dumb, code) = found(node.controller.base(), &["--broker", &silent]);
+    assert!(code == Some(1) && of(&dumb, "node")[0]["grade"] == "OK", "{dumb:?}");
+    for finding in [of(&away, "node")[0], of(&dumb, "broker")[0]] {
+        let told = finding["detail"].as_str().unwrap().contains("no answer within 10 s");
+        assert!(finding["grade"] == "WRONG" && told, "{finding}");
+    }
+    assert!(!of(&dumb, "tables").is_empty(), "what comes after the broker is looked at: {dumb:?}");
+    // Ten seconds each, and room for a slow machine; other commands wait for two minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+/// How long the streams of each table take to be asked.
+const STREAMS_TAKE: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// A node of seven tables whose broker takes its time.
+async fn slow_streams(path: axum::http::Uri) -> axum::Json<Json> {
+    if path.path() == "/tableConfigs/validate" {
+        tokio::time::sleep(STREAMS_TAKE).await;
+    }
+    let names: Vec<String> = (0..7).map(|number| format!("t{number}")).collect();
+    axum::Json(if path.path() == "/tables" { json!({"tables": names}) } else { json!({}) })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_a_slow_broker_are_looked_at_together() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let controller = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(axum::serve(listener, axum::Router::new().fallback(slow_streams)).into_future());
+    let begun = std::time::Instant::now();
+    let (all, _) = found(&controller, &["--broker", &controller]);
+    let took = begun.elapsed();
+    serving.abort();
+    let subjects: Vec<&str> = of(&all, "streams").iter().map(|one| one["subject"].as_str().unwrap()).collect();
+    assert_eq!(subjects, ["t0", "t1", "t2", "t3", "t4", "t5", "t6"], "{all:?}");
+    assert!(took > STREAMS_TAKE && took < STREAMS_TAKE * 4, "one after the other takes 21 s: {took:?}");
 }
 
 fn write(file: &Path, document: &Json) -> String {

@@ -197,7 +197,7 @@ async fn five_commands_lead_from_csv_to_answers() {
 }
 
 /// A whole number of Avro: zigzag, seven bits a byte.
-fn avro_long(value: i64) -> Vec<u8> {
+pub(crate) fn avro_long(value: i64) -> Vec<u8> {
     let (mut bits, mut out) = (((value << 1) ^ (value >> 63)) as u64, vec![]);
     while bits >= 0x80 {
         out.push(bits as u8 | 0x80);
@@ -207,15 +207,30 @@ fn avro_long(value: i64) -> Vec<u8> {
     out
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn five_commands_lead_from_avro_behind_a_registry_to_answers() {
-    let Some((broker, _dir, _node, desk)) = ready() else { return };
-    let Ok(registry) = std::env::var("WEIR_REGISTRY") else {
+/// The real schema registry, where the environment names one.
+pub(crate) fn registry() -> Option<String> {
+    let named = std::env::var("WEIR_REGISTRY").ok();
+    if named.is_none() {
         let required = std::env::var("WEIR_TEST_REAL").is_ok_and(|real| real == "required");
         assert!(!required, "WEIR_REGISTRY names no registry, and WEIR_TEST_REAL=required asks for one");
         eprintln!("skipped: WEIR_REGISTRY names no registry");
-        return;
-    };
+    }
+    named
+}
+
+/// Registers a schema in Avro; its number.
+pub(crate) async fn registered(registry: &str, subject: &str, schema: &Json) -> u32 {
+    let body = json!({"schema": schema.to_string()});
+    let path = format!("/subjects/{subject}-value/versions");
+    let answer = Client::new(registry).send_json(hyper::Method::POST, &path, &body).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    u32::try_from(answer.json()["id"].as_u64().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_commands_lead_from_avro_behind_a_registry_to_answers() {
+    let Some((broker, _dir, _node, desk)) = ready() else { return };
+    let Some(registry) = registry() else { return };
     let schema = json!({"type": "record", "name": "Order", "namespace": "shop", "fields": [
         {"name": "id", "type": "long"},
         {"name": "country", "type": ["null", {"type": "enum", "name": "Country", "symbols": COUNTRIES}]},
@@ -224,12 +239,7 @@ async fn five_commands_lead_from_avro_behind_a_registry_to_answers() {
         {"name": "lines", "type": {"type": "array", "items": "string"}},
     ]});
     let subject = TestBroker::name("minutes-avro");
-    let client = Client::new(&registry);
-    let body = json!({"schema": schema.to_string()});
-    let path = format!("/subjects/{subject}-value/versions");
-    let answer = client.send_json(hyper::Method::POST, &path, &body).await.unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let number = u32::try_from(answer.json()["id"].as_u64().unwrap()).unwrap();
+    let number = registered(&registry, &subject, &schema).await;
     let message = |id: i64| {
         let (country, amount, ts) = order(id);
         let symbol = COUNTRIES.iter().position(|known| *known == country).unwrap();

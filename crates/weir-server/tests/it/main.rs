@@ -3,6 +3,7 @@
 
 mod bad_days_offsets;
 mod bad_days_records;
+mod bad_days_registry;
 mod bad_days_restart;
 mod bad_days_sealing;
 mod bad_days_secrets;

@@ -16,9 +16,10 @@ use crate::{
     node::{Check, Grade, TableConfigs},
 };
 use clap::Args;
+use futures::{StreamExt, stream};
 use hyper::Method;
 use serde_json::{Value as Json, json};
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::Duration};
 
 const EXAMPLES: &str = "\
 OK is well, LOOK works and wants a look, WRONG does not work; below stands what to do. The exit code is 1 where something is WRONG.
@@ -33,6 +34,13 @@ Examples:
 const CLOCKS_MS: u64 = 2_000;
 /// Records of a config's streams that are tried.
 const TRIED: u64 = 100;
+
+/// What a node tells from its memory comes within milliseconds: one that takes this long hangs.
+const ANSWERS: Duration = Duration::from_secs(10);
+/// Where the node itself asks others, a deep store or brokers, which it gives up before this.
+const ASKS_OTHERS: Duration = Duration::from_secs(60);
+/// Tables that are looked at at once: those of a broker that hangs wait together, and a node is not flooded.
+const TABLES_AT_ONCE: usize = 8;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -102,8 +110,9 @@ impl DoctorArguments {
             Some(document) => Some(offline(document, &mut found)?),
             None => None,
         };
-        let client = Client::new(&self.address.controller);
-        if node(&client, &mut found).await? {
+        let client = Client::new(&self.address.controller).giving_up_after(ANSWERS);
+        let of_table = |table: &str| config.is_none() && self.table.as_ref().is_none_or(|wanted| wanted == table);
+        if node(&client, of_table, &mut found).await? {
             self.broker(&mut found).await?;
             match (&config, read.flatten()) {
                 (Some(document), Some(json)) => found.all(&online(&client, document, &json).await?)?,
@@ -123,10 +132,14 @@ impl DoctorArguments {
 
     /// Whether queries are answered.
     async fn broker(&self, found: &mut Findings) -> Result<(), Failure> {
-        let url = self.broker.url(&self.address).await?;
-        let asked = json!({"sql": "SELECT COUNT(*) FROM system.partitions"});
-        let answer = Client::new(&url).send_json(Method::POST, "/query/sql", &asked).await;
         let remedy = "queries go there: look whether the port is reachable from here; --broker names another";
+        let url = match tokio::time::timeout(ANSWERS, self.broker.url(&self.address)).await {
+            Ok(url) => url?,
+            Err(_) => return found.add(&silent("broker", &self.address.controller).wrong(remedy)),
+        };
+        let asked = json!({"sql": "SELECT COUNT(*) FROM system.partitions"});
+        let broker = Client::new(&url).giving_up_after(ANSWERS);
+        let answer = broker.send_json(Method::POST, "/query/sql", &asked).await;
         let check = match answer {
             Err(error) => Check::ok("broker", url, error.to_string()).wrong(remedy),
             Ok(answer) => match answer.json()["resultTable"]["rows"][0][0].as_u64() {
@@ -153,11 +166,27 @@ impl DoctorArguments {
                     .look(format!("`{makes} > FILE` writes one for a topic")),
             )?;
         }
-        for name in tables {
-            found.all(&table::checks(client, &self.address, &name).await?)?;
+        let looked = stream::iter(tables).map(async |name| match table::checks(client, &self.address, &name).await {
+            Err(Failure::Unreachable(why)) => Ok(vec![away(&name, why)]),
+            other => other,
+        });
+        // In their order, each as soon as those before it are through.
+        let mut looked = std::pin::pin!(looked.buffered(TABLES_AT_ONCE));
+        while let Some(checks) = looked.next().await {
+            found.all(&checks?)?;
         }
         Ok(())
     }
+}
+
+/// Somebody who takes connections and says nothing.
+fn silent(name: &str, url: &str) -> Check {
+    Check::ok(name, url, format!("no answer within {} s", ANSWERS.as_secs()))
+}
+
+/// A table of which the node tells nothing.
+fn away(table: &str, why: String) -> Check {
+    Check::ok("table", table, why).wrong("the node answered before: look at its log, and whether it is overloaded")
 }
 
 /// What a node says is wrong.
@@ -166,10 +195,16 @@ fn said(answer: &Answer) -> String {
     exception.unwrap_or_else(|| answer.error())
 }
 
-/// Whether the node answers, and what it finds about itself. False where it does not answer.
-async fn node(client: &Client, found: &mut Findings) -> Result<bool, Failure> {
+/// Whether the node answers, and what it finds about itself and of the segments of those tables. False where it does not
+/// answer.
+async fn node(client: &Client, of_table: impl Fn(&str) -> bool, found: &mut Findings) -> Result<bool, Failure> {
     let base = client.base().to_owned();
-    let answer = match client.get("/checks").await {
+    // A node that hangs is told by a question that needs nobody else.
+    let asked = async {
+        client.get("/health").await?;
+        client.giving_up_after(ASKS_OTHERS).get("/checks").await
+    };
+    let answer = match asked.await {
         Ok(answer) if answer.is_success() => answer.json(),
         Ok(answer) => {
             let detail = format!("it answers, but not as this command asks ({})", answer.error());
@@ -190,6 +225,9 @@ async fn node(client: &Client, found: &mut Findings) -> Result<bool, Failure> {
     found.add(&clock(&base, now_ms, answer["nowMs"].as_i64().unwrap_or(now_ms)))?;
     for check in answer["checks"].as_array().into_iter().flatten() {
         let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
+        if text("check") == "segments" && !of_table(&text("subject")) {
+            continue;
+        }
         found.add(&Check {
             name: text("check"),
             grade: Grade::of(&text("grade")),
@@ -260,7 +298,8 @@ async fn online(client: &Client, document: &DocumentArgument, json: &Json) -> Re
     let reached = streams.iter().all(|check| check.grade != Grade::Wrong);
     let mut checks = streams;
     if reached {
-        let answer = client.send_json(Method::POST, &format!("/tableConfigs/try?records={TRIED}"), json).await?;
+        let patient = client.giving_up_after(ASKS_OTHERS);
+        let answer = patient.send_json(Method::POST, &format!("/tableConfigs/try?records={TRIED}"), json).await?;
         checks.push(if answer.is_success() {
             records(&file, &document.word(), &answer.json()["records"])
         } else {

@@ -1,7 +1,7 @@
 //! What is wrong with a table: its streams, its partitions, what it rejected, what it passed over.
 
 use crate::{
-    cli::{ControllerAddress, Failure, apply::texts, shell_word},
+    cli::{ControllerAddress, Failure, apply::texts, doctor::ASKS_OTHERS, shell_word},
     client::Client,
     node::Check,
 };
@@ -32,7 +32,8 @@ pub(super) async fn checks(client: &Client, address: &ControllerAddress, name: &
 
 /// Whether the streams of a config answer, and the schema registries that their messages need.
 pub(super) async fn streams(client: &Client, subject: &str, config: &Json) -> Result<Vec<Check>, Failure> {
-    let answer = client.send_json(Method::POST, "/tableConfigs/validate", config).await?;
+    let patient = client.giving_up_after(ASKS_OTHERS);
+    let answer = patient.send_json(Method::POST, "/tableConfigs/validate", config).await?;
     if !answer.is_success() {
         let remedy = "mend what it names; brokers are asked from the node, not from here";
         return Ok(vec![Check::ok("streams", subject, answer.error()).wrong(remedy)]);
@@ -54,8 +55,7 @@ fn states(name: &str, controller: &str, partitions: &Json) -> Vec<Check> {
         return vec![Check::ok("partitions", name, "it reads no partition").look("look whether its topics are there")];
     }
     let of = |(state, list): (&str, Vec<&Json>)| {
-        let number = |key: &str| list.iter().map(|partition| partition[key].as_u64().unwrap_or(0)).max().unwrap_or(0);
-        let behind = format!("at most {} offsets and {} ms behind", number("lagOffsets"), number("lagMs"));
+        let behind = behind(state, &list);
         let reason = list.iter().filter_map(|partition| partition["reason"].as_str()).find(|reason| !reason.is_empty());
         let places = listed(list.iter().map(|partition| {
             format!("{}/{}", partition["topic"].as_str().unwrap_or_default(), partition["partition"])
@@ -87,6 +87,17 @@ fn states(name: &str, controller: &str, partitions: &Json) -> Vec<Check> {
     let mut checks: Vec<Check> = by_state.into_iter().map(of).collect();
     checks.sort_by_key(|check| std::cmp::Reverse(check.grade));
     checks
+}
+
+/// How far partitions in one state are behind. What was heard of the end of a log before its broker went away says
+/// nothing about now.
+fn behind(state: &str, list: &[&Json]) -> String {
+    let ms = list.iter().filter_map(|partition| partition["lagMs"].as_u64()).max().unwrap_or(0);
+    let offsets: Option<Vec<u64>> = list.iter().map(|partition| partition["lagOffsets"].as_u64()).collect();
+    match offsets.and_then(|offsets| offsets.into_iter().max()).filter(|_| state != "RETRYING") {
+        Some(offsets) => format!("at most {offsets} offsets and {ms} ms behind"),
+        None => format!("at most {ms} ms behind, in offsets it is unknown"),
+    }
 }
 
 /// Some of many.
@@ -155,11 +166,16 @@ mod tests {
         let checks = states("orders", "http://c:9000", &json!(all));
         let grades: Vec<Grade> = checks.iter().map(|check| check.grade).collect();
         assert_eq!(grades, [Grade::Wrong, Grade::Look, Grade::Ok]);
-        assert_eq!(checks[0].detail, "1 RETRYING (t/7), at most 7 offsets and 5 ms behind: connection refused");
+        assert_eq!(
+            checks[0].detail,
+            "1 RETRYING (t/7), at most 5 ms behind, in offsets it is unknown: connection refused"
+        );
         assert!(
             checks[1].remedy.as_ref().unwrap().contains("curl -X POST http://c:9000/tables/orders/resumeConsumption")
         );
         assert!(checks[2].detail.starts_with("7 CONSUMING (t/0, t/1, t/2, t/3, t/4 and 2 more), at most 6 offsets"));
+        let unheard = json!([{"topic": "t", "partition": 0, "state": "STARTING", "lagOffsets": null, "lagMs": 9}]);
+        assert!(states("orders", "c", &unheard)[0].detail.contains("at most 9 ms behind, in offsets it is unknown"));
         assert_eq!(states("orders", "c", &json!([]))[0].grade, Grade::Look);
         for state in ["HALTED", "RECREATED"] {
             assert_eq!(states("t", "c", &json!([partition(0, state, "")]))[0].grade, Grade::Wrong, "{state}");
