@@ -76,21 +76,24 @@ impl Event {
         }
     }
 
-    /// Its fields, in their order.
-    pub(crate) fn fields(&self) -> [(&'static str, Field); 13] {
+    fn uuid(&self) -> String {
         let session = self.session;
-        let uuid = format!(
+        format!(
             "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
             (session >> 96) as u32,
             (session >> 80) as u16,
             (session >> 64) as u16,
             (session >> 48) as u16,
             session as u64 & 0xFFFF_FFFF_FFFF
-        );
+        )
+    }
+
+    /// Its fields, in their order.
+    pub(crate) fn fields(&self) -> [(&'static str, Field); 13] {
         [
             ("ts", Field::Long(self.ts)),
             ("user_id", Field::Long(self.user_id as i64)),
-            ("session", Field::Text(uuid)),
+            ("session", Field::Text(self.uuid())),
             ("country", Field::Text(format!("country-{:03}", self.country))),
             ("city", Field::Text(format!("city-{:04}", self.city))),
             ("device", Field::Text(DEVICES[self.device as usize].to_owned())),
@@ -106,16 +109,7 @@ impl Event {
 
     /// Writes the event as JSON; `ts` may be another time than the event's own, for freshness.
     pub(crate) fn write(&self, ts: i64, out: &mut Vec<u8>) {
-        let session = self.session;
-        let uuid = format_args!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            (session >> 96) as u32,
-            (session >> 80) as u16,
-            (session >> 64) as u16,
-            (session >> 48) as u16,
-            session as u64 & 0xFFFF_FFFF_FFFF
-        )
-        .to_string();
+        let uuid = self.uuid();
         let written = write!(
             out,
             r#"{{"ts":{ts},"user_id":{},"session":"{uuid}","country":"country-{:03}","city":"city-{:04}","device":"{}","event_type":"type-{:02}","url":"https://shop.example.com/products/page-{:05}","referrer":"https://search.example.org/r/{:04}","status":{},"latency":{},"price":{}.{:02},"quantity":{}}}"#,

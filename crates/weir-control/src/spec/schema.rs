@@ -179,6 +179,12 @@ fn field(at: &At<'_>, kind: FieldKind, seen: &mut BTreeSet<ColumnName>, findings
     if kind == FieldKind::DateTime {
         date_time(at, &mut field, findings);
     }
+    default_null(at, &mut field, findings);
+    Some(field)
+}
+
+/// What stands where a record has no value.
+fn default_null(at: &At<'_>, field: &mut FieldSpec, findings: &mut Findings) {
     let default_at = at.key("defaultNullValue");
     if default_at.value.is_some() {
         match default_value(&default_at, field.data_type) {
@@ -186,7 +192,6 @@ fn field(at: &At<'_>, kind: FieldKind, seen: &mut BTreeSet<ColumnName>, findings
             None => findings.wrong(&default_at, format!("is no {}", spelled(field.data_type))),
         }
     }
-    Some(field)
 }
 
 /// What would change rows and is not built.

@@ -227,24 +227,33 @@ impl ScalarUDFImpl for Udf {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let one = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if one { 1 } else { args.number_rows };
-        let constants = args
-            .args
-            .iter()
-            .map(|arg| match arg {
-                ColumnarValue::Scalar(value) => Some(value.clone()),
-                ColumnarValue::Array(_) => None,
-            })
-            .collect();
+        let (rows, constants) = rows_and_constants(&args);
         let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
-        let result = convert::without_negative_zero((self.fun.call)(&Args { arrays, constants, rows })?);
-        if one {
-            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?))
-        } else {
-            Ok(ColumnarValue::Array(result))
-        }
+        given(&args, (self.fun.call)(&Args { arrays, constants, rows })?)
     }
+}
+
+fn is_one(args: &ScalarFunctionArgs) -> bool {
+    args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)))
+}
+
+/// How many rows a function has to answer, one where no argument is a column; and of the arguments, those that are the same
+/// for every row.
+pub(super) fn rows_and_constants(args: &ScalarFunctionArgs) -> (usize, Vec<Option<ScalarValue>>) {
+    let constant = |arg: &ColumnarValue| match arg {
+        ColumnarValue::Scalar(value) => Some(value.clone()),
+        ColumnarValue::Array(_) => None,
+    };
+    (if is_one(args) { 1 } else { args.number_rows }, args.args.iter().map(constant).collect())
+}
+
+/// What a function gives in the form that is asked for: one value where no argument is a column. Zero has no sign.
+pub(super) fn given(args: &ScalarFunctionArgs, made: ArrayRef) -> Result<ColumnarValue> {
+    let made = convert::without_negative_zero(made);
+    Ok(match is_one(args) {
+        true => ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?),
+        false => ColumnarValue::Array(made),
+    })
 }
 
 /// A function's name for people.

@@ -6,7 +6,8 @@
 use super::{
     PREFIX,
     bounded::{check_batch, check_value},
-    convert::{self, shared},
+    convert::shared,
+    fun::{given, rows_and_constants},
 };
 use crate::{
     provider::{pinot_field, pinot_type_of},
@@ -188,16 +189,7 @@ impl ScalarUDFImpl for Udf {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let one = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if one { 1 } else { args.number_rows };
-        let constants = args
-            .args
-            .iter()
-            .map(|arg| match arg {
-                ColumnarValue::Scalar(value) => Some(value.clone()),
-                ColumnarValue::Array(_) => None,
-            })
-            .collect();
+        let (rows, constants) = rows_and_constants(&args);
         let ready = self.prepared(constants, &args.arg_fields)?;
         let readers: Vec<Column> = args
             .args
@@ -206,12 +198,7 @@ impl ScalarUDFImpl for Udf {
             .map(|(arg, field)| Column::of(arg, kind_of_field(field)))
             .collect::<Result<_>>()?;
         let kind = kind_of_field(&args.return_field).unwrap_or((DataType::String, true));
-        let result = convert::without_negative_zero(called(self.function, &ready.prepared, &readers, rows, kind)?);
-        if one {
-            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?))
-        } else {
-            Ok(ColumnarValue::Array(result))
-        }
+        given(&args, called(self.function, &ready.prepared, &readers, rows, kind)?)
     }
 }
 

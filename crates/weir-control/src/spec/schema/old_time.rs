@@ -1,7 +1,7 @@
 //! The time column of old schemas (`timeFieldSpec`): a granularity of what comes in, and perhaps another of what is stored. It
 //! becomes a date-time column, derived where the two differ.
 
-use super::{column, data_type, default_value, spelled};
+use super::{column, data_type, default_null};
 use crate::spec::{
     date_format::{FORMAT_REMEDY, is_format},
     read::{At, Findings},
@@ -52,13 +52,7 @@ pub(super) fn field(at: &At<'_>, seen: &mut BTreeSet<ColumnName>, findings: &mut
     field.format = Some(if data_type == DataType::Timestamp { "TIMESTAMP".into() } else { format.into() });
     field.granularity = Some(unit.into());
     field.transform = transform;
-    let default_at = at.key("defaultNullValue");
-    if default_at.value.is_some() {
-        match default_value(&default_at, field.data_type) {
-            Some(value) => field.default_null = value,
-            None => findings.wrong(&default_at, format!("is no {}", spelled(field.data_type))),
-        }
-    }
+    default_null(at, &mut field, findings);
     Some(field)
 }
 
