@@ -2,6 +2,7 @@
 //! that. A value becomes a partition as Pinot's functions of the same names have it.
 
 use crate::stages::keep_rows_of;
+use weir_functions::shelf::{KAFKA_SEED, murmur2, murmur3_32, murmur3_x64};
 use weir_types::{ColumnData, PartitionFunction, PartitionedBy, RowBatch, Schema};
 
 /// Which rows belong to one partition.
@@ -21,7 +22,7 @@ impl PartitionCheck {
     pub fn new(schema: &Schema, by: &PartitionedBy, partition: u32) -> Option<Self> {
         let PartitionedBy { column, function, partitions } = by;
         let position = schema.position(column.as_str())?;
-        Some(Self { position, function: *function, partitions: *partitions, own: partition % partitions })
+        Some(Self { position, function: function.clone(), partitions: *partitions, own: partition % partitions })
     }
 
     /// Takes the rows of other partitions out of a batch: how many messages have none left.
@@ -56,9 +57,19 @@ impl PartitionCheck {
 
     /// The partition of a text.
     fn partition_of(&self, text: &[u8]) -> u32 {
-        let hash = match self.function {
+        let positive = |hash: u32| (hash & 0x7fff_ffff) % self.partitions;
+        let hash = match &self.function {
             PartitionFunction::Modulo => return self.own,
-            PartitionFunction::Murmur => return (murmur2(text) & 0x7fff_ffff) % self.partitions,
+            PartitionFunction::Murmur => return positive(murmur2(text, KAFKA_SEED)),
+            PartitionFunction::Murmur3 { seed, x64: false } => return positive(murmur3_32(text, *seed as u32)),
+            PartitionFunction::Murmur3 { seed, x64: true } => {
+                return positive((murmur3_x64(text, *seed).0 >> 32) as u32);
+            }
+            PartitionFunction::BoundedColumnValue(values) => {
+                let text = String::from_utf8_lossy(text).to_lowercase();
+                let at = values.iter().position(|value| value.to_lowercase() == text);
+                return at.map_or(0, |at| u32::try_from(at + 1).unwrap_or(0));
+            }
             PartitionFunction::HashCode => String::from_utf8_lossy(text)
                 .encode_utf16()
                 .fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit))),
@@ -73,25 +84,6 @@ impl PartitionCheck {
 /// Different messages of rows in the order of the stream.
 fn messages(message_of_row: &[u32]) -> u64 {
     message_of_row.chunk_by(|a, b| a == b).count() as u64
-}
-
-/// MurmurHash 2 of 32 bits with the seed of Kafka's partitioner.
-fn murmur2(bytes: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c ^ u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    let (words, rest) = bytes.as_chunks::<4>();
-    for word in words {
-        let mut word = u32::from_le_bytes(*word).wrapping_mul(M);
-        word ^= word >> 24;
-        hash = hash.wrapping_mul(M) ^ word.wrapping_mul(M);
-    }
-    if !rest.is_empty() {
-        let last = rest.iter().rev().fold(0u32, |last, byte| (last << 8) | u32::from(*byte));
-        hash = (hash ^ last).wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^ (hash >> 15)
 }
 
 #[cfg(test)]
@@ -116,7 +108,7 @@ mod tests {
             ("a-little-bit-longer-string", -1_486_304_829),
             ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
         ] {
-            assert_eq!(murmur2(text.as_bytes()) as i32, hash, "{text}");
+            assert_eq!(murmur2(text.as_bytes(), KAFKA_SEED) as i32, hash, "{text}");
         }
     }
 
@@ -136,6 +128,31 @@ mod tests {
         // A number is hashed as its text.
         let murmur = check(DataType::Long, PartitionFunction::Murmur, 1000, of(PartitionFunction::Murmur, "21"));
         assert!(murmur.is_own(21) && !murmur.is_own(22));
+    }
+
+    /// The answers of Pinot 1.4.
+    #[test]
+    fn murmur3_and_listed_values_are_pinots() {
+        let of = |function: PartitionFunction, text: &str| {
+            check(DataType::String, function, 1000, 0).partition_of(text.as_bytes())
+        };
+        let murmur3 = |seed, x64| PartitionFunction::Murmur3 { seed, x64 };
+        for (text, partitions) in [
+            ("", [0, 255, 609, 611]),
+            ("a", [850, 849, 329, 509]),
+            ("hello", [351, 374, 907, 932]),
+            ("The quick brown fox jumps over the lazy dog", [547, 259, 880, 956]),
+            ("-7", [564, 522, 364, 559]),
+            ("123456789012", [433, 434, 779, 751]),
+            ("\u{e4}\u{f6}\u{fc}", [228, 449, 574, 664]),
+            ("zw\u{f6}lf Boxk\u{e4}mpfer jagen Viktor", [872, 30, 777, 901]),
+        ] {
+            let found = [murmur3(0, false), murmur3(9001, false), murmur3(0, true), murmur3(-5, true)];
+            assert_eq!(found.map(|function| of(function, text)), partitions, "{text}");
+        }
+        let listed = PartitionFunction::BoundedColumnValue(["Maths", "English", "Chemistry"].map(str::to_owned).into());
+        let found = ["maths", "ENGLISH", "Chemistry", "x", ""].map(|text| of(listed.clone(), text));
+        assert_eq!(found, [1, 2, 3, 0, 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     coerce::Source,
     json::{
         scan::{Number, Scan, Step, ascii},
-        text::unescape,
+        text::{normalise, unescape},
     },
 };
 use bumpalo::Bump;
@@ -117,8 +117,11 @@ pub(crate) fn fill(scan: &mut Scan<'_>, column: &mut Column, text: &mut Vec<u8>,
             return Ok(false);
         }
         Some(b'{' | b'[') => {
+            // As it would be stored, however the message spaces it: expressions may look at its text.
             let raw = scan.skip_value(1)?;
-            push(Source::Json(utf8(raw)), column, scratch);
+            text.clear();
+            normalise(raw, text);
+            push(Source::Json(utf8(text)), column, scratch);
         }
         _ => return scan.broken("a value is expected"),
     }

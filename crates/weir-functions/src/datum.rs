@@ -5,7 +5,9 @@
 //! number to text in Java's form, whole numbers by cutting and saturating.
 
 use crate::{
+    casts::truth_of_text,
     date_pattern::{timestamp_from_text, timestamp_text},
+    decimal::Decimal,
     java_text::{decimal_low_bits, float_from_text, hex, java_double, java_float, uuid_text},
 };
 use bumpalo::Bump;
@@ -312,7 +314,7 @@ impl<'a> Datum<'a> {
     pub fn truth(self) -> Result<bool, Fault> {
         match self {
             Self::Bool(truth) => Ok(truth),
-            Self::Text(text) => Ok(text.trim().eq_ignore_ascii_case("true") || text.trim() == "1"),
+            Self::Text(text) => Ok(truth_of_text(text)),
             Self::Long(_) | Self::Float(_) | Self::Double(_) | Self::Decimal(_) => Ok(self.double()? != 0.0),
             _ => Err(Fault::takes("true or false", self)),
         }
@@ -389,6 +391,11 @@ impl<'a> Datum<'a> {
                 let order = a.cmp(&b.truth()?);
                 Some(if matches!(self, Self::Bool(_)) { order } else { order.reverse() })
             }
+            (Self::Decimal(_), _) | (_, Self::Decimal(_)) => match (Decimal::of(self), Decimal::of(other)) {
+                (Ok(a), Ok(b)) => Some(a.compare(&b)),
+                // One is infinite, or none.
+                _ => self.double()?.partial_cmp(&other.double()?),
+            },
             (a, b) if a.is_number() || b.is_number() => a.double()?.partial_cmp(&b.double()?),
             (a, b) => Some(a.text(arena).cmp(b.text(arena))),
         })

@@ -93,6 +93,16 @@ fn parts(text: &str) -> Option<Parts<'_>> {
     })
 }
 
+/// Whether a decimal has a minus, its digits, and how many of them stand behind the point (before it, where that is below
+/// 0). `None` where the text is none.
+#[must_use]
+pub(crate) fn decimal_parts(text: &str) -> Option<(bool, String, i64)> {
+    let Parts { negative, whole, fraction, exponent } = parts(text)?;
+    let digits: String = whole.iter().chain(fraction).copied().map(char::from).collect();
+    let scale = i64::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+    Some((negative, digits, scale))
+}
+
 impl Parts<'_> {
     fn len(&self) -> usize {
         self.whole.len() + self.fraction.len()

@@ -3,8 +3,10 @@
 //!
 //! To add a function family: a room here, named below. No clock, no I/O, no engine's types: arrays are the caller's.
 
+pub mod casts;
 pub mod date_pattern;
 pub mod datum;
+pub mod decimal;
 pub mod expression;
 pub mod java_text;
 pub mod numbers;

@@ -38,40 +38,54 @@ pub fn digits(count: i64) -> i32 {
 /// Rounds halves away from zero, on the decimal text of the number as Java's BigDecimal does.
 #[must_use]
 pub fn half_up(number: f64, digits: i32) -> f64 {
-    if !number.is_finite() {
-        return number;
-    }
-    if digits < 0 {
-        let scale = 10_f64.powi(-digits);
-        return if scale.is_finite() { (number / scale).round() * scale } else { 0.0 };
-    }
-    let Some((kept, next)) = cut_text(number, digits as usize) else { return number };
-    let step = if next < b'5' { 0.0 } else { 10_f64.powi(-digits) };
-    let up = if number < 0.0 { kept - step } else { kept + step };
-    format!("{up:.digits$}", digits = digits as usize).parse().unwrap_or(up)
+    without_digits(number, digits, |next| next >= b'5')
 }
 
 /// Leaves out the digits behind a place, on the decimal text of the number.
 #[must_use]
 pub fn cut(number: f64, digits: i32) -> f64 {
+    without_digits(number, digits, |_| false)
+}
+
+/// Java's `Math.round`: halves go up, to the next whole number of 64 bits.
+#[must_use]
+pub fn round(number: f64) -> f64 {
+    let below = number.floor();
+    let whole = if number - below >= 0.5 { below + 1.0 } else { below };
+    whole as i64 as f64
+}
+
+/// A number without the digits behind a place, one more there if the first of them says so.
+fn without_digits(number: f64, digits: i32, up: fn(u8) -> bool) -> f64 {
     if !number.is_finite() {
         return number;
     }
-    if digits < 0 {
-        let scale = 10_f64.powi(-digits);
-        return if scale.is_finite() { (number / scale).trunc() * scale } else { 0.0 };
+    // The shortest text that is the number: 1.005 rounds to 1.01, whatever lies in its bits.
+    let text = format!("{}", number.abs());
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    // How many digits of the text are kept.
+    let kept = whole.len() as i64 + i64::from(digits);
+    let Ok(kept) = usize::try_from(kept) else { return 0.0 };
+    let mut all: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
+    let Some(next) = all.get(kept).copied() else { return number };
+    all[kept..].fill(b'0');
+    let mut carry = up(next);
+    for digit in all[..kept].iter_mut().rev() {
+        if !carry {
+            break;
+        }
+        carry = *digit == b'9';
+        *digit = if carry { b'0' } else { *digit + 1 };
     }
-    cut_text(number, digits as usize).map_or(number, |(kept, _)| kept)
+    let point = whole.len();
+    let made = format!("{}{}.{}", if carry { "1" } else { "" }, text_of(&all[..point]), text_of(&all[point..]));
+    let made: f64 = made.parse().unwrap_or(number);
+    // Zero has no sign there.
+    if number < 0.0 { 0.0 - made } else { made }
 }
 
-/// A number without the digits behind a place, and the first of those; `None` where there are none.
-fn cut_text(number: f64, digits: usize) -> Option<(f64, u8)> {
-    // The shortest text that is the number: 1.005 rounds to 1.01, whatever lies in its bits.
-    let text = format!("{number}");
-    let (whole, fraction) = text.split_once('.')?;
-    let next = *fraction.as_bytes().get(digits)?;
-    let kept = format!("{whole}.{}", &fraction[..digits]).parse().unwrap_or(number);
-    Some((kept, next))
+fn text_of(digits: &[u8]) -> &str {
+    std::str::from_utf8(digits).expect("digits are text")
 }
 
 #[cfg(test)]
@@ -89,8 +103,33 @@ mod tests {
             (1234.0, -2, 1200.0),
             (7.0, 3, 7.0),
             (7.5, -400, 0.0),
+            (15.0, -1, 20.0),
+            (-25.0, -1, -30.0),
+            (95.0, -2, 100.0),
+            (49.0, -2, 0.0),
+            (12345.678, -2, 12300.0),
+            (9.995, 2, 10.0),
+            (0.1 + 0.2, 16, 0.3),
+            (1e300, 2, 1e300),
+            (-0.2, 0, 0.0),
+            (5e-324, 2, 0.0),
         ] {
             assert_eq!(half_up(number, digits), rounded, "{number} {digits}");
+        }
+    }
+
+    #[test]
+    fn halves_of_whole_numbers_go_up() {
+        for (number, rounded) in [
+            (2.5, 3.0),
+            (-2.5, -2.0),
+            (0.499_999_999_999_999_94, 0.0),
+            (-0.500_000_000_000_000_1, -1.0),
+            (-1e-20, 0.0),
+            (f64::NAN, 0.0),
+            (1e300, i64::MAX as f64),
+        ] {
+            assert_eq!(round(number), rounded, "{number}");
         }
     }
 

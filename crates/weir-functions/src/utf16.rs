@@ -63,9 +63,28 @@ pub fn position(text: &str, find: &str, nth: usize) -> Option<usize> {
     text.match_indices(find).nth(nth).map(|(at, _)| units(&text[..at]))
 }
 
+/// Where the last occurrence of a text starts that does not start behind `latest`, as Java's `lastIndexOf`.
+#[must_use]
+pub fn last_position(text: &str, find: &str, latest: i64) -> Option<usize> {
+    let latest = usize::try_from(latest).ok()?;
+    // Within a character none starts.
+    let from = byte_of(text, latest).or_else(|| byte_of(text, latest.saturating_sub(1)))?;
+    let end = text.floor_char_boundary(from.saturating_add(find.len()));
+    text[..end].rfind(find).map(|at| units(&text[..at]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_position_is_javas() {
+        let last = |latest| last_position("banana", "an", latest);
+        assert_eq!([-1, 0, 1, 2, 3, 9, i64::MAX].map(last), [None, None, Some(1), Some(1), Some(3), Some(3), Some(3)]);
+        assert_eq!((last_position("ab", "", 9), last_position("ab", "", 1)), (Some(2), Some(1)));
+        let last = |latest| last_position("n\u{1F600}n", "n", latest);
+        assert_eq!([0, 1, 2, 3].map(last), [Some(0), Some(0), Some(0), Some(3)]);
+    }
 
     #[test]
     fn parts_are_counted_in_units() {

@@ -11,7 +11,7 @@ use crate::{
     dialect::{self, Profile, Rewritten},
     error::{Code, EngineError, Stage, exception},
     explain, functions,
-    memory::within_pool,
+    memory::{hold_text, within_pool},
     options::Settings,
     planner,
     provider::pinot_type_of,
@@ -26,7 +26,7 @@ use datafusion::{
     execution::{
         FunctionRegistry, SessionState, SessionStateBuilder, TaskContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
-        memory_pool::{GreedyMemoryPool, MemoryConsumer},
+        memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryReservation},
         runtime_env::RuntimeEnvBuilder,
     },
     logical_expr::LogicalPlan,
@@ -336,6 +336,10 @@ impl Engine {
         let beside = Settings::read(&request.options).ok().and_then(|settings| settings.timeout);
         let timeout = beside.unwrap_or(self.options.default_timeout);
         let QueryRequest { sql, options, database } = request;
+        let held = match hold_text(&sql, &self.state.runtime_env().memory_pool) {
+            Ok(held) => held,
+            Err(error) => return failed(exception(&error, Stage::Planning)),
+        };
         let text = if dialect::may_hold_options(&sql) {
             let task = self.reader.spawn(async move { read(&sql, &options) });
             let mut reading = Awaited { task, stop: StopFlag::default() };
@@ -356,7 +360,7 @@ impl Engine {
             return late(Code::SchedulingTimeout, timeout);
         };
         let (names, stop) = (Names::default(), StopFlag::with_patience(began + timeout.mul_f64(PATIENCE)));
-        let work = self.clone().work(text, database, names.clone(), stop.clone(), turn);
+        let work = self.clone().work(text, database, names.clone(), stop.clone(), (turn, held));
         let mut working = Awaited { task: self.workers.spawn(work), stop };
         let mut response = match self.by(began + timeout, &mut working.task).await {
             Some(Ok(response)) => response,
@@ -367,14 +371,15 @@ impl Engine {
         response
     }
 
-    /// The work of a query. It holds its turn until it has really ended: what was stopped and still runs counts.
+    /// The work of a query. It holds its turn, and the memory of its text, until it has really ended: what was stopped and still
+    /// runs counts.
     async fn work(
         self: Arc<Self>,
         text: Text,
         database: Option<String>,
         names: Names,
         stop: StopFlag,
-        turn: OwnedSemaphorePermit,
+        turn: (OwnedSemaphorePermit, MemoryReservation),
     ) -> QueryResponse {
         let (parsed, settings) = match text.read() {
             Ok(read) => read,

@@ -1,6 +1,9 @@
 //! Errors of queries as Pinot codes them, and the one error of starting an engine.
 
-use crate::{answer::QueryException, functions::TooLarge};
+use crate::{
+    answer::QueryException,
+    functions::{TooLarge, in_users_words},
+};
 use arrow::error::ArrowError;
 use datafusion::{common::SchemaError, error::DataFusionError};
 use weir_types::{Classify, ErrorKind, Retry};
@@ -98,8 +101,12 @@ pub(crate) fn exception(error: &DataFusionError, stage: Stage) -> QueryException
             SchemaError::FieldNotFound { .. } => Code::UnknownColumn,
             _ => Code::QueryValidation,
         },
+        DataFusionError::Internal(what) if what.contains("failed to match any signature") => Code::QueryValidation,
         DataFusionError::Internal(_) => Code::Internal,
         DataFusionError::SQL(..) => Code::SqlParsing,
+        DataFusionError::NotImplemented(what) if what.contains("logical expression AggregateFunction") => {
+            Code::QueryValidation
+        }
         _ if stage == Stage::Running => Code::QueryExecution,
         DataFusionError::Plan(_) | DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => {
             Code::QueryValidation
@@ -116,7 +123,7 @@ pub(crate) fn exception(error: &DataFusionError, stage: Stage) -> QueryException
         }
         root => first_part(&root.strip_backtrace()),
     };
-    QueryException::new(code, what)
+    QueryException::new(code, in_users_words(&what))
 }
 
 /// A message without the stack that may follow it.

@@ -15,7 +15,7 @@ use datafusion::{
     error::DataFusionError,
     execution::{
         RecordBatchStream, SendableRecordBatchStream, TaskContext,
-        memory_pool::{MemoryConsumer, MemoryReservation},
+        memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation},
     },
     physical_expr::PhysicalExpr,
     physical_plan::{
@@ -38,6 +38,51 @@ use std::{
 /// Groups that an aggregate may keep apart from the pool as the first ones of an order. It makes room for ten times as
 /// many before the first row: about a megabyte on each thread.
 const MOST_FIRST_GROUPS: usize = 1_000;
+
+/// Bytes that a word or a sign of a query's text becomes, read and planned: tokens, trees of two parsers' and planners' kinds.
+const BYTES_PER_TOKEN: usize = 512;
+
+/// Copies of a text itself: as it came, in its tokens, in its plan.
+const TEXT_COPIES: usize = 4;
+
+/// What a query of ordinary length takes is not counted.
+const TEXT_FREE: usize = 1 << 20;
+
+/// Memory that a query's text takes while it is read, planned and run, as a part of the pool: a list of a million numbers
+/// is a few megabytes of text and hundreds in memory.
+///
+/// # Errors
+/// If queries may not use that much.
+pub(crate) fn hold_text(sql: &str, pool: &Arc<dyn MemoryPool>) -> Result<MemoryReservation> {
+    let reservation = MemoryConsumer::new("the text of a query").register(pool);
+    let bytes = text_bytes(sql);
+    if bytes > TEXT_FREE {
+        reservation.try_grow(bytes)?;
+    }
+    Ok(reservation)
+}
+
+fn text_bytes(sql: &str) -> usize {
+    let (mut tokens, mut quote, mut in_word) = (0_usize, None, false);
+    for byte in sql.bytes() {
+        match quote {
+            Some(open) => quote = (byte != open).then_some(open),
+            None if matches!(byte, b'\'' | b'"' | b'`') => {
+                (quote, in_word) = (Some(byte), false);
+                tokens += 1;
+            }
+            None if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$') || !byte.is_ascii() => {
+                tokens += usize::from(!in_word);
+                in_word = true;
+            }
+            None => {
+                tokens += usize::from(!byte.is_ascii_whitespace());
+                in_word = false;
+            }
+        }
+    }
+    sql.len().saturating_mul(TEXT_COPIES).saturating_add(tokens.saturating_mul(BYTES_PER_TOKEN))
+}
 
 /// How often a window holds its rows: as they came, in one piece, and by partition or with its results.
 const WINDOW_COPIES: usize = 3;

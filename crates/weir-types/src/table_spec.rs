@@ -388,7 +388,7 @@ pub struct PartitionedBy {
 }
 
 /// How values become partitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PartitionFunction {
     /// The remainder of a whole number.
     Modulo,
@@ -398,6 +398,15 @@ pub enum PartitionFunction {
     HashCode,
     /// Java's hash of the text's bytes.
     ByteArray,
+    /// MurmurHash 3 of the text.
+    Murmur3 {
+        /// Where it begins.
+        seed: i32,
+        /// It is the one for 64-bit machines that Debezium partitions by, else the usual one of 32 bits.
+        x64: bool,
+    },
+    /// The position of the text among these, from 1, whatever the case; 0 for all others.
+    BoundedColumnValue(Vec<String>),
 }
 
 /// How a column is stored and indexed.

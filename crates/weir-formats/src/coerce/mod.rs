@@ -159,9 +159,32 @@ fn altered(changed: bool) -> Fit {
     if changed { Fit::Altered } else { Fit::Stored }
 }
 
+/// A whole number of up to 18 digits, which always fit, with nothing around it: what nearly all texts of numbers are.
+fn plain_integer(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let mut value = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+    }
+    Some(if negative { -value } else { value })
+}
+
 fn int(source: Source<'_>) -> Result<(i32, Fit), Unfit> {
     match source {
-        Source::Text(text) => Ok((text.trim().parse().map_err(|_| INTEGER)?, Fit::Stored)),
+        Source::Text(text) => match plain_integer(text).map(i32::try_from) {
+            Some(Ok(value)) => Ok((value, Fit::Stored)),
+            _ => Ok((text.trim().parse().map_err(|_| INTEGER)?, Fit::Stored)),
+        },
         Source::Float(value) => int(Source::Double(f64::from(value))),
         // A double saturates in 32 bits; through 64 bits it would wrap.
         Source::Double(value) => Ok((value as i32, altered(f64::from(value as i32) != value))),
@@ -188,7 +211,10 @@ fn long(source: Source<'_>) -> Result<(i64, Fit), Unfit> {
             let (value, exact) = decimal_low_bits(text).ok_or(NUMBER)?;
             Ok((value, altered(!exact)))
         }
-        Source::Text(text) => Ok((text.trim().parse().map_err(|_| INTEGER)?, Fit::Stored)),
+        Source::Text(text) => match plain_integer(text) {
+            Some(value) => Ok((value, Fit::Stored)),
+            None => Ok((text.trim().parse().map_err(|_| INTEGER)?, Fit::Stored)),
+        },
         Source::Bytes(_) | Source::Uuid(_) | Source::Json(_) => Err(INTEGER),
     }
 }

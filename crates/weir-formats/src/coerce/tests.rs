@@ -223,3 +223,21 @@ proptest! {
         prop_assert_eq!(fits, i64::try_from(value).is_ok());
     }
 }
+
+#[test]
+fn texts_of_whole_numbers_are_read_as_rust_reads_them() {
+    let digits = "12345678901234567890";
+    let mut texts: Vec<String> = (0..=digits.len()).map(|length| digits[..length].to_owned()).collect();
+    texts.extend(
+        ["-", "+7", "007", "-0", "1x", " 1", "1 ", "\u{663}", "9223372036854775807", "-9223372036854775808"]
+            .map(Into::into),
+    );
+    for text in texts.iter().flat_map(|text| [text.clone(), format!("-{text}")]) {
+        if let Some(value) = plain_integer(&text) {
+            assert_eq!(text.parse(), Ok(value), "{text}");
+        }
+        if text.len() <= 18 && text.parse::<i64>().is_ok() && !text.starts_with('+') {
+            assert!(plain_integer(&text).is_some(), "{text}");
+        }
+    }
+}

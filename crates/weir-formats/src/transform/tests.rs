@@ -1,6 +1,7 @@
 //! Records through expressions into columns.
 
 mod conforming;
+mod texts;
 
 use super::*;
 use crate::{

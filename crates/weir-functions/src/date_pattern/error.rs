@@ -22,7 +22,7 @@ pub enum DateError {
         reason: String,
     },
     /// A zone that nobody knows.
-    #[error("'{name}' is not a time zone: UTC, America/Los_Angeles and their like are")]
+    #[error("'{name}' is not a time zone: UTC, America/Los_Angeles, +05:30 and their like are")]
     Zone {
         /// As given.
         name: String,

@@ -4,9 +4,8 @@ use super::{
     error::DateError,
     pattern::Pattern,
     timestamp::{iso_from_text, timestamp_from_text, timestamp_text},
-    zone::{instant_of_local, zone_named},
+    zone::{Zone, instant_of_local, zone_named},
 };
-use chrono_tz::Tz;
 use weir_types::{Stored, Value};
 
 /// Units of an epoch count.
@@ -66,8 +65,8 @@ enum Kind {
     },
     Timestamp,
     /// ISO 8601; times without an offset are in the zone.
-    Iso(Tz),
-    Pattern(Pattern, Tz),
+    Iso(Zone),
+    Pattern(Pattern, Zone),
 }
 
 /// How a date-time column writes its times.
@@ -216,14 +215,18 @@ impl DateTimeFormat {
         matches!(self.0, Kind::Iso(_) | Kind::Pattern(..))
     }
 
-    /// The same format, its text in another zone.
+    /// Whether it writes text, the texts of a TIMESTAMP among them.
     #[must_use]
-    pub fn in_zone(self, zone: Tz) -> Self {
-        Self(match self.0 {
-            Kind::Iso(_) => Kind::Iso(zone),
-            Kind::Pattern(pattern, _) => Kind::Pattern(pattern, zone),
-            other @ (Kind::Epoch { .. } | Kind::Timestamp) => other,
-        })
+    pub(super) fn writes_text(&self) -> bool {
+        !matches!(self.0, Kind::Epoch { .. })
+    }
+
+    /// The zone of its text, where it is one by a pattern.
+    pub(super) fn zone(&self) -> Option<Zone> {
+        match &self.0 {
+            Kind::Iso(zone) | Kind::Pattern(_, zone) => Some(*zone),
+            Kind::Epoch { .. } | Kind::Timestamp => None,
+        }
     }
 }
 
@@ -245,7 +248,7 @@ fn split_zone(pattern: &str) -> (&str, &str) {
 }
 
 fn simple(pattern: &str, zone: &str) -> Result<DateTimeFormat, String> {
-    let zone = if zone.is_empty() { Tz::UTC } else { zone_named(zone).map_err(|error| error.to_string())? };
+    let zone = if zone.is_empty() { Zone::UTC } else { zone_named(zone).map_err(|error| error.to_string())? };
     if pattern.is_empty() {
         return Ok(DateTimeFormat(Kind::Iso(zone)));
     }

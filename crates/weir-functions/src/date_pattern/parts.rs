@@ -1,8 +1,7 @@
 //! Units and parts of a date, in a zone: truncation, fields, addition, differences.
 
-use super::{DateError, instant_of_local};
+use super::{DateError, Zone, instant_of_local};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeZone, Timelike, Utc};
-use chrono_tz::Tz;
 
 /// A unit of time, from the shortest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,21 +67,22 @@ impl Unit {
         })
     }
 
-    /// A count of this unit since the epoch in milliseconds; units without a fixed length have none.
+    /// A count of this unit since the epoch in milliseconds, cut towards zero as Java's TimeUnit cuts; units without a fixed
+    /// length have none.
     pub fn to_ms(self, count: i64) -> Result<i64, DateError> {
         match self {
-            Self::Nanosecond => Ok(count.div_euclid(1_000_000)),
-            Self::Microsecond => Ok(count.div_euclid(1_000)),
+            Self::Nanosecond => Ok(count / 1_000_000),
+            Self::Microsecond => Ok(count / 1_000),
             unit => Ok(count.saturating_mul(unit.needs_fixed()?)),
         }
     }
 
-    /// Milliseconds since the epoch as a count of this unit, rounded down.
+    /// Milliseconds since the epoch as a count of this unit, cut towards zero.
     pub fn of_ms(self, ms: i64) -> Result<i64, DateError> {
         match self {
             Self::Nanosecond => Ok(ms.saturating_mul(1_000_000)),
             Self::Microsecond => Ok(ms.saturating_mul(1_000)),
-            unit => Ok(ms.div_euclid(unit.needs_fixed()?)),
+            unit => Ok(ms / unit.needs_fixed()?),
         }
     }
 
@@ -100,13 +100,13 @@ fn utc(ms: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(ms)
 }
 
-fn at(ms: i64, zone: Tz) -> Option<DateTime<Tz>> {
+fn at(ms: i64, zone: Zone) -> Option<DateTime<Zone>> {
     zone.timestamp_millis_opt(ms).single()
 }
 
 /// The start of the unit in which a time lies.
-pub fn truncate(ms: i64, unit: Unit, zone: Tz) -> Option<i64> {
-    if zone == Tz::UTC
+pub fn truncate(ms: i64, unit: Unit, zone: Zone) -> Option<i64> {
+    if zone == Zone::UTC
         && let Some(length) = unit.fixed_ms().filter(|_| unit != Unit::Week)
     {
         return ms.checked_sub(ms.rem_euclid(length));
@@ -128,15 +128,18 @@ pub fn truncate(ms: i64, unit: Unit, zone: Tz) -> Option<i64> {
     instant_of_local(start.and_utc().timestamp_millis(), zone)
 }
 
-/// A granularity (`15:MINUTES`, `MINUTES|15`) in milliseconds.
-pub fn granularity_ms(text: &str) -> Result<i64, DateError> {
+/// A granularity: `15:MINUTES`, `MINUTES|15`.
+pub(super) fn granularity(text: &str) -> Result<(i64, Unit), DateError> {
     let (size, unit) = match (text.split_once('|'), text.split_once(':')) {
         (Some((unit, size)), _) | (None, Some((size, unit))) => (size, unit),
         (None, None) => ("1", text),
     };
-    let size = size.trim().parse::<i64>().ok().filter(|size| *size > 0);
+    // No clock counts further than 32 bits.
+    let size = size.trim().parse::<u32>().ok().filter(|size| *size > 0).map(i64::from);
     let size = size.ok_or_else(|| wrong(format!("'{text}' is not a granularity: '15:MINUTES' is")))?;
-    Unit::parse(unit)?.to_ms(size).map(|ms| ms.max(1))
+    let unit = Unit::parse(unit)?;
+    unit.to_ms(size)?;
+    Ok((size, unit))
 }
 
 /// A field of a time.
@@ -190,7 +193,7 @@ impl Part {
     }
 
     /// The part of a time in a zone.
-    pub fn of(self, ms: i64, zone: Tz) -> Option<i32> {
+    pub fn of(self, ms: i64, zone: Zone) -> Option<i32> {
         let time = at(ms, zone)?;
         let small = |number: u32| i32::try_from(number).ok();
         match self {
@@ -257,7 +260,7 @@ mod tests {
     fn truncation_knows_weeks_quarters_and_zones() {
         let text = |unit, zone| super::super::timestamp_text(truncate(NOON, unit, zone).unwrap());
         let utc: Vec<String> = [Unit::Second, Unit::Day, Unit::Week, Unit::Month, Unit::Quarter, Unit::Year]
-            .map(|unit| text(unit, Tz::UTC))
+            .map(|unit| text(unit, Zone::UTC))
             .into();
         let expected = [
             "2026-02-24 12:00:01.0",
@@ -273,13 +276,21 @@ mod tests {
     }
 
     #[test]
-    fn granularities_are_lengths() {
-        for (text, ms) in [("15:MINUTES", 900_000), ("MINUTES|15", 900_000), ("hours", 3_600_000)] {
-            assert_eq!(granularity_ms(text).unwrap(), ms, "{text}");
+    fn granularities_have_a_size_and_a_unit() {
+        for (text, found) in
+            [("15:MINUTES", (15, Unit::Minute)), ("MINUTES|15", (15, Unit::Minute)), ("hours", (1, Unit::Hour))]
+        {
+            assert_eq!(granularity(text).unwrap(), found, "{text}");
         }
         for bad in ["", "0:DAYS", "x:DAYS", "1:FORTNIGHTS", "1:MONTHS"] {
-            assert!(granularity_ms(bad).is_err(), "{bad}");
+            assert!(granularity(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn counts_are_cut_towards_zero_before_1970_too() {
+        assert_eq!((Unit::Second.of_ms(-1_500), Unit::Hour.of_ms(-1)), (Ok(-1), Ok(0)));
+        assert_eq!((Unit::Microsecond.to_ms(-1_500), Unit::Nanosecond.to_ms(-1)), (Ok(-1), Ok(0)));
     }
 
     #[test]
@@ -304,6 +315,6 @@ mod tests {
             Part::Hour,
             Part::Millisecond,
         ];
-        assert_eq!(parts.map(|part| part.of(NOON, Tz::UTC).unwrap()), [2026, 1, 2, 9, 24, 2, 12, 234]);
+        assert_eq!(parts.map(|part| part.of(NOON, Zone::UTC).unwrap()), [2026, 1, 2, 9, 24, 2, 12, 234]);
     }
 }

@@ -3,10 +3,9 @@
 use super::{
     error::DateError,
     timestamp::{number, offset_from_text},
-    zone::{instant_of_local, short_named, zone_named},
+    zone::{Zone, instant_of_local, short_named, zone_named},
 };
 use chrono::{DateTime, Datelike as _, NaiveDate, Offset as _, TimeZone as _, Timelike as _, Weekday};
-use chrono_tz::Tz;
 use std::fmt::Write as _;
 
 /// A pattern made ready.
@@ -27,7 +26,7 @@ enum Item {
 struct Local {
     ms: i64,
     offset_seconds: Option<i64>,
-    zone: Option<Tz>,
+    zone: Option<Zone>,
 }
 
 const LETTERS: &str = "yYxMdDeEwahHkKmsSZz";
@@ -64,7 +63,7 @@ struct Fields {
     second: u32,
     millis: u32,
     offset_seconds: Option<i64>,
-    zone: Option<Tz>,
+    zone: Option<Zone>,
 }
 
 impl Pattern {
@@ -125,7 +124,7 @@ impl Pattern {
     /// Milliseconds since the epoch of a text that has exactly this form; `None` where it has not. What the text names no
     /// zone or offset for is in `zone`.
     #[must_use]
-    pub fn read(&self, text: &str, zone: Tz) -> Option<i64> {
+    pub fn read(&self, text: &str, zone: Zone) -> Option<i64> {
         let local = self.read_local(text)?;
         match local.offset_seconds {
             Some(seconds) => local.ms.checked_sub(seconds * 1000),
@@ -153,7 +152,7 @@ impl Pattern {
 
     /// The text of a time, in milliseconds since the epoch, in a zone; `None` out of the calendar's range.
     #[must_use]
-    pub fn write(&self, ms: i64, zone: Tz) -> Option<String> {
+    pub fn write(&self, ms: i64, zone: Zone) -> Option<String> {
         let time = &zone.from_utc_datetime(&DateTime::from_timestamp_millis(ms)?.naive_utc());
         let mut out = String::new();
         for item in &self.0 {
@@ -240,7 +239,8 @@ impl Fields {
             }
             'Z' => {
                 let id = word(rest, |letter| letter.is_ascii_alphanumeric() || "/_+-".contains(letter));
-                self.zone = Some(zone_named(id).ok().filter(|_| id != "Z")?);
+                let named = |zone: &Zone| matches!(zone, Zone::Named(_)) && id != "Z";
+                self.zone = Some(zone_named(id).ok().filter(named)?);
             }
             _ => self.zone = Some(short_named(word(rest, |letter| letter.is_ascii_alphabetic()))?),
         }
@@ -286,7 +286,7 @@ fn name(rest: &mut &str, names: &[&str]) -> Option<u32> {
     None
 }
 
-fn write_field(letter: char, count: usize, time: &DateTime<Tz>, out: &mut String) {
+fn write_field(letter: char, count: usize, time: &DateTime<Zone>, out: &mut String) {
     let padded = |value: i64| {
         let sign = if value < 0 { "-" } else { "" };
         format!("{sign}{:0count$}", value.unsigned_abs())
@@ -315,7 +315,7 @@ fn write_field(letter: char, count: usize, time: &DateTime<Tz>, out: &mut String
             let millis = format!("{:03}", time.timestamp_subsec_millis());
             millis.chars().chain(std::iter::repeat('0')).take(count).collect()
         }
-        'Z' if count >= 3 => time.timezone().name().to_owned(),
+        'Z' if count >= 3 => time.timezone().to_string(),
         'z' => time.format("%Z").to_string(),
         _ => {
             let seconds = time.offset().fix().local_minus_utc();
@@ -342,19 +342,19 @@ mod tests {
             ("MMMM d, yyyy HH 'o''clock' mm ss SSS", "February 24, 2026 12 o'clock 00 01 234"),
         ] {
             let made = Pattern::parse(pattern).unwrap();
-            assert_eq!(made.write(ms, Tz::UTC).unwrap(), text);
-            assert_eq!(made.read(text, Tz::UTC), Some(ms), "{pattern}");
+            assert_eq!(made.write(ms, Zone::UTC).unwrap(), text);
+            assert_eq!(made.read(text, Zone::UTC), Some(ms), "{pattern}");
         }
     }
 
     #[test]
     fn zones_shift_and_bad_text_is_refused() {
         let pattern = Pattern::parse("yyyy-MM-dd HH").unwrap();
-        let zone = Tz::Europe__Berlin;
+        let zone = Zone::Named(chrono_tz::Tz::Europe__Berlin);
         assert_eq!(pattern.write(0, zone).unwrap(), "1970-01-01 01");
         assert_eq!(pattern.read("1970-01-01 01", zone), Some(0));
         for bad in ["1970-13-01 00", "1970-01-01", "x", "1970-01-01 00 "] {
-            assert_eq!(pattern.read(bad, Tz::UTC), None, "{bad}");
+            assert_eq!(pattern.read(bad, Zone::UTC), None, "{bad}");
         }
         assert!(Pattern::parse("yyyy-Q").is_err());
         for far in [i64::MIN, i64::MAX] {
@@ -374,7 +374,7 @@ mod tests {
             ("HH z yyyy", "00 GMT 1970", 0),
         ] {
             let made = Pattern::parse(pattern).unwrap();
-            assert_eq!(made.read(text, Tz::Europe__Berlin), Some(ms), "{pattern} {text}");
+            assert_eq!(made.read(text, Zone::Named(chrono_tz::Tz::Europe__Berlin)), Some(ms), "{pattern} {text}");
         }
     }
 
@@ -388,13 +388,13 @@ mod tests {
             ("z", "CET", ["+0100", "Europe/Berlin"]),
         ] {
             let made = Pattern::parse(&format!("yyyy {letters}")).unwrap();
-            assert_eq!(made.write(ms, Tz::Europe__Berlin).unwrap(), format!("2026 {shown}"));
+            assert_eq!(made.write(ms, Zone::Named(chrono_tz::Tz::Europe__Berlin)).unwrap(), format!("2026 {shown}"));
             for other in others {
-                assert_eq!(made.read(&format!("2026 {other}"), Tz::UTC), None, "{letters} {other}");
+                assert_eq!(made.read(&format!("2026 {other}"), Zone::UTC), None, "{letters} {other}");
             }
         }
         // Joda writes any short name, and reads those that it knows a zone for.
-        assert_eq!(Pattern::parse("yyyy z").unwrap().read("2026 CET", Tz::UTC), None);
+        assert_eq!(Pattern::parse("yyyy z").unwrap().read("2026 CET", Zone::UTC), None);
         let long = Pattern::parse("yyyy zzzz").unwrap_err().to_string();
         assert!(long.contains("zzzz") && long.contains("ZZZ its id"), "{long}");
     }

@@ -276,6 +276,11 @@ impl Compiler<'_> {
                 args.extend(substring_for.as_deref());
                 self.named(if *shorthand { "substr" } else { "substring" }, &args, depth)
             }
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let mut args = vec![&**expr, &**overlay_what, &**overlay_from];
+                args.extend(overlay_for.as_deref());
+                self.named("overlay", &args, depth)
+            }
             Expr::Trim { expr, trim_where: None, trim_what: None, trim_characters: None } => {
                 self.named("trim", &[expr], depth)
             }

@@ -53,7 +53,7 @@ fn kind(node: &Node) -> Option<Known> {
                 // They say yes as 1.
                 _ if ["isNaN", "isFinite", "isInfinite"].contains(&function.name()) => None,
                 Gives::One(data_type) if data_type != DataType::Json => Some(Known::One(data_type)),
-                Gives::Number => Some(Known::Number),
+                Gives::Number | Gives::Real => Some(Known::Number),
                 Gives::Many(_) | Gives::ListOf(_) | Gives::ListOfAll => Some(Known::Several),
                 Gives::Like(at) => kind(args.get(at)?),
                 _ => None,

@@ -1,10 +1,13 @@
 //! Arrays. A single value stands for an array of itself.
 
 use super::{
-    Function, Gives, MANY,
+    Function, Gives, MANY, Ready,
     gives::{BOOLEAN, DOUBLES, INT, INTS, LONG, LONGS, STRING},
 };
-use crate::datum::{Datum, Fault, list, text};
+use crate::{
+    datum::{Datum, Fault, list, text},
+    expression::Expression,
+};
 use bumpalo::Bump;
 use std::{cmp::Ordering, collections::HashSet};
 
@@ -161,7 +164,38 @@ fn intersect_indices<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a
     Ok(list(found, arena))
 }
 
+/// A condition on each value of an array, which is called `v` in it.
+struct Condition(Expression);
+
+impl Condition {
+    fn made(constants: &[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault> {
+        let Some(Some(Datum::Text(condition))) = constants.get(1) else {
+            return Err(Fault::new("the condition (argument 2) must be a text that is the same for every row"));
+        };
+        let expression = Expression::parse(condition).map_err(|error| Fault::new(error.to_string()))?;
+        match expression.fields().iter().find(|field| !field.eq_ignore_ascii_case("v")) {
+            Some(field) => Err(Fault::new(format!("'{condition}' reads '{field}'; the values are called v"))),
+            None => Ok(Box::new(Self(expression))),
+        }
+    }
+}
+
+impl Ready for Condition {
+    fn call<'a>(&self, args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+        let mut kept = vec![];
+        for item in args[0].items(arena) {
+            let read = |_: usize| *item;
+            let holds = self.0.value(&read, arena)?;
+            if !holds.is_null() && holds.truth()? {
+                kept.push(*item);
+            }
+        }
+        Ok(list(kept, arena))
+    }
+}
+
 pub(super) const FUNCTIONS: &[Function] = &[
+    Function::made(&["filterMv"], 2, 2, Gives::ListOf(0), Condition::made),
     Function::plain(&["array", "arrayValueConstructor"], 0, MANY, Gives::ListOfAll, |args, arena| {
         Ok(list(args.iter().copied(), arena))
     })
@@ -178,7 +212,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ),
     Function::plain(&["arraySort", "arraySortInt", "arraySortString"], 1, 1, Gives::ListOf(0), |args, arena| {
         let mut items = args[0].items(arena).to_vec();
-        items.sort_by(|a, b| order(*a, *b, arena));
+        // Nulls come last, as they do in an answer.
+        items.sort_by(|a, b| a.is_null().cmp(&b.is_null()).then_with(|| order(*a, *b, arena)));
         Ok(list(items, arena))
     }),
     Function::plain(&["arrayIndexOf", "arrayIndexOfInt", "arrayIndexOfString"], 2, 2, INT, |args, arena| {
@@ -250,7 +285,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         overlap(args[0].items(arena), args[1].items(arena), arena).map(Datum::Bool)
     }),
     Function::plain(&["arraySumInt", "arraySumLong"], 1, 1, LONG, |args, arena| {
-        let sum = args[0].items(arena).iter().try_fold(0i64, |sum, item| item.long().map(|n| sum.wrapping_add(n)));
+        let mut items = args[0].items(arena).iter().filter(|item| !item.is_null());
+        let sum = items.try_fold(0i64, |sum, item| item.long().map(|n| sum.wrapping_add(n)));
         sum.map(Datum::Long)
     }),
     Function::plain(&["arrayToString"], 2, 3, STRING, |args, arena| {
@@ -332,6 +368,14 @@ mod tests {
             ("arrayPushBack(array(1), 2)", "[1,2]"),
             ("arrayPushFront(array(1), 2)", "[2,1]"),
             ("arrayLength(arrayPushBack(array(1, 2), 3))", "3"),
+            ("arraySumInt(array(1, NULL, 3))", "4"),
+            ("arraySum(array(1, NULL, 3))", "4.0"),
+            ("arrayMin(array(NULL, 3))", "3.0"),
+            ("arrayAverage(array(1, NULL, 3))", "2.0"),
+            ("arraySort(array('b', NULL, 'a'))", r#"["a","b",null]"#),
+            ("filterMv(array(3, 7, NULL, 9), 'v > 5')", "[7,9]"),
+            ("filterMv(array('ab', 'c'), 'length(v) = 1 OR v LIKE ''x%''')", r#"["c"]"#),
+            ("filterMv(5, 'v BETWEEN 1 AND 5')", "[5]"),
             ("generateDoubleArray(1, 2, 0.5)", "[1.0,1.5,2.0]"),
             ("generateIntArray(3, 1, -1)", "[3,2,1]"),
             (
@@ -353,5 +397,13 @@ mod tests {
         assert!(nested.contains("one value is expected, got [2,3]"), "{nested}");
         let endless = eval("generateDoubleArray(0, 1, 0)").unwrap_err();
         assert!(endless.contains("do not lead from 0 to 1"), "{endless}");
+        for (bad, why) in [
+            ("filterMv(array(1), 'w > 5')", "reads 'w'; the values are called v"),
+            ("filterMv(array(1), 'v >')", "cannot be evaluated"),
+            ("filterMv(array(1), concat('v', ' > 5'))", "must be a text that is the same for every row"),
+        ] {
+            let fault = eval(bad).unwrap_err();
+            assert!(fault.contains(why), "{bad}: {fault}");
+        }
     }
 }

@@ -8,7 +8,10 @@ use crate::{
     datum::{Datum, Fault, text},
     java_text::hex,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
 use bumpalo::Bump;
 
 fn hex_text<'a>(bytes: &[u8], arena: &'a Bump) -> Datum<'a> {
@@ -25,13 +28,22 @@ fn base64_of<'a>(bytes: &[u8], arena: &'a Bump) -> Datum<'a> {
     text(&STANDARD.encode(bytes), arena)
 }
 
+/// As Java decodes: what fills up the last four letters may be left out, and their last bits may be any.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
 fn of_base64<'a>(datum: Datum<'a>, arena: &'a Bump) -> Result<Vec<u8>, Fault> {
     // Bytes are the characters of the text.
-    let decoded = match datum {
-        Datum::Bytes(bytes) => STANDARD.decode(bytes),
-        other => STANDARD.decode(other.text(arena)),
-    };
-    decoded.map_err(|error| Fault::new(format!("it is no Base64: {error}")))
+    let letters = raw(datum, arena);
+    // Half of the filling is none.
+    if letters.ends_with(b"=") && !letters.len().is_multiple_of(4) {
+        return Err(Fault::new("it is no Base64: its last letters are not four"));
+    }
+    LENIENT.decode(letters).map_err(|error| Fault::new(format!("it is no Base64: {error}")))
 }
 
 /// The bytes of a value: those it is, or those of its text.
@@ -79,3 +91,28 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(text(&format!("{:x}", args[0].long()?), arena))
     }),
 ];
+
+#[cfg(test)]
+mod tests {
+    use crate::expression::value_text as eval;
+
+    /// The answers of Pinot 1.4.
+    #[test]
+    fn base64_is_read_as_java_reads_it() {
+        for (letters, decoded) in [
+            ("aGVsbG8=", "68656c6c6f"),
+            ("aGVsbG8", "68656c6c6f"),
+            ("aGVsbA==", "68656c6c"),
+            ("aGVsbA", "68656c6c"),
+            ("aGVsbH==", "68656c6c"),
+            ("aGV", "6865"),
+            ("", ""),
+        ] {
+            assert_eq!(eval(&format!("fromBase64('{letters}')")).as_deref(), Ok(decoded), "{letters}");
+            assert_eq!(eval(&format!("base64Decode(toUtf8('{letters}'))")).as_deref(), Ok(decoded), "{letters}");
+        }
+        for bad in ["aGVsbA=", "aGVs bA==", "a", "aGVsb*==", "="] {
+            assert!(eval(&format!("fromBase64('{bad}')")).is_err(), "{bad}");
+        }
+    }
+}

@@ -5,7 +5,9 @@ use super::{
     gives::{BOOLEAN, BYTES, INT, STRING, UUID},
 };
 use crate::{
+    casts::{float_of_text, int_of_text, long_of_text},
     datum::{Datum, Fault, text},
+    decimal::Decimal,
     java_text::{uuid_from_text, uuid_text},
 };
 use bumpalo::Bump;
@@ -18,32 +20,29 @@ pub(crate) fn cast<'a>(datum: Datum<'a>, to: &str, arena: &'a Bump) -> Result<Da
     if datum.is_null() {
         return Ok(Datum::Null);
     }
-    Ok(match to.to_ascii_uppercase().as_str() {
-        "INT" | "INTEGER" => Datum::Long(whole(datum)?.int()?.into()),
-        "LONG" | "BIGINT" => Datum::Long(whole(datum)?.long()?),
-        "FLOAT" | "REAL" => Datum::Float(datum.double()? as f32),
-        "DOUBLE" => Datum::Double(datum.double()?),
-        "BIG_DECIMAL" | "DECIMAL" | "NUMERIC" => Datum::Decimal(datum.text(arena)),
-        "BOOLEAN" => Datum::Bool(datum.truth()?),
-        "TIMESTAMP" => Datum::Timestamp(datum.millis()?),
-        "STRING" | "VARCHAR" | "CHAR" => Datum::Text(datum.text(arena)),
-        "BYTES" | "VARBINARY" => Datum::Bytes(datum.bytes(arena)?),
-        "JSON" => Datum::Json(datum.text(arena)),
-        "UUID" => Datum::Uuid(uuid(datum, arena)?),
+    let no_number = || Fault::takes("a number", datum);
+    Ok(match (to.to_ascii_uppercase().as_str(), datum) {
+        ("INT" | "INTEGER", Datum::Text(text)) => Datum::Long(int_of_text(text).ok_or_else(no_number)?.into()),
+        ("INT" | "INTEGER", _) => Datum::Long(datum.int()?.into()),
+        ("LONG" | "BIGINT", Datum::Text(text)) => Datum::Long(long_of_text(text).ok_or_else(no_number)?),
+        ("LONG" | "BIGINT", _) => Datum::Long(datum.long()?),
+        ("FLOAT" | "REAL", Datum::Text(text)) => Datum::Float(float_of_text(text).ok_or_else(no_number)?),
+        ("FLOAT" | "REAL", Datum::Long(number) | Datum::Timestamp(number)) => Datum::Float(number as f32),
+        ("FLOAT" | "REAL", _) => Datum::Float(datum.double()? as f32),
+        ("DOUBLE", _) => Datum::Double(datum.double()?),
+        ("BIG_DECIMAL" | "DECIMAL" | "NUMERIC", _) => Datum::Decimal(arena.alloc_str(&Decimal::of(datum)?.plain())),
+        ("BOOLEAN", _) => Datum::Bool(datum.truth()?),
+        ("TIMESTAMP", _) => Datum::Timestamp(datum.millis()?),
+        ("STRING" | "VARCHAR" | "CHAR", _) => Datum::Text(datum.text(arena)),
+        ("BYTES" | "VARBINARY", _) => Datum::Bytes(datum.bytes(arena)?),
+        ("JSON", _) => Datum::Json(datum.text(arena)),
+        ("UUID", _) => Datum::Uuid(uuid(datum, arena)?),
         _ => {
             return Err(Fault::new(format!(
                 "'{to}' is no type; INT, LONG, FLOAT, DOUBLE, BIG_DECIMAL, BOOLEAN, TIMESTAMP, STRING, JSON, BYTES and UUID are"
             )));
         }
     })
-}
-
-/// A text with a fraction may become a whole number by a cast, though not by an argument.
-fn whole(datum: Datum<'_>) -> Result<Datum<'_>, Fault> {
-    match datum {
-        Datum::Text(text) if text.trim().parse::<i64>().is_err() => Ok(Datum::Double(datum.double()?)),
-        other => Ok(other),
-    }
 }
 
 fn uuid<'a>(datum: Datum<'a>, arena: &'a Bump) -> Result<[u8; 16], Fault> {

@@ -12,8 +12,10 @@ pub enum Gives {
     One(DataType),
     /// An array of a type.
     Many(DataType),
-    /// LONG where all arguments are whole numbers or truths, else DOUBLE.
+    /// BIG_DECIMAL where an argument is one; LONG where all are whole numbers or truths, else DOUBLE.
     Number,
+    /// BIG_DECIMAL where an argument is one, else DOUBLE.
+    Real,
     /// What the argument at this position is.
     Like(usize),
     /// An array of what the argument at this position is, or holds.
@@ -35,6 +37,10 @@ impl Gives {
         match self {
             Self::One(data_type) => (data_type, true),
             Self::Many(data_type) => (data_type, false),
+            Self::Number | Self::Real if args.contains(&Some((DataType::BigDecimal, true))) => {
+                (DataType::BigDecimal, true)
+            }
+            Self::Real => (DataType::Double, true),
             Self::Number => {
                 let whole = |kind: &Option<Kind>| {
                     use DataType::{Boolean, Int, Long, Timestamp};
@@ -76,6 +82,7 @@ pub(super) const BYTES: Gives = Gives::One(DataType::Bytes);
 pub(super) const UUID: Gives = Gives::One(DataType::Uuid);
 pub(super) const TIMESTAMP: Gives = Gives::One(DataType::Timestamp);
 pub(super) const NUMBER: Gives = Gives::Number;
+pub(super) const REAL: Gives = Gives::Real;
 pub(super) const INTS: Gives = Gives::Many(DataType::Int);
 pub(super) const LONGS: Gives = Gives::Many(DataType::Long);
 pub(super) const DOUBLES: Gives = Gives::Many(DataType::Double);
@@ -91,6 +98,9 @@ mod tests {
             (Some((DataType::Long, true)), Some((DataType::Double, true)), Some((DataType::String, false)));
         assert_eq!(NUMBER.of(&[long, None]), (DataType::Long, true));
         assert_eq!(NUMBER.of(&[long, real]), (DataType::Double, true));
+        let decimal = Some((DataType::BigDecimal, true));
+        assert_eq!(NUMBER.of(&[long, decimal]), (DataType::BigDecimal, true));
+        assert_eq!((REAL.of(&[decimal, real]).0, REAL.of(&[long]).0), (DataType::BigDecimal, DataType::Double));
         assert_eq!(Gives::Like(1).of(&[long, texts]), (DataType::String, false));
         assert_eq!(Gives::ItemOf(0).of(&[texts]), (DataType::String, true));
         assert_eq!(Gives::ListOf(0).of(&[long]), (DataType::Long, false));

@@ -2,7 +2,7 @@
 //! of its letters.
 
 use super::{
-    Function,
+    Function, city,
     gives::{BYTES, INT, LONG, STRING},
 };
 use crate::{
@@ -79,7 +79,8 @@ fn little(bytes: &[u8]) -> u64 {
 }
 
 /// MurmurHash2 of 32 bits.
-fn murmur2(bytes: &[u8], seed: u32) -> u32 {
+#[must_use]
+pub fn murmur2(bytes: &[u8], seed: u32) -> u32 {
     const M: u32 = 0x5bd1_e995;
     let (words, rest) = bytes.as_chunks::<4>();
     let mut hash = seed ^ bytes.len() as u32;
@@ -113,7 +114,8 @@ fn murmur2_64(bytes: &[u8], seed: u32) -> u64 {
 }
 
 /// `MurmurHash3_x86_32`.
-fn murmur3_32(bytes: &[u8], seed: u32) -> u32 {
+#[must_use]
+pub fn murmur3_32(bytes: &[u8], seed: u32) -> u32 {
     fn mix(word: u32) -> u32 {
         word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593)
     }
@@ -128,15 +130,16 @@ fn murmur3_32(bytes: &[u8], seed: u32) -> u32 {
     hash ^ hash >> 16
 }
 
+fn murmur3_end(word: u64) -> u64 {
+    let word = (word ^ word >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let word = (word ^ word >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    word ^ word >> 33
+}
+
 /// `MurmurHash3_x64_128`: its two halves. A seed below 0 keeps its sign, as in Guava.
 fn murmur3_128(bytes: &[u8], seed: i32) -> (u64, u64) {
     const C1: u64 = 0x87c3_7b91_1142_53d5;
     const C2: u64 = 0x4cf5_ad43_2745_937f;
-    fn end(word: u64) -> u64 {
-        let word = (word ^ word >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        let word = (word ^ word >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        word ^ word >> 33
-    }
     let first = |word: u64| word.wrapping_mul(C1).rotate_left(31).wrapping_mul(C2);
     let second = |word: u64| word.wrapping_mul(C2).rotate_left(33).wrapping_mul(C1);
     let (blocks, rest) = bytes.as_chunks::<16>();
@@ -155,13 +158,77 @@ fn murmur3_128(bytes: &[u8], seed: i32) -> (u64, u64) {
     two ^= bytes.len() as u64;
     one = one.wrapping_add(two);
     two = two.wrapping_add(one);
-    (one, two) = (end(one), end(two));
+    (one, two) = (murmur3_end(one), murmur3_end(two));
     one = one.wrapping_add(two);
     (one, two.wrapping_add(one))
 }
 
+/// The beta of MurmurHash3 for 64-bit machines, which Infinispan and Debezium partition by: its two halves. The bytes that
+/// fill no block are numbers with a sign.
+#[must_use]
+pub fn murmur3_x64(bytes: &[u8], seed: i32) -> (u64, u64) {
+    struct State {
+        one: u64,
+        two: u64,
+        c1: u64,
+        c2: u64,
+    }
+    impl State {
+        fn block(&mut self, first: u64, second: u64) {
+            let Self { one, two, c1, c2 } = self;
+            *one ^= first.wrapping_mul(*c1).rotate_left(23).wrapping_mul(*c2);
+            *one = one.wrapping_add(*two);
+            *two = two.rotate_left(41);
+            *two ^= second.wrapping_mul(*c2).rotate_left(23).wrapping_mul(*c1);
+            *two = two.wrapping_add(*one);
+            *one = one.wrapping_mul(3).wrapping_add(0x52dc_e729);
+            *two = two.wrapping_mul(3).wrapping_add(0x3849_5ab5);
+            *c1 = c1.wrapping_mul(5).wrapping_add(0x7b7d_159c);
+            *c2 = c2.wrapping_mul(5).wrapping_add(0x6bce_6396);
+        }
+    }
+    // Each is shifted to its place with its sign and put over those of the others.
+    let signed = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .zip((0..).step_by(8))
+            .fold(0, |word, (byte, shift)| word ^ (i64::from(*byte as i8) << shift) as u64)
+    };
+    let seed = i64::from(seed) as u64;
+    let mut state = State {
+        one: 0x9368_e53c_2f6a_f274 ^ seed,
+        two: 0x586d_cd20_8f7c_d3fd ^ seed,
+        c1: 0x87c3_7b91_1142_53d5,
+        c2: 0x4cf5_ad43_2745_937f,
+    };
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    for block in blocks {
+        state.block(little(&block[..8]), little(&block[8..]));
+    }
+    if !rest.is_empty() {
+        let (low, high) = rest.split_at(rest.len().min(8));
+        state.block(signed(low), signed(high));
+    }
+    let two = state.two ^ bytes.len() as u64;
+    let one = state.one.wrapping_add(two);
+    let two = two.wrapping_add(one);
+    let (one, two) = (murmur3_end(one), murmur3_end(two));
+    let one = one.wrapping_add(two);
+    (one, two.wrapping_add(one))
+}
+
+/// The two halves as bytes, each with its lowest first.
+fn halves((one, two): (u64, u64), arena: &Bump) -> Datum<'_> {
+    Datum::Bytes(arena.alloc_slice_copy(&[one.to_le_bytes(), two.to_le_bytes()].concat()))
+}
+
+/// The same, each with its highest byte first.
+fn highest_first((one, two): (u64, u64), arena: &Bump) -> Datum<'_> {
+    Datum::Bytes(arena.alloc_slice_copy(&[one.to_be_bytes(), two.to_be_bytes()].concat()))
+}
+
 /// The seed of Kafka's partitioner.
-const KAFKA_SEED: u32 = 0x9747_b28c;
+pub const KAFKA_SEED: u32 = 0x9747_b28c;
 
 /// The seed that Pinot takes where none is given.
 const SEED_64: u32 = 0xe17a_1465;
@@ -194,8 +261,35 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(long(murmur3_128(input(args[0], arena)?, seed(args.get(1))?).0))
     }),
     Function::plain(&["murmurHash3Bit128"], 1, 2, BYTES, |args, arena| {
-        let (one, two) = murmur3_128(input(args[0], arena)?, seed(args.get(1))?);
-        Ok(Datum::Bytes(arena.alloc_slice_copy(&[one.to_le_bytes(), two.to_le_bytes()].concat())))
+        Ok(halves(murmur3_128(input(args[0], arena)?, seed(args.get(1))?), arena))
+    }),
+    Function::plain(&["murmurHash3X64Bit32"], 1, 2, INT, |args, arena| {
+        Ok(int((murmur3_x64(input(args[0], arena)?, seed(args.get(1))?).0 >> 32) as u32))
+    }),
+    // Pinot's is its hash of 32 bits.
+    Function::plain(&["murmurHash3X64Bit64"], 1, 2, LONG, |args, arena| {
+        Ok(int((murmur3_x64(input(args[0], arena)?, seed(args.get(1))?).0 >> 32) as u32))
+    }),
+    Function::plain(&["murmurHash3X64Bit128"], 1, 2, BYTES, |args, arena| {
+        Ok(highest_first(murmur3_x64(input(args[0], arena)?, seed(args.get(1))?), arena))
+    }),
+    hashes!(&["cityHash32"], LONG, |bytes, _| int(cityhasher::hash(bytes))),
+    Function::plain(&["cityHash64"], 1, 3, LONG, |args, arena| {
+        let plain: u64 = cityhasher::hash(input(args[0], arena)?);
+        let seed = |at: usize| args[at].long().map(|seed| seed as u64);
+        Ok(long(match args.len() {
+            1 => plain,
+            2 => city::seeded_once(plain, seed(1)?),
+            _ => city::seeded(plain, seed(1)?, seed(2)?),
+        }))
+    }),
+    hashes!(&["cityHash128"], BYTES, |bytes, arena| highest_first(city::of_128(bytes), arena)),
+    Function::plain(&["xxHash32"], 1, 2, INT, |args, arena| {
+        Ok(int(xxhash_rust::xxh32::xxh32(input(args[0], arena)?, seed(args.get(1))? as u32)))
+    }),
+    Function::plain(&["xxHash64"], 1, 2, LONG, |args, arena| {
+        let seed = args.get(1).map_or(Ok(0), |seed| seed.long())?;
+        Ok(long(xxhash_rust::xxh64::xxh64(input(args[0], arena)?, seed as u64)))
     }),
     hashes!(&["fnv1Hash32", "fnv132"], INT, |bytes, _| int(fnv1_32(bytes))),
     hashes!(&["fnv1aHash32", "fnv1a32"], INT, |bytes, _| int(fnv1a_32(bytes))),
@@ -242,6 +336,78 @@ mod tests {
         for (key, hash) in [("21", -973_932_308), ("foobar", -790_332_482), ("abc", 479_470_107)] {
             assert_eq!(of("murmurHash2", key.as_bytes()), hash.to_string());
         }
+    }
+
+    fn called(call: &str) -> String {
+        crate::expression::value_text(call).unwrap()
+    }
+
+    const FOX: &str = "The quick brown fox jumps over the lazy dog";
+
+    /// The answers of Pinot 1.4.
+    #[test]
+    fn the_x64_family_is_pinots() {
+        for (text, seed, bits_32, bits_128) in [
+            ("hello", 0, -438_922_741, "e5d6920b285c4270fabf189416d0b5c8"),
+            (FOX, 123, -687_814_040, "d700ca686863623eaf002255ff88d63e"),
+            ("hello", -1, 48_936_750, "02eab72efc1273b8c6c56a550564a255"),
+        ] {
+            assert_eq!(called(&format!("murmurHash3X64Bit32(toUtf8('{text}'), {seed})")), bits_32.to_string());
+            assert_eq!(called(&format!("murmurHash3X64Bit64(toUtf8('{text}'), {seed})")), bits_32.to_string());
+            assert_eq!(called(&format!("murmurHash3X64Bit128(toUtf8('{text}'), {seed})")), bits_128);
+        }
+        assert_eq!(called("murmurHash3X64Bit32(toUtf8(''))"), "-1811735039");
+    }
+
+    /// The answers of Pinot 1.4.
+    #[test]
+    fn city_hashes_are_pinots() {
+        for (text, hash) in [
+            ("", -598_290_054),
+            ("a", 1_016_544_589),
+            ("abcde", -1_544_329_556),
+            ("hello world!!", -1_459_907_245),
+            ("hello world, hello world", -538_641_711),
+            (FOX, -1_556_494_320),
+        ] {
+            assert_eq!(of("cityHash32", text.as_bytes()), hash.to_string(), "{text}");
+        }
+        for (text, hash) in [
+            ("", -7_286_425_919_675_154_353_i64),
+            ("a", -5_528_939_962_900_187_677),
+            ("abcdefgh", -78_300_442_537_744_119),
+            ("abcdefghi", 3_687_479_239_766_293_058),
+            ("hello world, hello world", -4_072_983_883_327_667_164),
+            (FOX, -4_438_171_774_227_658_115),
+        ] {
+            assert_eq!(of("cityHash64", text.as_bytes()), hash.to_string(), "{text}");
+        }
+        assert_eq!(called(&format!("cityHash64(toUtf8('{FOX}'), 7)")), "3600338925717982245");
+        assert_eq!(called(&format!("cityHash64(toUtf8('{FOX}'), 7, -9)")), "7112716489725071051");
+        let long = format!("{FOX}. {FOX}. {FOX}. The quick brown fox");
+        for (text, hash) in [
+            ("", "3df09dfc64c09a2b3cb540c392e51e29"),
+            ("a", "6e97d6bbdfc0a0c452a71e38f43be561"),
+            ("abcdefghi", "7b5fd93102612d9161aa40e4e386bd9c"),
+            ("hello world, hello world", "4c531387d7b5f40ea0ec804ed5012068"),
+            (FOX, "a7f9a86a2d60c968bf1498f876dbe279"),
+            (&long, "8475328215ec6f14e115159476d523dc"),
+        ] {
+            assert_eq!(of("cityHash128", text.as_bytes()), hash, "{text}");
+        }
+    }
+
+    /// Of the algorithm's own checks: an empty text, and one with and without a seed.
+    #[test]
+    fn xx_hashes_are_those_of_their_specification() {
+        assert_eq!(of("xxHash32", b""), (0x02cc_5d05_u32 as i32).to_string());
+        assert_eq!(of("xxHash64", b""), (0xef46_db37_51d8_e999_u64 as i64).to_string());
+        assert_eq!(of("xxHash32", b"Nobody inspects the spammish repetition"), (0xe229_3b2f_u32 as i32).to_string());
+        assert_eq!(
+            of("xxHash64", b"Nobody inspects the spammish repetition"),
+            (0xfbce_a83c_8a37_8bf1_u64 as i64).to_string()
+        );
+        assert_eq!(called("xxHash32(toUtf8(''), 2654435761)"), (0x36b7_8ae7_u32 as i32).to_string());
     }
 
     /// FIPS 180-4 and FIPS 202 (of "abc"), RFC 1321, RFC 3720 for CRC-32C, the check value of CRC-32, RFC 1950.

@@ -160,12 +160,14 @@ impl Ready for Lookup {
         } else {
             found.first().map_or(Datum::Null, |json| of_json(json, arena))
         };
-        let missing = |what: &str| match default {
+        let missing = || match default {
             Some(Datum::Null) => Ok(Datum::Null),
             Some(default) if self.wanted == Wanted::Long => default.long().map(Datum::Long),
             Some(default) => default.double().map(Datum::Double),
             None if args[0].is_null() => Ok(Datum::Null),
-            None => Err(Fault::new(format!("{what} in {}; give a default as the last argument", args[0].shown()))),
+            // What Pinot gives in their place.
+            None if self.wanted == Wanted::Long => Ok(Datum::Long(i64::MIN)),
+            None => Ok(Datum::Double(f64::NAN)),
         };
         match self.wanted {
             Wanted::Exists if args[0].is_null() => Ok(Datum::Null),
@@ -182,13 +184,10 @@ impl Ready for Lookup {
                 Datum::Null => missing_text(default),
                 value => Ok(Datum::Text(value.text(arena))),
             },
-            Wanted::Long if value.is_null() => missing("the path leads to no whole number"),
-            Wanted::Double if value.is_null() => missing("the path leads to no number"),
-            // What is no number is as good as not there, where there is something to stand for it.
-            Wanted::Long | Wanted::Double => match number(value, self.wanted) {
-                Err(_) if default.is_some() => missing(""),
-                Ok(_) if default.is_some() && matches!(value, Datum::Bool(_)) => missing(""),
-                made => made,
+            // What is no number is as good as not there.
+            Wanted::Long | Wanted::Double => match (value, number(value, self.wanted)) {
+                (Datum::Null | Datum::Bool(_), _) | (_, Err(_)) => missing(),
+                (_, made) => made,
             },
         }
     }
@@ -304,6 +303,14 @@ fn whole<'a>(datum: Datum<'a>, arena: &'a Bump, begins: &str) -> Datum<'a> {
     json.map_or(Datum::Null, |json| of_json(&json, arena))
 }
 
+/// What an object has, in the order of its keys; nothing where it is none.
+fn entries<'a>(datum: Datum<'a>, arena: &'a Bump, of: fn(&str, &Json, &'a Bump) -> Datum<'a>) -> Datum<'a> {
+    let Some(Json::Object(map)) = parsed(datum, arena) else { return Datum::Null };
+    let mut entries: Vec<(&String, &Json)> = map.iter().collect();
+    entries.sort_by_key(|(key, _)| *key);
+    list(entries.into_iter().map(|(key, value)| of(key, value, arena)), arena)
+}
+
 const fn lookup(names: &'static [&'static str], most: usize, gives: Gives, make: Make) -> Function {
     Function { names, least: 2, most, nulls: true, gives, body: Body::Made(make) }
 }
@@ -339,11 +346,51 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(parsed(args[0], arena).map_or(Datum::Null, |json| of_json(&json, arena)))
     }),
     Function::plain(&["jsonExtractKey"], 2, 3, STRINGS, extract_keys),
+    Function::plain(&["mapKeys"], 1, 1, STRINGS, |args, arena| {
+        Ok(entries(args[0], arena, |key, _, arena| text(key, arena)))
+    }),
+    Function::plain(&["mapValues"], 1, 1, STRINGS, |args, arena| {
+        Ok(entries(args[0], arena, |_, value, arena| of_json(value, arena)))
+    }),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expression::value_text as eval;
+
+    #[test]
+    fn a_map_has_its_keys_and_values_in_order() {
+        for (call, expected) in [
+            (r#"mapKeys('{"b":1,"a":2}')"#, r#"["a","b"]"#),
+            (r#"mapValues('{"b":1,"a":"x"}')"#, r#"["x",1]"#),
+            ("mapKeys('{}')", "[]"),
+            ("mapValues('[1]')", "NULL"),
+        ] {
+            assert_eq!(eval(call).as_deref(), Ok(expected), "{call}");
+        }
+    }
+
+    /// The answers of Pinot 1.4.
+    #[test]
+    fn a_number_that_is_not_there_is_the_default_or_pinots_null() {
+        let least = i64::MIN.to_string();
+        for (call, expected) in [
+            (r#"jsonPathLong('{"a":5}', '$.a')"#, "5"),
+            (r#"jsonPathLong('{"a":2.9}', '$.a')"#, "2"),
+            (r#"jsonPathLong('{"a":5}', '$.b')"#, &least),
+            (r#"jsonPathLong('{"a":"x"}', '$.a')"#, &least),
+            (r#"jsonPathLong('{"a":null}', '$.a')"#, &least),
+            (r#"jsonPathLong('{"a":true}', '$.a')"#, &least),
+            ("jsonPathLong('not json', '$.a')", &least),
+            (r#"jsonPathDouble('{"a":5}', '$.b')"#, "NaN"),
+            (r#"jsonPathDouble('{"a":"x"}', '$.a')"#, "NaN"),
+            (r#"jsonPathLong('{"a":"x"}', '$.a', 3)"#, "3"),
+            ("jsonPathLong(NULL, '$.a')", "NULL"),
+        ] {
+            assert_eq!(eval(call).as_deref(), Ok(expected), "{call}");
+        }
+    }
 
     #[test]
     fn paths_lead_through_objects_and_arrays() {

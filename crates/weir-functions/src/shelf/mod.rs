@@ -5,6 +5,7 @@
 
 mod arrays;
 mod bytes;
+mod city;
 mod convert;
 mod gives;
 mod hash;
@@ -23,6 +24,7 @@ mod words;
 
 pub(crate) use convert::cast;
 pub use gives::{Gives, Kind};
+pub use hash::{KAFKA_SEED, murmur2, murmur3_32, murmur3_x64};
 pub use json::Path;
 pub use ready::{Prepared, take_faulty};
 pub use text::java_replacement;
@@ -51,6 +53,23 @@ pub trait Ready: Send + Sync {
     /// # Errors
     /// It cannot work with them.
     fn call<'a>(&self, args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault>;
+
+    /// How many rows it wants to be called with at once, at most: for one that takes many for little more than one.
+    fn at_a_time(&self) -> usize {
+        1
+    }
+
+    /// Its values for several rows, whose arguments stand row by row: one for each, the same as [`Self::call`] gives.
+    fn call_rows<'a>(&self, args: &[Datum<'a>], rows: usize, arena: &'a Bump) -> Vec<Result<Datum<'a>, Fault>> {
+        (0..rows).map(|row| self.call(row_of(args, row, rows), arena)).collect()
+    }
+}
+
+/// The arguments of one of several rows that stand row by row.
+#[must_use]
+pub fn row_of<'b, 'a>(args: &'b [Datum<'a>], row: usize, rows: usize) -> &'b [Datum<'a>] {
+    let width = args.len() / rows.max(1);
+    &args[row * width..(row + 1) * width]
 }
 
 /// How a function comes to its value.
@@ -60,6 +79,8 @@ pub enum Body {
     Plain(Plain),
     /// It is made ready first; what it is given are the arguments that are the same for every row.
     Made(Make),
+    /// By one that was ready when the process started.
+    Loaded(&'static dyn Ready),
 }
 
 /// A scalar function.

@@ -1,7 +1,7 @@
 //! A function ready to be called, at ingestion as in SQL: here alone its nulls, its bounds and the words of its faults are
 //! seen to.
 
-use super::{Body, Function, MADE_MOST, Plain, Ready, too_long};
+use super::{Body, Function, MADE_MOST, Plain, Ready, row_of, too_long};
 use crate::datum::{Datum, Fault};
 use bumpalo::Bump;
 use std::cell::Cell;
@@ -9,6 +9,7 @@ use std::cell::Cell;
 enum Call {
     Plain(Plain),
     Ready(Box<dyn Ready>),
+    Loaded(&'static dyn Ready),
 }
 
 /// A function with its constant arguments made ready.
@@ -35,6 +36,7 @@ impl Prepared {
         }
         let call = match function.body {
             Body::Plain(call) => Call::Plain(call),
+            Body::Loaded(call) => Call::Loaded(call),
             Body::Made(make) => Call::Ready(make(constants).map_err(|fault| {
                 let given: Vec<Datum<'_>> = constants.iter().map(|constant| constant.unwrap_or(Datum::Null)).collect();
                 fault.within(name, &given)
@@ -55,10 +57,36 @@ impl Prepared {
         let called = match &self.call {
             Call::Plain(call) => call(args, arena),
             Call::Ready(call) => call.call(args, arena),
+            Call::Loaded(call) => call.call(args, arena),
         };
         // It is dropped by a panic alone.
         std::mem::forget(panics);
         called.and_then(bounded).map_err(|fault| fault.within(self.function.name(), args))
+    }
+
+    /// How many rows it is best called with at once.
+    #[must_use]
+    pub fn at_a_time(&self) -> usize {
+        match &self.call {
+            Call::Plain(_) | Call::Ready(_) => 1,
+            Call::Loaded(call) => call.at_a_time(),
+        }
+    }
+
+    /// Its values for several rows, whose arguments stand row by row; the same as [`Self::call`] gives for each.
+    pub fn call_rows<'a>(&self, args: &[Datum<'a>], rows: usize, arena: &'a Bump) -> Vec<Result<Datum<'a>, Fault>> {
+        let Call::Loaded(call) = &self.call else {
+            return (0..rows).map(|row| self.call(row_of(args, row, rows), arena)).collect();
+        };
+        let of = |row| row_of(args, row, rows);
+        let asked = |row: &usize| self.function.nulls || !of(*row).iter().any(|arg| arg.is_null());
+        let some: Vec<usize> = (0..rows).filter(asked).collect();
+        let given: Vec<Datum<'a>> = some.iter().flat_map(|row| of(*row)).copied().collect();
+        let mut values: Vec<Result<Datum<'a>, Fault>> = (0..rows).map(|_| Ok(Datum::Null)).collect();
+        for (row, made) in some.iter().zip(call.call_rows(&given, some.len(), arena)) {
+            values[*row] = made.and_then(bounded).map_err(|fault| fault.within(self.function.name(), of(*row)));
+        }
+        values
     }
 
     /// The function.

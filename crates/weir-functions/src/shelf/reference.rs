@@ -11,7 +11,7 @@ notation: fields by name (in double quotes where the name has other characters t
 LONG)` and the functions below. [ingestion.md](ingestion.md) tells where they stand and what comes of errors.
 
 All functions below are there in SQL too and give the same values there; [sql.md](sql.md) tells which have rules of their own in
-SQL (arithmetic is of real numbers there) and which others SQL has. Hashes take bytes: `sha256(toUtf8(name))`.
+SQL (arithmetic without a BIG_DECIMAL is of real numbers there) and which others SQL has. Hashes take bytes: `sha256(toUtf8(name))`.
 
 Names are compared without case and underscores (`toEpochDays`, `TO_EPOCH_DAYS`). Where an argument is null so is the value,
 except for the functions marked *nulls*. Values are converted to what a function takes: text to a number by parsing it, a
@@ -30,6 +30,7 @@ Arguments stand in Pinot's order. What is used most, with what it gives:
 | `toDateTime(1771934401234, 'yyyy-MM-dd HH', 'Asia/Kolkata')` | `2026-02-24 17` |
 | `fromDateTime('24/02/2026', 'dd/MM/yyyy')`, `fromDateTime('never', 'dd/MM/yyyy', 'UTC', 5)` | `1771891200000`, `5` |
 | `dateTimeConvert(1771934401234, '1:MILLISECONDS:EPOCH', '1:DAYS:SIMPLE_DATE_FORMAT:yyyyMMdd', '1:DAYS')` | `20260224` |
+| `dateBin('15m', 1771934401234, 0)`, `filterMv(scores, 'v > 5')` | the start of its quarter of an hour; the values above 5 |
 | `dateTrunc('month', 1771934401234)`, `year(1771934401234)` | `1769904000000`, `2026` |
 | `jsonPathString(address, '$.city', 'unknown')`, `jsonPathArray(j, '$.items[*].id')` | the city, or `unknown`; a list |
 | `jsonFormat(address)` | the object as JSON text |
@@ -42,8 +43,14 @@ Arguments stand in Pinot's order. What is used most, with what it gives:
 | `murmurHash2(toUtf8(k))` | the number by which Kafka's own partitioner chooses |
 | `coalesce(a, b, 0)`, `CASE WHEN a > 5 THEN 'big' ELSE 'small' END` | the first that is not null; one of the two |
 
+A number computed with a BIG_DECIMAL is exact and a BIG_DECIMAL; a quotient has 34 digits at most. An object or array of a
+record, as a text, is JSON without spaces, its keys in their order: `md5(toUtf8(address))`. `LIKE` does not tell capitals from
+small letters, as in SQL; `regexpLike` does unless its flags say `i`. Zones are names or offsets: `Europe/Berlin`, `+05:30`.
+Before 1970 counts are cut towards zero, as Java divides them, and dates begin where their calendar says. `murmurHash3X64Bit64` is
+the hash of 32 bits, as in Pinot.
+
 `now`, `ago`, `rand`, `sleep`, `uuidV4` and `uuidV7` are refused: a record that is read again must become the same row. Not
-built are the functions of geometry and sketches, `md2`, CityHash, the `murmurHash3X64` family, and Groovy.
+built are the functions of geometry and sketches, `md2`, and Groovy.
 
 This page is written from `crates/weir-functions/src/shelf/`; `WEIR_BLESS=1 cargo test -p weir-functions reference` writes it
 again.

@@ -85,6 +85,19 @@ fn substring<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault
     Ok(part(args[0].text(arena), at_least_zero(from), to, arena))
 }
 
+/// `overlay(text, with, from[, length])`: puts a text in the place of a part, which starts at `from` (from 1) and is as long
+/// as it, or `length`.
+fn overlay<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+    let (whole, with, from) = (args[0].text(arena), args[1].text(arena), args[2].long()?);
+    if from < 1 {
+        return Err(Fault::new(format!("{from} is no position of a text; the first is 1")));
+    }
+    let length = args.get(3).map_or(Ok(units(with) as i64), |length| length.long())?.max(0);
+    let (start, end) = (at_least_zero(from - 1), at_least_zero((from - 1).saturating_add(length)));
+    let made = format!("{}{with}{}", utf16::part(whole, 0, start), utf16::part(whole, end, usize::MAX));
+    bounded(made, arena)
+}
+
 fn bounded<'a>(made: String, arena: &'a Bump) -> Result<Datum<'a>, Fault> {
     if made.len() > MADE_MOST { Err(too_long()) } else { Ok(text(&made, arena)) }
 }
@@ -114,7 +127,14 @@ fn repeat<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
     if (whole.len() + between.len()).saturating_mul(times) > MADE_MOST {
         return Err(too_long());
     }
-    bounded(vec![whole; times].join(between), arena)
+    let mut made = String::new();
+    // Nothing, however often, is nothing.
+    let times = if whole.is_empty() && between.is_empty() { 0 } else { times };
+    for time in 0..times {
+        made.push_str(if time > 0 { between } else { "" });
+        made.push_str(whole);
+    }
+    bounded(made, arena)
 }
 
 /// `concat(a, b)`, `concat(a, b, between)`; more than three are joined as they stand.
@@ -274,7 +294,8 @@ impl Pattern {
             "i" => true,
             other => return Err(Fault::new(format!("'{other}' is no flag of a pattern; 'i' (any case) and 'c' are"))),
         };
-        if wanted == Use::Like { regex(&of_like(pattern), any_case) } else { regex(pattern, any_case) }
+        // As in SQL, whatever the case.
+        if wanted == Use::Like { regex(&of_like(pattern), true) } else { regex(pattern, any_case) }
     }
 }
 
@@ -461,10 +482,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::plain(&["concat"], 1, MANY, STRING, concat),
     Function::plain(&["concatWS"], 2, MANY, STRING, concat_ws).with_nulls(),
     Function::plain(&["strpos"], 2, 3, INT, strpos),
-    Function::plain(&["strrpos"], 2, 2, INT, |args, arena| {
-        let whole = args[0].text(arena);
-        Ok(Datum::Long(whole.rfind(args[1].text(arena)).map_or(-1, |at| units(&whole[..at]) as i64)))
+    Function::plain(&["strrpos"], 2, 3, INT, |args, arena| {
+        let latest = args.get(2).map_or(Ok(i64::MAX), |latest| latest.long())?;
+        let found = utf16::last_position(args[0].text(arena), args[1].text(arena), latest);
+        Ok(Datum::Long(found.map_or(-1, |at| at as i64)))
     }),
+    Function::plain(&["overlay"], 3, 4, STRING, overlay),
     tests!(&["startsWith"], |whole, part| whole.starts_with(part)),
     tests!(&["endsWith"], |whole, part| whole.ends_with(part)),
     tests!(&["startsWithCaseInsensitive"], |whole, part| whole.to_lowercase().starts_with(&part.to_lowercase())),
@@ -492,6 +515,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::plain(&["splitPart"], 3, 4, STRING, split_part),
     Function::plain(&["substringIndex"], 3, 3, STRING, |args, arena| {
         let (whole, at, count) = (args[0].text(arena), args[1].text(arena), args[2].long()?);
+        if at.is_empty() {
+            return Ok(Datum::Text(""));
+        }
         let parts: Vec<&str> = whole.split(at).collect();
         let take = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX).min(parts.len());
         let kept = if count < 0 { &parts[parts.len() - take..] } else { &parts[..take] };

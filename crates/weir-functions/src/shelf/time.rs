@@ -6,15 +6,13 @@ use super::{
 };
 use crate::{
     date_pattern::{
-        DateTimeFormat, Pattern, instant_of_local,
-        parts::{self, Part, Unit, granularity_ms},
-        zone_named,
+        Conversion, Pattern, Zone, bin, instant_of_local,
+        parts::{self, Part, Unit},
+        period_ms, zone_named,
     },
     datum::{Datum, Fault, list, text},
 };
 use bumpalo::Bump;
-use chrono_tz::Tz;
-use weir_types::{Stored, Value};
 
 /// A function that is given what its constants were made into, and the arguments.
 struct With<T>(T, for<'a> fn(&T, &[Datum<'a>], &'a Bump) -> Result<Datum<'a>, Fault>);
@@ -40,8 +38,8 @@ fn constant<'a>(constants: &[Option<Datum<'a>>], at: usize, what: &str) -> Resul
     }
 }
 
-fn zone(constants: &[Option<Datum<'_>>], at: usize) -> Result<Tz, Fault> {
-    if constants.len() > at { Ok(zone_named(constant(constants, at, "the time zone")?)?) } else { Ok(Tz::UTC) }
+fn zone(constants: &[Option<Datum<'_>>], at: usize) -> Result<Zone, Fault> {
+    if constants.len() > at { Ok(zone_named(constant(constants, at, "the time zone")?)?) } else { Ok(Zone::UTC) }
 }
 
 const SECOND: i64 = 1_000;
@@ -123,13 +121,17 @@ macro_rules! part {
     };
 }
 
-fn to_date_time<'a>((pattern, zone): &(Pattern, Tz), args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
+fn to_date_time<'a>(
+    (pattern, zone): &(Pattern, Zone),
+    args: &[Datum<'a>],
+    arena: &'a Bump,
+) -> Result<Datum<'a>, Fault> {
     let written = pattern.write(args[0].millis()?, *zone);
     written.map(|written| text(&written, arena)).ok_or_else(|| far(args[0]))
 }
 
 fn from_date_time<'a>(
-    (pattern, zone): &(Pattern, Tz),
+    (pattern, zone): &(Pattern, Zone),
     args: &[Datum<'a>],
     arena: &'a Bump,
 ) -> Result<Datum<'a>, Fault> {
@@ -140,14 +142,14 @@ fn from_date_time<'a>(
     }
 }
 
-fn pattern_and_zone(constants: &[Option<Datum<'_>>]) -> Result<(Pattern, Tz), Fault> {
+fn pattern_and_zone(constants: &[Option<Datum<'_>>]) -> Result<(Pattern, Zone), Fault> {
     Ok((Pattern::parse(constant(constants, 1, "the date pattern")?)?, zone(constants, 2)?))
 }
 
 struct Trunc {
     unit: Unit,
     from: Unit,
-    zone: Tz,
+    zone: Zone,
     to: Unit,
 }
 
@@ -169,33 +171,23 @@ fn date_trunc(constants: &[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault> 
 }
 
 /// `dateTimeConvert`: from one format to another, in buckets.
-struct Conversion {
-    from: DateTimeFormat,
-    to: DateTimeFormat,
-    bucket_ms: i64,
-}
-
 fn conversion(constants: &[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault> {
-    let format = |at, what| Ok::<_, Fault>(DateTimeFormat::parse(constant(constants, at, what)?)?);
-    let mut to = format(2, "the output's format")?;
-    if constants.len() > 4 {
-        to = to.in_zone(zone(constants, 4)?);
-    }
-    let from = format(1, "the input's format")?;
-    let bucket_ms = granularity_ms(constant(constants, 3, "the granularity")?)?;
-    with(Conversion { from, to, bucket_ms }, |conversion, args, arena| {
-        let ms = match conversion.from.is_text() {
-            true => conversion.from.text_to_millis(args[0].text(arena)),
-            false => conversion.from.number_to_millis(args[0].long()?),
+    let text_at = |at, what| constant(constants, at, what);
+    let (from, to) = (text_at(1, "the input's format")?, text_at(2, "the output's format")?);
+    let zone = if constants.len() > 4 { Some(text_at(4, "the time zone")?) } else { None };
+    let conversion = Conversion::parse(from, to, text_at(3, "the granularity")?, zone)?;
+    with(conversion, |conversion, args, arena| {
+        let start = match args[0] {
+            time if conversion.reads_text() => conversion.start_of_text(time.text(arena)),
+            Datum::Text(time) => conversion.start_of_text(time),
+            time => conversion.start_of_number(time.long()?),
         };
-        let ms = ms.ok_or_else(|| Fault::new(format!("{} is not written in its time format", args[0].shown())))?;
-        let start = ms.saturating_sub(ms.rem_euclid(conversion.bucket_ms));
-        let stored = if conversion.to.is_text() { Stored::Str } else { Stored::Long };
-        match conversion.to.from_millis(start, stored) {
-            Some(Value::Long(count)) => Ok(Datum::Long(count)),
-            Some(Value::Str(written)) => Ok(text(&written, arena)),
-            _ => Err(far(args[0])),
+        let start =
+            start.ok_or_else(|| Fault::new(format!("{} is not written in its time format", args[0].shown())))?;
+        if conversion.writes_text() {
+            return conversion.text(start).map(|written| text(&written, arena)).ok_or_else(|| far(args[0]));
         }
+        conversion.number(start).map(Datum::Long).ok_or_else(|| far(args[0]))
     })
 }
 
@@ -252,7 +244,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     many!("toEpochMillisBucketMV", bucket, 2, 1),
     Function::plain(&["toTimestamp"], 1, 1, TIMESTAMP, |args, _| args[0].millis().map(Datum::Timestamp)),
     Function::plain(&["fromTimestamp"], 1, 1, LONG, |args, _| args[0].millis().map(Datum::Long)),
-    Function::made(&["toIso8601"], 1, 1, STRING, |_| with((Pattern::parse(ISO)?, Tz::UTC), to_date_time)),
+    Function::made(&["toIso8601"], 1, 1, STRING, |_| with((Pattern::parse(ISO)?, Zone::UTC), to_date_time)),
     Function::plain(&["fromIso8601"], 1, 1, LONG, |args, _| args[0].millis().map(Datum::Long)),
     Function::made(&["toDateTime"], 2, 3, STRING, |constants| with(pattern_and_zone(constants)?, to_date_time)),
     Function::made(&["toDateTimeMV"], 2, 3, STRINGS, |constants| {
@@ -266,6 +258,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::made(&["fromDateTime"], 2, 4, LONG, |constants| with(pattern_and_zone(constants)?, from_date_time)),
     Function::made(&["dateTrunc"], 2, 5, LONG, date_trunc),
     Function::made(&["dateTimeConvert"], 4, 5, STRING, conversion),
+    Function::made(&["dateBin"], 3, 3, TIMESTAMP, |constants| {
+        with(period_ms(constant(constants, 0, "the length of a bin")?)?, |length, args, _| {
+            let start = bin(*length, args[1].millis()?, args[2].millis()?);
+            start.map(Datum::Timestamp).ok_or_else(|| far(args[1]))
+        })
+    }),
     Function::made(&["timestampAdd", "dateAdd"], 3, 3, LONG, |constants| {
         with(Unit::parse(constant(constants, 0, "the unit")?)?, |unit, args, _| {
             let sum = parts::add(args[2].millis()?, *unit, args[1].long()?);
@@ -280,7 +278,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::made(&["extract"], 2, 2, INT, |constants| {
         with(Part::parse(constant(constants, 0, "the part")?)?, |part, args, _| {
-            let part = part.of(args[1].millis()?, Tz::UTC);
+            let part = part.of(args[1].millis()?, Zone::UTC);
             part.map(|part| Datum::Long(part.into())).ok_or_else(|| far(args[1]))
         })
     }),
@@ -305,7 +303,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// A zone's distance from UTC at the epoch.
-struct Offset(Tz);
+struct Offset(Zone);
 
 impl Offset {
     fn ms(&self) -> i64 {

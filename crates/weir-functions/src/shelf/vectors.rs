@@ -11,12 +11,14 @@ fn numbers<'a>(datum: Datum<'a>, arena: &'a Bump) -> Result<Vec<f64>, Fault> {
     datum.items(arena).iter().map(|item| item.double()).collect()
 }
 
-/// A number of the numbers of one array.
+/// A number of the numbers of one array. Nulls among them do not count: a column's arrays have none.
 macro_rules! of_one {
     ($names:expr, $gives:expr, $call:expr) => {
         Function::plain($names, 1, 1, $gives, |args, arena| {
             let call: fn(&[f64]) -> f64 = $call;
-            Ok(Datum::Double(call(&numbers(args[0], arena)?)))
+            let items = args[0].items(arena).iter().filter(|item| !item.is_null());
+            let numbers: Result<Vec<f64>, Fault> = items.map(|item| item.double()).collect();
+            Ok(Datum::Double(call(&numbers?)))
         })
     };
 }

@@ -277,6 +277,8 @@ mod tests {
             ("normalize('x', 'NFX')", "NFC, NFD, NFKC and NFKD are"),
             ("toBytes('x', 'EBCDIC')", "'EBCDIC' is no character set known here"),
             ("prefixes(repeat('a', 100000), 100000)", "too long"),
+            ("repeat('a', 9000000000000000000)", "too long"),
+            ("repeat('', '-', 9000000000000000000)", "too long"),
             ("suffixes(repeat('a', 100000), 100000)", "too long"),
             ("uniqueNgrams(repeat('a', 100000), 1, 100000)", "too long"),
             ("levenshtein(repeat('a', 100000), repeat('b', 100000))", "too long to be compared"),

@@ -10,12 +10,12 @@ use super::{
     invalid,
     literal::{Literal, literal_of},
     nothing,
-    scope::{Col, Kind, Meaning, Scope, resolve},
+    scope::{Col, Kind, Meaning, Scope, is_decimal, resolve},
 };
 use crate::{
     answer::QueryException,
     comparison::Comparison,
-    functions::{MvTest, cast_to, type_of},
+    functions::{MvTest, cast_to, plan_name, type_of},
 };
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CeilFloorKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
@@ -34,6 +34,9 @@ pub(super) struct Lower<'a> {
     /// Nodes of expressions that were written twice where the query has them once.
     copied: usize,
 }
+
+/// The name in plans of the function behind `OVERLAY(text PLACING part FROM 1 FOR 2)`.
+const OVERLAY: &str = "w_f_overlay";
 
 /// Copies in a query, in nodes of its tree: a copy of what has copies in it doubles them, so nesting would do without end.
 const MOST_COPIED: usize = 10_000;
@@ -64,6 +67,10 @@ impl<'a> Lower<'a> {
                 }
                 _ => Some((DataType::Boolean, true)),
             },
+            Expr::Case { conditions, else_result, .. } => {
+                let results = conditions.iter().map(|when| &when.result).chain(else_result.as_deref());
+                self.kind_of_all(results)
+            }
             Expr::Value(value) => match &value.value {
                 Value::Number(text, _) if text.contains(['.', 'e', 'E']) => Some((DataType::Double, true)),
                 Value::Number(..) => Some((DataType::Long, true)),
@@ -71,6 +78,35 @@ impl<'a> Lower<'a> {
             },
             _ => None,
         }
+    }
+
+    /// The type of a literal, of a CASE, and of what is computed of a BIG_DECIMAL, before it is rewritten.
+    pub(super) fn chosen_kind(&self, expr: &Expr) -> Option<Kind> {
+        match bare(expr) {
+            Expr::Case { .. } | Expr::Value(_) => self.kind_of_all(std::iter::once(expr)),
+            _ => is_decimal(expr, &self.scopes).then_some((DataType::BigDecimal, true)),
+        }
+    }
+
+    /// The type of what is one of several expressions, where it can be told; nulls are of any.
+    fn kind_of_all<'e>(&self, all: impl Iterator<Item = &'e Expr>) -> Option<Kind> {
+        let mut found: Option<Kind> = None;
+        for expr in all {
+            let kind = match literal_of(expr) {
+                Some(Literal::Text(_)) => (DataType::String, true),
+                Some(Literal::Boolean(_)) => (DataType::Boolean, true),
+                _ if matches!(bare(expr), Expr::Value(value) if value.value == Value::Null) => continue,
+                _ => self.kind(expr)?,
+            };
+            let common = match found {
+                None => kind,
+                Some(known) if known == kind => kind,
+                Some((known, true)) if kind.1 => (wider(known, kind.0)?, true),
+                Some(_) => return None,
+            };
+            found = Some(common);
+        }
+        found
     }
 
     fn lower(&mut self, expr: Expr) -> Outcome<Expr> {
@@ -96,20 +132,22 @@ impl<'a> Lower<'a> {
                 let name = data_type.to_string();
                 let bare_name = name.split('(').next().unwrap_or_default().trim();
                 match type_of(bare_name) {
-                    Some(data_type) => Ok(call(cast_to(data_type), vec![*expr])),
+                    Some(data_type) => Ok(self.cast(*expr, data_type)),
                     None => invalid(format!("'{name}' is not a type: INT, LONG, DOUBLE, STRING, TIMESTAMP, .. are")),
                 }
             }
             Expr::TypedString(typed) if typed.data_type.to_string().to_uppercase().starts_with("TIMESTAMP") => {
                 Ok(call("w_timestamp", vec![Expr::Value(typed.value)]))
             }
-            Expr::Extract { field, expr, .. } => {
-                Ok(call("w_date_part", vec![text(&field.to_string()), call("w_long", vec![*expr])]))
-            }
+            Expr::Extract { field, expr, .. } => Ok(call("w_date_part", vec![text(&field.to_string()), *expr])),
             Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
                 let name = if shorthand { "w_substr" } else { "w_substring" };
                 let args = std::iter::once(*expr).chain(substring_from.map(|e| *e)).chain(substring_for.map(|e| *e));
                 Ok(call(name, args.collect()))
+            }
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let args = [expr, overlay_what, overlay_from].into_iter().chain(overlay_for);
+                Ok(call(OVERLAY, args.map(|arg| *arg).collect()))
             }
             Expr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => {
                 Ok(call("w_trim", vec![*expr]))
@@ -191,6 +229,9 @@ impl<'a> Lower<'a> {
     /// Arithmetic is on real numbers in the single-stage engine; the multi-stage engine keeps whole ones, and takes times
     /// as their milliseconds.
     pub(super) fn arithmetic(&mut self, left: Expr, op: BinaryOperator, right: Expr) -> Outcome<Expr> {
+        if let Some(exact) = self.exact(&left, &op, &right) {
+            return Ok(exact);
+        }
         if self.profile.multistage {
             return Ok(self.whole_arithmetic(left, op, right));
         }
@@ -214,7 +255,29 @@ impl<'a> Lower<'a> {
         Ok(Self::computed(side(self, left), op, side(self, right)))
     }
 
+    /// Arithmetic with a BIG_DECIMAL is exact; but with a real number it is real in the multi-stage engine.
+    fn exact(&self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
+        let is = |expr: &Expr, data_type| self.kind(expr) == Some((data_type, true)) && literal_of(expr).is_none();
+        let decimal = |expr: &Expr| is(expr, DataType::BigDecimal);
+        let real = |expr: &Expr| is(expr, DataType::Double) || is(expr, DataType::Float);
+        if !decimal(left) && !decimal(right) || self.profile.multistage && (real(left) || real(right)) {
+            return None;
+        }
+        let name = super::rules::OPERATORS.iter().find(|(_, known)| known == op)?.0;
+        // A literal has the digits that are written.
+        let side = |expr: &Expr| match literal_of(expr) {
+            Some(literal) => call("w_bigdecimal", vec![text(&literal.text())]),
+            None => expr.clone(),
+        };
+        Some(call(&plan_name(weir_functions::shelf::function(name)?), vec![side(left), side(right)]))
+    }
+
     fn negative(&self, expr: Expr) -> Expr {
+        if let (Some((DataType::BigDecimal, true)), Some(negate)) =
+            (self.kind(&expr), weir_functions::shelf::function("negate"))
+        {
+            return call(&plan_name(negate), vec![expr]);
+        }
         let minus = |expr| Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(expr) };
         match literal_of(&expr) {
             Some(Literal::Number(text)) if text.parse() == Ok(0.0) => expr,
@@ -264,6 +327,17 @@ impl<'a> Lower<'a> {
     /// An expression as a real number.
     pub(super) fn as_double(&self, expr: Expr) -> Expr {
         if self.kind(&expr) == Some((DataType::Double, true)) { expr } else { call("w_double", vec![expr]) }
+    }
+
+    /// A cast. Of a BIG_DECIMAL the number counts, not its text.
+    pub(super) fn cast(&self, expr: Expr, to: DataType) -> Expr {
+        let decimal = self.kind(&expr) == Some((DataType::BigDecimal, true));
+        let expr = match to {
+            DataType::Int | DataType::Timestamp if decimal => call(cast_to(DataType::Long), vec![expr]),
+            DataType::Boolean if decimal => call(cast_to(DataType::Double), vec![expr]),
+            _ => expr,
+        };
+        call(cast_to(to), vec![expr])
     }
 
     /// Counts an expression that is to be written once more.
@@ -316,6 +390,16 @@ impl<'a> Lower<'a> {
             return Ok(expr);
         }
         self.scalar(function)
+    }
+}
+
+/// The type of numbers of two types.
+fn wider(one: DataType, other: DataType) -> Option<DataType> {
+    use DataType::{Double, Float, Int, Long};
+    match (one, other) {
+        (Int, Long) | (Long, Int) => Some(Long),
+        (Int | Long | Float | Double, Double) | (Double, Int | Long | Float) => Some(Double),
+        _ => None,
     }
 }
 

@@ -69,6 +69,11 @@ impl Names<'_> {
                     std::iter::once(&**expr).chain(substring_from.as_deref()).chain(substring_for.as_deref()).collect();
                 list(if *shorthand { "substr" } else { "substring" }, &args)
             }
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let mut args: Vec<&Expr> = vec![&**expr, &**overlay_what, &**overlay_from];
+                args.extend(overlay_for.as_deref());
+                list("overlay", &args)
+            }
             Expr::Trim { trim_where, trim_what: Some(what), expr, .. } => {
                 let ends = trim_where.map_or_else(|| "BOTH".to_owned(), |ends| ends.to_string());
                 list("trim", &[&super::build::text(&ends), what, expr])

@@ -10,7 +10,7 @@ use super::{
 };
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins,
+    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value,
 };
 use weir_types::DataType;
 
@@ -141,11 +141,13 @@ impl Lower<'_> {
                 SelectItem::UnnamedExpr(expr) => {
                     let column = self.plain_column(expr)?;
                     let at = columns.len();
-                    let unnamed = || Col { name: format!("EXPR${at}"), kind: None, hidden: false };
+                    let kind = self.chosen_kind(expr);
+                    let unnamed = || Col { name: format!("EXPR${at}"), kind, hidden: false };
                     columns.push(column.unwrap_or_else(unnamed));
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
                     let kind = self.plain_column(expr)?.and_then(|column| column.kind);
+                    let kind = kind.or_else(|| self.chosen_kind(expr));
                     columns.push(Col { name: alias.value.clone(), kind, hidden: false });
                 }
                 SelectItem::ExprWithAliases { .. } => open = true,
@@ -274,10 +276,34 @@ impl Lower<'_> {
     }
 
     pub(super) fn leave(&mut self, query: &mut Query) {
-        if let Some(order_by) = &mut query.order_by
+        let Query { body, order_by, .. } = query;
+        if let Some(order_by) = order_by
             && let OrderByKind::Expressions(items) = &mut order_by.kind
         {
+            let selected: &[SelectItem] = match &**body {
+                SetExpr::Select(select) => &select.projection,
+                _ => &[],
+            };
             for item in items {
+                // A position of the select list, or a name in it.
+                let named = selected.iter().enumerate().find_map(|(at, selected)| match (selected, bare(&item.expr)) {
+                    (SelectItem::ExprWithAlias { expr, alias }, Expr::Identifier(name))
+                        if name.value == alias.value =>
+                    {
+                        Some((expr, alias))
+                    }
+                    (SelectItem::ExprWithAlias { expr, alias }, Expr::Value(value)) => match &value.value {
+                        Value::Number(position, _) if position.parse() == Ok(at + 1) => Some((expr, alias)),
+                        _ => None,
+                    },
+                    _ => None,
+                });
+                if let Some((expr, alias)) = named
+                    && self.kind(expr) == Some((DataType::BigDecimal, true))
+                {
+                    item.expr = call("w_double", vec![super::build::column(&alias.value)]);
+                    continue;
+                }
                 // A decimal is text here: it has to order as the number that it is.
                 if self.kind(&item.expr).is_some_and(|kind| kind == (DataType::BigDecimal, true)) {
                     item.expr = call("w_double", vec![std::mem::replace(&mut item.expr, nothing())]);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{did_you_mean, near},
-    functions::{Gives, MvTest, PREFIX, ago, cast_to, fault_of, gives, kind_on_shelf, plan_name, replacement, type_of},
+    functions::{Gives, MvTest, PREFIX, ago, fault_of, gives, kind_on_shelf, plan_name, replacement, type_of},
 };
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Function, Visit, Visitor, helpers::attached_token::AttachedToken,
@@ -162,6 +162,11 @@ pub(super) fn on_shelf(function: &Function, count: usize) -> Option<&'static wei
     (plain && !own && (found.least..=found.most).contains(&count)).then_some(found)
 }
 
+/// The function of the shelf of a name that takes so many arguments.
+fn on_shelf_named(name: &str, count: usize) -> Option<&'static weir_functions::shelf::Function> {
+    weir_functions::shelf::function(name).filter(|found| (found.least..=found.most).contains(&count))
+}
+
 impl Lower<'_> {
     /// Rewrites a call of a function that is no aggregate.
     pub(super) fn scalar(&mut self, function: Function) -> Outcome<Expr> {
@@ -178,7 +183,19 @@ impl Lower<'_> {
             return Ok(expr);
         }
         let mut function = function;
+        // The engine below has it of times only.
+        if let ("datepart", [part, value]) = (name.as_str(), args.as_slice())
+            && matches!(self.kind(value), Some((DataType::Int | DataType::Long | DataType::String, true)))
+        {
+            return Ok(call("date_part", vec![part.clone(), call("w_timestamp", vec![value.clone()])]));
+        }
         match rule(&name) {
+            Some(Rule::Named("w_abs"))
+                if args.first().and_then(|arg| self.kind(arg)) == Some((DataType::BigDecimal, true)) =>
+            {
+                Ok(on_shelf(&function, args.len())
+                    .map_or(Expr::Function(function), |found| call(&plan_name(found), args)))
+            }
             // Literals are compared with all values of a batch at once.
             Some(Rule::Named(_))
                 if name.starts_with("arraycontains") && args.get(1).is_some_and(|arg| literal_of(arg).is_none()) =>
@@ -247,8 +264,21 @@ impl Lower<'_> {
     fn special(&mut self, name: &str, args: &[Expr]) -> Outcome<Option<Expr>> {
         let wrong = |expected: &str| invalid(format!("function {name} takes {expected}, not {} arguments", args.len()));
         if let Some((_, op)) = OPERATORS.into_iter().find(|(known, _)| *known == name) {
-            let [left, right] = args else { return wrong("two numbers") };
-            return self.arithmetic(left.clone(), op, right.clone()).map(Some);
+            let many = matches!(op, BinaryOperator::Plus | BinaryOperator::Multiply);
+            let [first, second, rest @ ..] = args else {
+                return wrong(if many { "two numbers or more" } else { "two numbers" });
+            };
+            if !rest.is_empty() && !many {
+                return match on_shelf_named(name, args.len()) {
+                    Some(found) => Ok(Some(call(&plan_name(found), args.to_vec()))),
+                    None => wrong("two numbers"),
+                };
+            }
+            let mut made = self.arithmetic(first.clone(), op.clone(), second.clone())?;
+            for arg in rest {
+                made = self.arithmetic(made, op.clone(), arg.clone())?;
+            }
+            return Ok(Some(made));
         }
         if let Some((to, ms, rest)) = epoch(name) {
             if let ("rounded", Some(size)) = (rest, args.get(1)) {
@@ -281,6 +311,7 @@ impl Lower<'_> {
             }
             ("round", [value]) => call("w_round_decimal", vec![value.clone()]),
             ("truncate", [value, digits]) => call("w_truncate", vec![value.clone(), digits.clone()]),
+            ("negate", [value]) if self.kind(value) == Some((DataType::BigDecimal, true)) => return Ok(None),
             ("negate", [value]) => binary(double(0.0), BinaryOperator::Minus, self.as_double(value.clone())),
             ("concat", [first, second, separator]) => call(
                 "w_join",
@@ -291,12 +322,12 @@ impl Lower<'_> {
                 call("w_join", parts.iter().map(|part| call("w_string", vec![part.clone()])).collect())
             }
             ("datetimeconvert", [_, _, to, _] | [_, _, to, _, _]) => {
-                let to = literal_of(to).map(|to| to.text()).unwrap_or_default();
-                let is_text = to.to_ascii_uppercase().contains("SIMPLE_DATE_FORMAT");
+                let to = literal_of(to).map(|to| to.text().to_ascii_uppercase()).unwrap_or_default();
+                let is_text = to.contains("SIMPLE_DATE_FORMAT") || to.contains("TIMESTAMP");
                 call(if is_text { "w_convert_to_text" } else { "w_convert_to_long" }, args.to_vec())
             }
             ("cast", [value, to]) => match literal_of(to).and_then(|to| type_of(&to.text())) {
-                Some(data_type) => call(cast_to(data_type), vec![value.clone()]),
+                Some(data_type) => self.cast(value.clone(), data_type),
                 None => return invalid(format!("{to} is not a type: 'LONG', 'STRING', .. are")),
             },
             ("jsonextractscalar", [json, path, wanted, default @ ..]) if default.len() < 2 => {
@@ -310,7 +341,7 @@ impl Lower<'_> {
             ("isnull", [value]) => Expr::IsNull(Box::new(value.clone())),
             ("isnotnull", [value]) => Expr::IsNotNull(Box::new(value.clone())),
             ("not", [value]) => not(value.clone()),
-            ("and" | "or", [one]) => call("w_boolean", vec![one.clone()]),
+            ("and" | "or", [one]) => self.cast(one.clone(), DataType::Boolean),
             ("and" | "or", [first, rest @ ..]) => {
                 let op = if name == "and" { BinaryOperator::And } else { BinaryOperator::Or };
                 rest.iter().fold(first.clone(), |all, one| binary(all, op.clone(), one.clone()))
@@ -397,12 +428,12 @@ fn epoch_call(to: bool, ms: i64, rest: &str, args: &[Expr]) -> Outcome<Expr> {
             return invalid(format!("toEpoch and fromEpoch functions take {expected}, not {} arguments", args.len()));
         }
     };
-    let time = call("w_long", vec![args[0].clone()]);
     if !to {
+        let time = call("w_long", vec![args[0].clone()]);
         let ms = binary(long(ms), BinaryOperator::Multiply, call("w_long", vec![size]));
         return Ok(binary(time, BinaryOperator::Multiply, ms));
     }
-    let count = call("w_to_epoch", vec![time, long(ms), size.clone()]);
+    let count = call("w_to_epoch", vec![args[0].clone(), long(ms), size.clone()]);
     Ok(if rest == "rounded" { binary(count, BinaryOperator::Multiply, call("w_long", vec![size])) } else { count })
 }
 

@@ -1,11 +1,17 @@
 //! Which columns the names in a query may mean.
 
-use super::{Outcome, Table};
+use super::{
+    Outcome, Table,
+    build::{bare, canonical, plain_arguments},
+    rules::OPERATORS,
+};
 use crate::{
     answer::QueryException,
     error::{Code, did_you_mean, near},
+    functions::type_of,
     provider::NULL_FLAG,
 };
+use datafusion::sql::sqlparser::ast::{Expr, UnaryOperator};
 use weir_types::DataType;
 
 /// A type, and whether there is one value a row.
@@ -147,4 +153,38 @@ pub(super) fn resolve(scopes: &[Scope], qualifier: Option<&str>, name: &str) -> 
     let tables: Vec<&str> = relations().map(|relation| relation.alias.as_str()).collect();
     let of = if tables.is_empty() { String::new() } else { format!(" of {}", tables.join(", ")) };
     Err(QueryException::new(Code::UnknownColumn, format!("column '{name}'{of} does not exist{close}")))
+}
+
+/// Whether an expression, before it is rewritten, is a BIG_DECIMAL: a column, or what is computed of one. Its text does not
+/// sort as the number does.
+pub(super) fn is_decimal(expr: &Expr, scopes: &[Scope]) -> bool {
+    let column = |qualifier: Option<&str>, name: &str| {
+        matches!(
+            resolve(scopes, qualifier, name),
+            Ok(Meaning::Column { column, .. }) if column.kind == Some((DataType::BigDecimal, true))
+        )
+    };
+    match bare(expr) {
+        Expr::Identifier(name) => column(None, &name.value),
+        Expr::CompoundIdentifier(names) => match names.as_slice() {
+            [qualifier, name] => column(Some(&qualifier.value), &name.value),
+            _ => false,
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => is_decimal(expr, scopes),
+        Expr::BinaryOp { left, op, right } => {
+            OPERATORS.iter().any(|(_, known)| known == op) && (is_decimal(left, scopes) || is_decimal(right, scopes))
+        }
+        Expr::Cast { data_type, .. } => {
+            let name = data_type.to_string();
+            type_of(name.split('(').next().unwrap_or_default().trim()) == Some(DataType::BigDecimal)
+        }
+        Expr::Function(function) => {
+            let name = canonical(&function.name);
+            let keeps = ["abs", "negate", "moduloorzero", "positivemodulo"].contains(&name.as_str())
+                || OPERATORS.iter().any(|(known, _)| *known == name);
+            let args = plain_arguments(&function.args).unwrap_or_default();
+            keeps && args.iter().any(|arg| is_decimal(arg, scopes))
+        }
+        _ => false,
+    }
 }

@@ -8,7 +8,7 @@ use super::{
     invalid,
     lower::Lower,
     names::{Names, of_literal},
-    scope::{Meaning, Relation, Scope, resolve},
+    scope::{Meaning, Relation, Scope, is_decimal, resolve},
 };
 use crate::{answer::QueryException, error::Code};
 use datafusion::sql::sqlparser::ast::{
@@ -72,16 +72,6 @@ pub(super) fn typed(expr: Expr) -> Expr {
             call("w_int", vec![expr])
         }
         _ => expr,
-    }
-}
-
-fn is_decimal(expr: &Expr, scopes: &[Scope]) -> bool {
-    match bare(expr) {
-        Expr::Identifier(name) => matches!(
-            resolve(scopes, None, &name.value),
-            Ok(Meaning::Column { column, .. }) if column.kind == Some((weir_types::DataType::BigDecimal, true))
-        ),
-        _ => false,
     }
 }
 

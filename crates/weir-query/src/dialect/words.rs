@@ -105,6 +105,8 @@ pub(super) fn decide(tokens: &mut [Token]) {
         let inside = insides[at];
         let next = word_at(tokens, at + 2);
         let name = match word_at(tokens, at) {
+            // overlay(text, with, from), which is a call.
+            Keyword::OVERLAY => !opens || inside.comma,
             keyword if needs_parentheses(keyword) => !opens,
             // case(condition, value, .., else) and position(a, b), which are calls.
             Keyword::CASE => opens && inside.comma,

@@ -62,7 +62,9 @@ impl AggregateUDFImpl for Aggregate {
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         match (self.kind, arg_types.len()) {
             (Kind::Percentile, 2) | (Kind::Mode | Kind::DistinctMv, 1) | (Kind::Mode, 2) => Ok(arg_types.to_vec()),
-            (_, count) => plan_err!("function {} does not take {count} arguments", super::fun::shown(self.name())),
+            (_, count) => {
+                plan_err!("function {} does not take {count} arguments", super::spelled::spelled(self.name()))
+            }
         }
     }
 

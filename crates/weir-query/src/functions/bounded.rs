@@ -43,7 +43,7 @@ pub(crate) struct TooLarge {
 }
 
 fn too_large<T>(function: &str, what: String, remedy: &'static str) -> Result<T> {
-    let function = super::fun::shown(function).to_owned();
+    let function = super::spelled::spelled(function).to_owned();
     Err(DataFusionError::External(Box::new(TooLarge { function, what, remedy })))
 }
 

@@ -2,17 +2,21 @@
 
 use super::{
     convert::{self, shared},
-    fun::{Fun, Gives},
+    fun::{Args, Fun, Gives},
 };
 use arrow::{
-    array::{Array, AsArray, Float32Array, Int32Array},
-    datatypes::{DataType as ArrowType, Float32Type},
+    array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, Int64Array},
+    datatypes::{DataType as ArrowType, Float32Type, Int64Type},
 };
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, exec_datafusion_err, exec_err};
+use weir_functions::{
+    casts::{double_of_text, float_of_text, int_of_text, long_of_text},
+    decimal::Decimal,
+};
 use weir_types::DataType;
 
 /// All of the family.
-pub(super) const FUNS: [Fun; 11] = [
+pub(super) const FUNS: [Fun; 15] = [
     Fun::new("w_double", (1, 1), Gives::One(DataType::Double), |args| Ok(shared(args.doubles(0)?))),
     Fun::new("w_long", (1, 1), Gives::One(DataType::Long), |args| Ok(shared(args.longs(0)?))),
     Fun::new("w_int", (1, 1), Gives::One(DataType::Int), |args| {
@@ -29,8 +33,38 @@ pub(super) const FUNS: [Fun; 11] = [
         if let Some(numbers) = args.array(0).as_primitive_opt::<Float32Type>() {
             return Ok(shared(numbers.clone()));
         }
+        if let Some(numbers) = args.array(0).as_primitive_opt::<Int64Type>() {
+            return Ok(shared(numbers.unary::<_, Float32Type>(|number| number as f32)));
+        }
         let numbers = args.doubles(0)?;
         Ok(shared(numbers.iter().map(|number| number.map(|number| number as f32)).collect::<Float32Array>()))
+    }),
+    // Casts, which read texts by the rules that expressions have; others of texts are conversions on the way to a function.
+    Fun::new("w_cast_double", (1, 1), Gives::One(DataType::Double), |args| {
+        of_texts(
+            args,
+            "DOUBLE",
+            double_of_text,
+            |args| Ok(shared(args.doubles(0)?)),
+            |numbers| shared(numbers.collect::<Float64Array>()),
+        )
+    }),
+    Fun::new("w_cast_long", (1, 1), Gives::One(DataType::Long), |args| {
+        of_texts(
+            args,
+            "LONG",
+            long_of_text,
+            |args| Ok(shared(args.longs(0)?)),
+            |numbers| shared(numbers.collect::<Int64Array>()),
+        )
+    }),
+    Fun::new("w_cast_int", (1, 1), Gives::One(DataType::Int), |args| {
+        let of_numbers = |args: &Args| (FUNS[W_INT].call)(args);
+        of_texts(args, "INT", int_of_text, of_numbers, |numbers| shared(numbers.collect::<Int32Array>()))
+    }),
+    Fun::new("w_cast_float", (1, 1), Gives::One(DataType::Float), |args| {
+        let of_numbers = |args: &Args| (FUNS[W_FLOAT].call)(args);
+        of_texts(args, "FLOAT", float_of_text, of_numbers, |numbers| shared(numbers.collect::<Float32Array>()))
     }),
     Fun::new("w_boolean", (1, 1), Gives::One(DataType::Boolean), |args| Ok(shared(args.booleans(0)?))),
     Fun::new("w_timestamp", (1, 1), Gives::One(DataType::Timestamp), |args| {
@@ -38,22 +72,7 @@ pub(super) const FUNS: [Fun; 11] = [
     }),
     Fun::new("w_string", (1, 1), Gives::One(DataType::String), |args| Ok(shared(args.texts(0)?))),
     Fun::new("w_json", (1, 1), Gives::One(DataType::Json), |args| Ok(shared(args.texts(0)?))),
-    Fun::new("w_bigdecimal", (1, 1), Gives::One(DataType::BigDecimal), |args| {
-        let texts = args.texts(0)?;
-        // Plain notation, without the fraction that a whole number's text has.
-        let plain = |text: &str| {
-            if convert::java_double(text.trim()).is_some_and(|number| !number.is_finite()) {
-                return exec_err!("{text} cannot be read as BIG_DECIMAL: it has no digits");
-            }
-            Ok(text
-                .parse::<f64>()
-                .ok()
-                .filter(|_| text.contains(['E', 'e']))
-                .map_or_else(|| text.strip_suffix(".0").unwrap_or(text).to_owned(), |number| number.to_string()))
-        };
-        let plain = texts.iter().map(|text| text.map(plain).transpose());
-        Ok(shared(plain.collect::<Result<arrow::array::StringViewArray>>()?))
-    }),
+    Fun::new("w_bigdecimal", (1, 1), Gives::One(DataType::BigDecimal), big_decimal),
     // For aggregates that keep their arguments: they count what they hold, but not what views lead to.
     Fun::new("w_owned", (1, 1), Gives::Owned(0), |args| {
         let array = args.array(0);
@@ -62,19 +81,62 @@ pub(super) const FUNS: [Fun; 11] = [
     Fun::new("w_bytes", (1, 1), Gives::One(DataType::Bytes), |args| Ok(shared(convert::bytes(args.array(0))?))),
 ];
 
+/// Where those of numbers stand.
+const W_INT: usize = 2;
+const W_FLOAT: usize = 3;
+
+/// A cast: of texts by what reads one, of all else by what converts numbers.
+fn of_texts<T>(
+    args: &Args,
+    wanted: &str,
+    read: fn(&str) -> Option<T>,
+    of_numbers: impl Fn(&Args) -> Result<ArrayRef>,
+    gather: impl Fn(std::vec::IntoIter<Option<T>>) -> ArrayRef,
+) -> Result<ArrayRef> {
+    let Some(texts) = convert::strings(args.array(0))? else { return of_numbers(args) };
+    let one = |text: &str| {
+        read(text).ok_or_else(|| exec_datafusion_err!("'{}' cannot be read as {wanted}", convert::shown(text)))
+    };
+    let values: Vec<Option<T>> = texts.iter().map(|text| text.map(one).transpose()).collect::<Result<_>>()?;
+    Ok(gather(values.into_iter()))
+}
+
+/// Numbers in plain notation, with the digits that they are written with: `5.0` of the DOUBLE 5.
+fn big_decimal(args: &Args) -> Result<ArrayRef> {
+    let array = args.array(0);
+    let texts = match array.data_type() {
+        // A number of single precision is the double that it is.
+        ArrowType::Float16 | ArrowType::Float32 => convert::texts(&shared(args.doubles(0)?))?,
+        ArrowType::Boolean | ArrowType::Timestamp(..) => convert::texts(&shared(args.longs(0)?))?,
+        _ => args.texts(0)?,
+    };
+    let plain = |text: &str| match Decimal::parse(text) {
+        Some(decimal) => Ok(decimal.plain()),
+        None if convert::java_double(text.trim()).is_some_and(|number| !number.is_finite()) => {
+            exec_err!("{text} cannot be read as BIG_DECIMAL: it has no digits")
+        }
+        None => {
+            exec_err!("'{}' cannot be read as BIG_DECIMAL: a number of at most 4096 digits can", convert::shown(text))
+        }
+    };
+    let plain = texts.iter().map(|text| text.map(plain).transpose());
+    Ok(shared(plain.collect::<Result<arrow::array::StringViewArray>>()?))
+}
+
 /// The function that casts to a Pinot type.
 pub(crate) fn cast_to(data_type: DataType) -> &'static str {
     match data_type {
-        DataType::Int => "w_int",
-        DataType::Long => "w_long",
-        DataType::Float => "w_float",
-        DataType::Double => "w_double",
+        DataType::Int => "w_cast_int",
+        DataType::Long => "w_cast_long",
+        DataType::Float => "w_cast_float",
+        DataType::Double => "w_cast_double",
         DataType::BigDecimal => "w_bigdecimal",
         DataType::Boolean => "w_boolean",
         DataType::Timestamp => "w_timestamp",
         DataType::String => "w_string",
         DataType::Json | DataType::Map => "w_json",
-        DataType::Bytes | DataType::Uuid => "w_bytes",
+        DataType::Bytes => "w_bytes",
+        DataType::Uuid => "w_f_touuid",
     }
 }
 
@@ -92,6 +154,7 @@ pub(crate) fn type_of(name: &str) -> Option<DataType> {
         "JSON" => DataType::Json,
         "BYTES" | "VARBINARY" | "BYTEA" => DataType::Bytes,
         "DECIMAL" | "BIG_DECIMAL" | "NUMERIC" => DataType::BigDecimal,
+        "UUID" => DataType::Uuid,
         _ => return None,
     })
 }

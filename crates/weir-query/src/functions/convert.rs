@@ -18,7 +18,8 @@ fn millis(array: &ArrayRef) -> Result<TimestampMillisecondArray> {
         .clone())
 }
 
-fn strings(array: &ArrayRef) -> Result<Option<StringViewArray>> {
+/// The texts of an array of texts.
+pub(super) fn strings(array: &ArrayRef) -> Result<Option<StringViewArray>> {
     Ok(match array.data_type() {
         DataType::Utf8View => Some(array.as_string_view().clone()),
         DataType::Utf8 | DataType::LargeUtf8 => Some(cast(array, &DataType::Utf8View)?.as_string_view().clone()),
@@ -78,8 +79,8 @@ pub(crate) fn java_double(text: &str) -> Option<f64> {
 pub(crate) fn longs(array: &ArrayRef) -> Result<Int64Array> {
     if let Some(texts) = strings(array)? {
         let number = |text: Option<&str>| {
-            text.map(|text| text.trim().parse().or_else(|_| number_of(text, "LONG").map(|number| number as i64)))
-                .transpose()
+            let other = |text: &str| number_of(text, "LONG").map(|number| number as i64);
+            text.map(|text| weir_functions::casts::long_of_text(text).map_or_else(|| other(text), Ok)).transpose()
         };
         return texts.iter().map(number).collect();
     }
@@ -101,10 +102,7 @@ pub(crate) fn longs(array: &ArrayRef) -> Result<Int64Array> {
 /// As truth: numbers that are not 0, the texts `true` and `1`.
 pub(crate) fn booleans(array: &ArrayRef) -> Result<BooleanArray> {
     if let Some(texts) = strings(array)? {
-        return Ok(texts
-            .iter()
-            .map(|text| text.map(|text| text.eq_ignore_ascii_case("true") || text == "1"))
-            .collect());
+        return Ok(texts.iter().map(|text| text.map(weir_functions::casts::truth_of_text)).collect());
     }
     match array.data_type() {
         DataType::Boolean => Ok(array.as_boolean().clone()),
@@ -136,7 +134,8 @@ pub(crate) fn bytes(array: &ArrayRef) -> Result<BinaryViewArray> {
     if let Some(texts) = strings(array)? {
         let parse = |text: Option<&str>| {
             text.map(|text| {
-                hex(text).ok_or_else(|| exec_datafusion_err!("'{}' cannot be read as BYTES: hex can", shown(text)))
+                hex(text.trim())
+                    .ok_or_else(|| exec_datafusion_err!("'{}' cannot be read as BYTES: hex can", shown(text)))
             })
             .transpose()
         };

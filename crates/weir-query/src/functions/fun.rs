@@ -1,10 +1,10 @@
 //! A scalar function as data: its name, how many arguments it takes, what it gives, and a plain function over arrays.
 
-use super::convert;
+use super::{convert, spelled::spelled};
 use crate::provider::pinot_field;
 use arrow::{
     array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, StringViewArray},
-    datatypes::{DataType as ArrowType, Field, FieldRef},
+    datatypes::{DataType as ArrowType, Field, FieldRef, Int64Type},
 };
 use datafusion::{
     common::{Result, ScalarValue, exec_err, plan_err},
@@ -92,6 +92,11 @@ impl Args {
         convert::longs(&self.arrays[at])
     }
 
+    /// An argument as times in milliseconds: a text is read as a TIMESTAMP.
+    pub(crate) fn millis(&self, at: usize) -> Result<Int64Array> {
+        Ok(convert::timestamps(&self.arrays[at])?.reinterpret_cast::<Int64Type>())
+    }
+
     /// An argument as text.
     pub(crate) fn texts(&self, at: usize) -> Result<StringViewArray> {
         convert::texts(&self.arrays[at])
@@ -163,7 +168,8 @@ pub(crate) fn udf(fun: Fun) -> ScalarUDF {
 
 impl Udf {
     fn field(&self, args: &[FieldRef]) -> Result<Field> {
-        let missing = || plan_err!("function {} takes {} arguments, not {}", self.name(), self.fun.least, args.len());
+        let missing =
+            || plan_err!("function {} takes {} arguments, not {}", spelled(self.fun.name), self.fun.least, args.len());
         match self.fun.gives {
             Gives::One(data_type) => Ok(pinot_field(self.name(), data_type, true, true)),
             Gives::Many(data_type) => Ok(pinot_field(self.name(), data_type, false, true)),
@@ -211,7 +217,7 @@ impl ScalarUDFImpl for Udf {
                 (least, usize::MAX) => format!("at least {least}"),
                 (least, most) => format!("{least} to {most}"),
             };
-            return plan_err!("function {} takes {expected} arguments, not {count}", shown(self.fun.name));
+            return plan_err!("function {} takes {expected} arguments, not {count}", spelled(self.fun.name));
         }
         Ok(arg_types.to_vec())
     }
@@ -254,9 +260,4 @@ pub(super) fn given(args: &ScalarFunctionArgs, made: ArrayRef) -> Result<Columna
         true => ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?),
         false => ColumnarValue::Array(made),
     })
-}
-
-/// A function's name for people.
-pub(crate) fn shown(name: &str) -> &str {
-    name.strip_prefix(super::PREFIX).unwrap_or(name)
 }

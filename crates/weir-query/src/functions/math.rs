@@ -12,7 +12,7 @@ use arrow::{
     datatypes::{DataType as ArrowType, Float32Type, Float64Type, Int32Type, Int64Type},
 };
 use datafusion::common::Result;
-use weir_functions::numbers::{cut, digits as digits_of, gcd, half_up, lcm, power};
+use weir_functions::numbers::{cut, digits as digits_of, gcd, half_up, lcm, power, round};
 use weir_types::DataType;
 
 const DOUBLE: Gives = Gives::One(DataType::Double);
@@ -49,8 +49,8 @@ pub(super) const FUNS: [Fun; 37] = [
     Fun::new("w_atan2", (2, 2), DOUBLE, |args| pair(args, f64::atan2)),
     Fun::new("w_hypot", (2, 2), DOUBLE, |args| pair(args, f64::hypot)),
     Fun::new("w_power", (2, 2), DOUBLE, |args| pair(args, power)),
-    Fun::new("w_round_decimal", (1, 2), DOUBLE, |args| rounded(args, half_up)),
-    Fun::new("w_truncate", (1, 2), DOUBLE, |args| rounded(args, cut)),
+    Fun::new("w_round_decimal", (1, 2), DOUBLE, |args| rounded(args, round, half_up)),
+    Fun::new("w_truncate", (1, 2), DOUBLE, |args| rounded(args, f64::trunc, cut)),
     Fun::new("w_int_div", (2, 2), LONG, |args| quotients(args, |a, b| (a / b).floor() as i64)),
     Fun::new("w_int_div_or_zero", (2, 2), LONG, |args| {
         quotients(args, |a, b| if b == 0.0 { 0 } else { (a / b).floor() as i64 })
@@ -116,10 +116,12 @@ fn quotients(args: &Args, call: fn(f64, f64) -> i64) -> Result<ArrayRef> {
     Ok(shared(a.iter().zip(&b).map(|(a, b)| Some(call(a?, b?))).collect::<Int64Array>()))
 }
 
-/// A function of a real number and a count of digits, 0 where there is none.
-fn rounded(args: &Args, call: fn(f64, i32) -> f64) -> Result<ArrayRef> {
-    let digits = if args.len() > 1 { args.constant_long(1, "the digits")? } else { 0 };
-    let digits = digits_of(digits);
+/// A function of a real number, and of a count of digits where there is one.
+fn rounded(args: &Args, whole: fn(f64) -> f64, call: fn(f64, i32) -> f64) -> Result<ArrayRef> {
+    if args.len() == 1 {
+        return each(args, whole);
+    }
+    let digits = digits_of(args.constant_long(1, "the digits")?);
     let numbers = args.doubles(0)?;
     Ok(shared(numbers.iter().map(|number| number.map(|number| call(number, digits))).collect::<Float64Array>()))
 }

@@ -12,6 +12,7 @@ mod math;
 mod mv;
 mod regexp;
 mod shelf;
+mod spelled;
 mod text;
 mod time;
 
@@ -22,6 +23,7 @@ pub(crate) use fun::Gives;
 pub(crate) use mv::{MV_TESTS, MvTest};
 pub(crate) use regexp::{fault_of, replacement};
 pub(crate) use shelf::{kind_of as kind_on_shelf, plan_name};
+pub(crate) use spelled::in_users_words;
 pub(crate) use time::{ago, timestamp_of};
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};

@@ -189,7 +189,12 @@ fn fold(args: &Args, row: fn(&[f64]) -> f64) -> Result<ArrayRef> {
     let lists = args.lists(0)?;
     let numbers = convert::doubles(lists.values())?;
     let of_row = |at: usize, ends: &[i32]| {
-        lists.is_valid(at).then(|| row(&numbers.values()[ends[0] as usize..ends[1] as usize]))
+        let (from, to) = (ends[0] as usize, ends[1] as usize);
+        lists.is_valid(at).then(|| match numbers.null_count() {
+            0 => row(&numbers.values()[from..to]),
+            // Nulls do not count.
+            _ => row(&(from..to).filter(|at| numbers.is_valid(*at)).map(|at| numbers.value(at)).collect::<Vec<f64>>()),
+        })
     };
     Ok(shared(
         lists.value_offsets().windows(2).enumerate().map(|(at, ends)| of_row(at, ends)).collect::<Float64Array>(),

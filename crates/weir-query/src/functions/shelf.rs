@@ -68,7 +68,8 @@ pub(crate) fn kind_of(name: &str, of: impl Fn(usize) -> Option<Kind>) -> Option<
     match of_plan(name)?.gives {
         Gives::One(data_type) => Some((data_type, true)),
         Gives::Many(data_type) => Some((data_type, false)),
-        Gives::Number | Gives::ListOfAll => None,
+        Gives::Number | Gives::Real => (0..2).filter_map(&of).find(|kind| *kind == (DataType::BigDecimal, true)),
+        Gives::ListOfAll => None,
         Gives::Like(at) => of(at),
         Gives::ListOf(at) => of(at).map(|(data_type, _)| (data_type, false)),
         Gives::ItemOf(at) => of(at).map(|(data_type, _)| (data_type, true)),
@@ -198,7 +199,8 @@ impl ScalarUDFImpl for Udf {
             .map(|(arg, field)| Column::of(arg, kind_of_field(field)))
             .collect::<Result<_>>()?;
         let kind = kind_of_field(&args.return_field).unwrap_or((DataType::String, true));
-        given(&args, called(self.function, &ready.prepared, &readers, rows, kind)?)
+        let call = if ready.prepared.at_a_time() > 1 { called_together } else { called };
+        given(&args, call(self.function, &ready.prepared, &readers, rows, kind)?)
     }
 }
 
@@ -221,19 +223,54 @@ fn called(function: &Function, prepared: &Prepared, args: &[Column], rows: usize
         for (value, arg) in values.iter_mut().zip(args) {
             *value = arg.at(row, &arena);
         }
-        let made = match prepared.call(values, &arena) {
-            Ok(made) => made,
-            Err(fault) if fault.is_too_long() => {
-                return check_value(function.name(), usize::MAX).and_then(|()| Err(refused(fault)));
-            }
-            Err(fault) => return Err(refused(fault)),
-        };
-        bytes += made.bytes_held();
-        check_batch(function.name(), bytes)?;
-        writer.push(made, &arena).map_err(refused)?;
+        taken(function, prepared.call(values, &arena), &mut bytes, &mut writer, &arena)?;
         if arena.allocated_bytes() > ARENA_KEPT { arena = Arena::new() } else { arena.reset() }
     }
     writer.finish(kind)
+}
+
+/// The same with a function that takes many rows for little more than one.
+fn called_together(
+    function: &Function,
+    prepared: &Prepared,
+    args: &[Column],
+    rows: usize,
+    kind: Kind,
+) -> Result<ArrayRef> {
+    let mut writer = Writer::new(kind, rows);
+    let mut bytes = 0_usize;
+    let at_a_time = prepared.at_a_time();
+    for start in (0..rows).step_by(at_a_time) {
+        stop::look_here()?;
+        let arena = Arena::new();
+        let here = start..rows.min(start + at_a_time);
+        let mut values = Vec::with_capacity(here.len() * args.len());
+        here.clone().for_each(|row| values.extend(args.iter().map(|arg| arg.at(row, &arena))));
+        for made in prepared.call_rows(&values, here.len(), &arena) {
+            taken(function, made, &mut bytes, &mut writer, &arena)?;
+        }
+    }
+    writer.finish(kind)
+}
+
+/// Takes what a call has made, within the bounds of a value and of a batch.
+fn taken<'a>(
+    function: &Function,
+    made: std::result::Result<Datum<'a>, Fault>,
+    bytes: &mut usize,
+    writer: &mut Writer,
+    arena: &'a Arena,
+) -> Result<()> {
+    let made = match made {
+        Ok(made) => made,
+        Err(fault) if fault.is_too_long() => {
+            return check_value(function.name(), usize::MAX).and_then(|()| Err(refused(fault)));
+        }
+        Err(fault) => return Err(refused(fault)),
+    };
+    *bytes += made.bytes_held();
+    check_batch(function.name(), *bytes)?;
+    writer.push(made, arena).map_err(refused)
 }
 
 /// An argument: a value for each row, or one for all.

@@ -51,8 +51,14 @@ pub(super) const FUNS: [Fun; 13] = [
         let nth = if args.len() > 2 { args.constant_long(2, "the instance")? } else { 1 };
         two(args, |text, find| position(text, find, nth))
     }),
-    Fun::new("w_strrpos", (2, 2), INT, |args| {
-        two(args, |text, find| text.rfind(find).map_or(-1, |at| units(&text[..at])))
+    Fun::new("w_strrpos", (2, 3), INT, |args| {
+        let last = |text: &str, find: &str, latest| utf16::last_position(text, find, latest).map_or(-1, |at| at as i32);
+        if args.len() == 2 {
+            return two(args, |text, find| last(text, find, i64::MAX));
+        }
+        let (texts, finds, latest) = (args.texts(0)?, args.texts(1)?, args.longs(2)?);
+        let all = texts.iter().zip(&finds).zip(&latest);
+        Ok(shared(all.map(|((text, find), latest)| Some(last(text?, find?, latest?))).collect::<Int32Array>()))
     }),
     Fun::new("w_lpad", (3, 3), TEXT, |args| pad(args, "lpad", |text, padding| format!("{padding}{text}"))),
     Fun::new("w_rpad", (3, 3), TEXT, |args| pad(args, "rpad", |text, padding| format!("{text}{padding}"))),

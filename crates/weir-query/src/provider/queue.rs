@@ -45,6 +45,8 @@ pub(super) struct Ready {
     pub(super) scan: SegmentScan,
     /// The segment.
     pub(super) segment: Arc<dyn Segment>,
+    /// Its place in the snapshot.
+    at: usize,
     /// What is counted of it.
     pub(super) counted: Counted,
 }
@@ -129,6 +131,11 @@ impl Queue {
         self.given.fetch_add(rows, Ordering::Relaxed);
     }
 
+    /// Notes that rows of a segment could not be read: the answer lacks them.
+    pub(super) fn miss(&self, ready: &Ready, why: &str) {
+        self.missed.note(&self.snapshot.segments[ready.at], why);
+    }
+
     fn enough(&self) -> bool {
         self.limit.is_some_and(|limit| self.given.load(Ordering::Relaxed) >= limit as u64)
     }
@@ -179,7 +186,13 @@ impl Queue {
         // What its record decides does not count as a use of its file, nor does it open it.
         let by_record = match verdict_by_record(view, &self.request) {
             Verdict::None => Some(Piece::Pruned),
-            Verdict::All if counts => Some(Piece::Count(Counted::of(view), rows_seen(view))),
+            Verdict::All if counts => {
+                // That many rows are on the record. Whoever asks is told all the same that they cannot be had now.
+                if let Some(why) = view.segment.trouble() {
+                    self.missed.note(view, &format!("{why} (its rows are counted by its record)"));
+                }
+                Some(Piece::Count(Counted::of(view), rows_seen(view)))
+            }
             _ => None,
         };
         if by_record.is_some() {
@@ -202,7 +215,7 @@ impl Queue {
         let pruned = scan.pruned();
         let pieces = if pruned || counted.is_some() { vec![] } else { self.cut(scan.morsels()) };
         let nothing = pieces.is_empty();
-        let ready = Arc::new(Ready { scan, segment, counted: Counted::of(view) });
+        let ready = Arc::new(Ready { scan, segment, at, counted: Counted::of(view) });
         preparing.end(pieces.into_iter().map(|rows| (ready.clone(), rows)).collect());
         match counted {
             _ if pruned => Some(Piece::Pruned),

@@ -35,7 +35,7 @@ use std::{
     sync::{Arc, OnceLock, atomic::Ordering},
 };
 use weir_indexes::Filter;
-use weir_segment::{ScanRequest, ScanStats, Segment};
+use weir_segment::{ScanRequest, ScanStats, Segment, SegmentError};
 use weir_table::TableSnapshot;
 use weir_types::{DataType, Value};
 
@@ -119,7 +119,8 @@ impl SegmentScanExec {
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
         // The planner does not ask a scan that has a limit.
         let rows = self.rows_at_most();
-        if self.filters() {
+        // Of what could not be opened lately the answer says so, which is for the threads that scan.
+        if self.filters() || self.snapshot.segments.iter().any(|view| view.segment.trouble().is_some()) {
             let mut unknown = Statistics::new_unknown(&self.schema());
             unknown.num_rows = Precision::Inexact(count(rows));
             return unknown;
@@ -306,8 +307,15 @@ impl Puller {
 
     fn rows(&self, ready: &Ready, rows: &Range<u32>) -> Result<Vec<RecordBatch>> {
         let mut stats = ScanStats::default();
-        let batches =
-            ready.scan.read(rows.clone(), &mut stats).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let batches = match ready.scan.read(rows.clone(), &mut stats) {
+            Ok(batches) => batches,
+            // What was read of it before it was damaged is right.
+            Err(error @ SegmentError::Damaged { .. }) => {
+                self.queue.miss(ready, &error.to_string());
+                return Ok(vec![]);
+            }
+            Err(error) => return Err(DataFusionError::External(Box::new(error))),
+        };
         self.docs_scanned.add(usize::try_from(stats.docs_scanned).unwrap_or(usize::MAX));
         self.in_filter.add(usize::try_from(stats.entries_in_filter).unwrap_or(usize::MAX));
         self.post_filter.add(usize::try_from(stats.entries_post_filter).unwrap_or(usize::MAX));

@@ -28,7 +28,7 @@ async fn a_thousand_conditions_are_answered() {
 
 #[tokio::test]
 async fn what_is_too_deep_is_refused_and_the_engine_lives() {
-    let engine = engine(Fixed(vec![numbers(10)]), 64 << 20);
+    let engine = engine(Fixed(vec![numbers(10)]), 512 << 20);
     for sql in [
         format!("SELECT {} FROM numbers", chain("n", "+", 100_000)),
         format!("SELECT COUNT(*) FROM numbers WHERE {}", chain("n = #", " OR ", 100_000)),
@@ -75,7 +75,7 @@ async fn long_lists_take_time_in_proportion() {
 /// However long a text takes to be read and planned on the only thread, its deadline is seen.
 #[tokio::test]
 async fn the_deadline_comes_while_a_text_is_planned() {
-    let engine = engine_of(1, Fixed(vec![numbers(10)]), 64 << 20);
+    let engine = engine_of(1, Fixed(vec![numbers(10)]), 512 << 20);
     let slow = format!("SET timeoutMs = 50; SELECT COUNT(*) FROM numbers WHERE n IN ({})", chain("#", ",", 200_000));
     let request = |sql: &str| {
         let options = weir_query::QueryRequest::options_of("timeoutMs=50");

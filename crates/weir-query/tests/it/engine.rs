@@ -104,6 +104,27 @@ async fn memory_is_bounded() {
     assert_eq!(long(&answer, 0), 10);
 }
 
+#[tokio::test]
+async fn a_text_takes_memory_too() {
+    let engine = engine(Fixed(vec![numbers(1000)]), 64 << 20);
+    let listed = |count: usize| {
+        let list: Vec<String> = (0..count).map(|n| (n * 7).to_string()).collect();
+        format!("SELECT COUNT(*) FROM numbers WHERE n IN ({})", list.join(", "))
+    };
+    let answer = ask(&engine, &listed(10_000)).await;
+    assert_eq!(long(&answer, 0), 143, "{:?}", answer.exceptions);
+    // A megabyte of text, hundreds of its trees.
+    let sql = listed(150_000);
+    assert!(sql.len() < 2 << 20);
+    let answer = ask(&engine, &sql).await;
+    assert_eq!(code(&answer), 245, "{:?}", answer.exceptions);
+    assert!(answer.exceptions[0].message.contains("the text of a query"), "{:?}", answer.exceptions);
+    // A long text that is one value is no more than that.
+    let sql = format!("SELECT COUNT(*) FROM numbers WHERE '{}' = 'x'", "x, ".repeat(500_000));
+    assert_eq!(ask(&engine, &sql).await.exceptions, []);
+    until("memory is free", || engine.memory_held() == 0).await;
+}
+
 /// Waits until something holds, for at most a generous time: what is waited for takes milliseconds where it works.
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();

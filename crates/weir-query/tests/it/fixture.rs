@@ -113,7 +113,7 @@ fn segment(schema: &Arc<Schema>, table: &str, number: u32, lines: &[&str], form:
                 time_column: None,
             };
             let built = build(&*segment.freeze().snapshot(), &spec).unwrap();
-            SealedSegment::open(Mapped::new(built.bytes)).unwrap()
+            SealedSegment::open(Mapped::new(built.bytes())).unwrap()
         }
     };
     let partition = StreamPartition { topic: TopicName::parse(table).unwrap(), partition: 0 };

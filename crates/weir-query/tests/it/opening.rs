@@ -18,7 +18,7 @@ use std::{
 };
 use weir_base::{MemDisk, SystemClock, tasks::HeavyWork};
 use weir_files::{FileError, FileSystem, ObjectInfo, Put, SharedFileSystem};
-use weir_query::QueryEngine;
+use weir_query::{QueryEngine, QueryResponse};
 use weir_segment::{BuildSpec, ConsumingSegment, ConsumingSpec, build};
 use weir_table::{
     Openings, RecordedSegment, SegmentCache, SegmentFacts, SegmentHandle, SegmentView, TableSnapshot, TimeValues,
@@ -78,6 +78,7 @@ impl Store {
 
 struct World {
     store: Arc<Store>,
+    disk: Arc<MemDisk>,
     table: TableSnapshot,
 }
 
@@ -92,7 +93,7 @@ async fn world() -> World {
         silent: AtomicBool::new(false),
     });
     let (disk, clock, openings) = (MemDisk::new(None), SystemClock::shared(), Arc::new(Openings::default()));
-    let cache = SegmentCache::new((disk, "/s".into()), store.clone(), clock, HeavyWork::Threads, openings);
+    let cache = SegmentCache::new((disk.clone(), "/s".into()), store.clone(), clock, HeavyWork::Threads, openings);
     let mut segments = vec![];
     for number in 0..SEGMENTS {
         let segment: Arc<str> = format!("events__0__{number}__20260101T0000Z").into();
@@ -130,10 +131,10 @@ async fn world() -> World {
             created_ms: 0,
             crc: built.crc,
             key: segment.to_string(),
-            byte_count: built.bytes.len() as u64,
+            byte_count: built.bytes().len() as u64,
             times: Some(TimeValues { column: name("ts"), min: Value::Long(first * 10), max: Value::Long(last * 10) }),
         };
-        store.put_if_absent(&segment, built.bytes.into()).await.unwrap();
+        store.put_if_absent(&segment, built.bytes().into()).await.unwrap();
         let partition = StreamPartition { topic: TopicName::parse("events").unwrap(), partition: 0 };
         let segment = SegmentHandle::Recorded(RecordedSegment::new(facts, cache.clone()));
         segments.push(SegmentView { segment, validity: None, partition, consuming: false });
@@ -147,7 +148,7 @@ async fn world() -> World {
         lacks: vec![],
         freshness_ms: None,
     };
-    World { store, table }
+    World { store, disk, table }
 }
 
 impl World {
@@ -219,8 +220,14 @@ async fn what_cannot_be_had_is_said() {
     assert_eq!((answer.exceptions.len(), code(&answer)), (6, 305), "{:?}", answer.exceptions);
     let what = &answer.exceptions[0].message;
     assert!(what.contains("events__0__2__20260101T0000Z") && what.contains("no such object"), "{what}");
-    // Counting all of it is right all the same, and so is what needs only what is here.
-    assert_eq!(long(&ask(&engine, "SELECT COUNT(*) FROM events").await, 0), 800);
+    // Counting all of it is right all the same, and says too that what was counted is not here.
+    for sql in ["SELECT COUNT(*) FROM events", "SELECT COUNT(*) FROM events WHERE ts >= 0"] {
+        let answer = ask(&engine, sql).await;
+        assert_eq!(long(&QueryResponse { exceptions: vec![], ..answer.clone() }, 0), 800);
+        assert_eq!((answer.partial, answer.exceptions.len(), code(&answer)), (true, 6, 305), "{:?}", answer.exceptions);
+        assert!(answer.exceptions[0].message.contains("counted by its record"), "{:?}", answer.exceptions);
+    }
+    // What needs only what is here is whole.
     assert_eq!(long(&ask(&engine, "SELECT COUNT(*) FROM events WHERE n < 150 AND ts < 2000").await, 0), 150);
     // A subquery and a join say it too.
     let inside = "SET useMultistageEngine=true; SELECT COUNT(*) FROM events WHERE n = (SELECT MAX(n) FROM events)";
@@ -239,4 +246,36 @@ async fn a_store_that_does_not_answer_is_waited_for_in_time() {
     assert!(answer.partial && code(&answer) == 305, "{:?}", answer.exceptions);
     assert!(begun.elapsed() < Duration::from_millis(1000), "{:?}", begun.elapsed());
     assert_eq!(answer.exceptions.len(), SEGMENTS as usize, "each that is missing is named");
+}
+
+/// A file that is cut while queries have it open: those that read it say so, whoever asks next gets it whole again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_cut_under_a_query_is_said_once_and_fetched_again() {
+    let world = world().await;
+    let engine = world.engine();
+    let sums = "SELECT SUM(n) FROM events WHERE n >= 0";
+    let whole = ask(&engine, sums).await;
+    assert_eq!((whole.exceptions.len(), world.store.gets()), (0, SEGMENTS as u64));
+    // A query that took its segments before: their files are open, and it begins to read them only now.
+    let held: Vec<SegmentView> = futures::future::join_all(world.table.segments.iter().map(async |view| {
+        let segment = SegmentHandle::AtHand(view.segment.open().await.unwrap());
+        SegmentView { segment, ..view.clone() }
+    }))
+    .await;
+    let late = engine_of_held(&world, held);
+    let path = "/s/events__0__3__20260101T0000Z.weir";
+    world.disk.cut(std::path::Path::new(path), 100).unwrap();
+    for sql in [sums, "SELECT COUNT(*) FROM events WHERE n > 7", "SELECT n FROM events ORDER BY n LIMIT 1000"] {
+        let answer = ask(&late, sql).await;
+        assert_eq!((answer.partial, answer.exceptions.len(), code(&answer)), (true, 1, 305), "{:?}", answer.exceptions);
+        let what = &answer.exceptions[0].message;
+        assert!(what.contains("events__0__3__") && what.contains(path) && what.contains("ask again"), "{what}");
+    }
+    let again = ask(&engine, sums).await;
+    assert_eq!((again.exceptions, again.rows), (vec![], whole.rows));
+    assert_eq!(world.store.gets(), SEGMENTS as u64 + 1, "it alone is fetched");
+}
+
+fn engine_of_held(world: &World, segments: Vec<SegmentView>) -> QueryEngine {
+    engine(Fixed(vec![TableSnapshot { segments, ..world.table.clone() }]), 64 << 20)
 }

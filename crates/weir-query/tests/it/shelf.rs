@@ -121,6 +121,10 @@ fn columns(seed: u64) -> Vec<Column> {
         column("y", DataType::Bytes, &mut bytes, &mut chance),
         column("t", DataType::Timestamp, time, &mut chance),
     ];
+    let decimals =
+        [None, str_("0"), str_("1.5"), str_("-0.25"), str_("9007199254740993"), str_("12345678901234567890.5")];
+    let mut decimal = |chance: &mut Chance| chance.pick(&decimals);
+    made.push(column("c", DataType::BigDecimal, &mut decimal, &mut chance));
     made.push(column("l1", DataType::Long, &mut long, &mut chance));
     made.push(column("l2", DataType::Long, &mut long, &mut chance));
     made
@@ -135,6 +139,7 @@ fn datum(data_type: DataType, value: &Option<Value>) -> Datum<'_> {
         (DataType::Boolean, Some(Value::Int(truth))) => Datum::Bool(*truth != 0),
         (DataType::Timestamp, Some(Value::Long(ms))) => Datum::Timestamp(*ms),
         (DataType::Json, Some(Value::Str(json))) => Datum::Json(json),
+        (DataType::BigDecimal, Some(Value::Str(number))) => Datum::Decimal(number),
         (_, Some(Value::Int(number))) => Datum::Long((*number).into()),
         (_, Some(Value::Long(number))) => Datum::Long(*number),
         (_, Some(Value::Double(number))) => Datum::Double(*number),
@@ -220,6 +225,7 @@ const ANY: [&str; 26] = [
     "'_a%'",
 ];
 const NUMBERS: [&str; 9] = ["i", "d", "l1", "l2", "2", "-1", "0", "7.5", "64"];
+const DECIMALS: [&str; 6] = ["c", "c", "l1", "2", "0", "0.25"];
 const WHOLE: [&str; 6] = ["i", "l1", "l2", "2", "-1", "10"];
 const TEXTS: [&str; 9] = ["s1", "s2", "s1", "s2", "'a'", "','", "''", "' '", "'_a%'"];
 const TIMES: [&str; 4] = ["t", "l1", "t", "l2"];
@@ -228,9 +234,10 @@ const JSONS: [&str; 2] = ["j", "s1"];
 const PATHS: [&str; 4] = ["'$.k.l[0]'", "'$.t'", "'$.k.l[*]'", "'$..l'"];
 
 /// First arguments, and the others.
-const POOLS: [(&[&str], &[&str]); 11] = [
+const POOLS: [(&[&str], &[&str]); 12] = [
     (&ANY, &ANY),
     (&NUMBERS, &NUMBERS),
+    (&["c"], &DECIMALS),
     (&WHOLE, &WHOLE),
     (&TEXTS, &TEXTS),
     (&TEXTS, &WHOLE),
@@ -243,7 +250,7 @@ const POOLS: [(&[&str], &[&str]); 11] = [
 ];
 
 /// Calls of functions that few arguments fit, or that have a form of their own.
-const WITH: [(&str, &str); 32] = [
+const WITH: [(&str, &str); 60] = [
     ("dateTimeConvert", "dateTimeConvert(l1, '1:MILLISECONDS:EPOCH', '1:DAYS:EPOCH', '1:DAYS')"),
     ("toDateTime", "toDateTime(t, 'yyyy-MM-dd HH:mm:ss', 'Asia/Kolkata')"),
     ("toDateTimeMV", "toDateTimeMV(generateLongArray(0, 90000000, 86400000), 'yyyy-MM-dd')"),
@@ -273,6 +280,34 @@ const WITH: [(&str, &str); 32] = [
     ("jsonPathArrayDefaultEmpty", "jsonPathArrayDefaultEmpty(j, '$.k.l')"),
     ("splitPart", "splitPart(s1, ',', i)"),
     ("cast", "CAST(d AS LONG)"),
+    ("cast", "CAST(d AS INT)"),
+    ("cast", "CAST(l1 AS FLOAT)"),
+    ("cast", "CAST(l1 AS BIG_DECIMAL)"),
+    ("cast", "CAST(s1 AS INT)"),
+    ("cast", "CAST(s1 AS LONG)"),
+    ("cast", "CAST(s1 AS FLOAT)"),
+    ("cast", "CAST(s1 AS DOUBLE)"),
+    ("cast", "CAST(s1 AS BIG_DECIMAL)"),
+    ("cast", "CAST(s1 AS BOOLEAN)"),
+    ("cast", "CAST(s1 AS TIMESTAMP)"),
+    ("cast", "CAST(s1 AS UUID)"),
+    ("cast", "CAST(c AS INT)"),
+    ("cast", "CAST(c AS LONG)"),
+    ("cast", "CAST(c AS DOUBLE)"),
+    ("cast", "CAST(c AS BOOLEAN)"),
+    ("cast", "CAST(c AS STRING)"),
+    ("cast", "CAST(t AS BIG_DECIMAL)"),
+    ("divide", "divide(c, 4)"),
+    ("strrpos", "strrpos(s1, 'a', i)"),
+    ("filterMv", "filterMv(mi, 'v > 2')"),
+    ("overlay", "overlay(s1, 'zz', 2, 1)"),
+    ("dateBin", "dateBin('1h30m', t, 0)"),
+    ("dateTimeConvert", "dateTimeConvert(t, 'TIMESTAMP', '1:DAYS:SIMPLE_DATE_FORMAT:yyyy-MM-dd HH', '5:HOURS')"),
+    ("dateTimeConvert", "dateTimeConvert(l1, '1:SECONDS:EPOCH', '1:HOURS:EPOCH', '1:HOURS', '+05:30')"),
+    ("year", "year(s1)"),
+    ("widthBucket", "widthBucket(d, -1, 10, 7)"),
+    ("jsonPathLong", "jsonPathLong(j, '$.t')"),
+    ("jsonPathDouble", "jsonPathDouble(j, '$.k.l[0]')"),
     ("chr", "chr(65)"),
     ("not", "not(b)"),
     ("arrayAverage", "arrayAverage(mi)"),

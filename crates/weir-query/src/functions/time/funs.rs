@@ -6,14 +6,13 @@ use crate::functions::{
     fun::{Args, Fun, Gives},
 };
 use arrow::array::{ArrayRef, Int32Array, Int64Array, StringViewArray};
-use chrono_tz::Tz;
 use datafusion::{
     common::{Result, exec_datafusion_err},
     error::DataFusionError,
 };
 use weir_functions::date_pattern::{
-    DateTimeFormat, Pattern,
-    parts::{self, Part, Unit, granularity_ms},
+    Conversion, Pattern, Zone,
+    parts::{self, Part, Unit},
     zone_named,
 };
 use weir_types::DataType;
@@ -27,21 +26,21 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
     Fun::new("w_date_part", (2, 3), Gives::One(DataType::Int), date_part),
     Fun::new("w_time_convert", (3, 3), LONG, time_convert),
     Fun::new("w_convert_to_long", (4, 5), LONG, |args| {
-        let conversion = Conversion::new(args)?;
-        let number = |ms: i64| conversion.to.number_from_millis(ms).unwrap_or(farthest(ms));
-        let numbers = conversion.times(args)?.into_iter().map(|ms| Ok(ms?.map(number)));
-        Ok(shared(numbers.collect::<Result<Int64Array>>()?))
+        let conversion = conversion(args)?;
+        let number = |ms: i64| conversion.number(ms).unwrap_or(farthest(ms));
+        let numbers = starts(&conversion, args)?.into_iter().map(|ms| ms.map(number));
+        Ok(shared(numbers.collect::<Int64Array>()))
     }),
     Fun::new("w_convert_to_text", (4, 5), TEXT, |args| {
-        let conversion = Conversion::new(args)?;
-        let text = |ms: i64| conversion.to.text_from_millis(ms).ok_or_else(|| unwritable(ms));
-        let texts = conversion.times(args)?.into_iter().map(|ms| ms?.map(text).transpose());
+        let conversion = conversion(args)?;
+        let text = |ms: i64| conversion.text(ms).ok_or_else(|| unwritable(ms));
+        let texts = starts(&conversion, args)?.into_iter().map(|ms| ms.map(text).transpose());
         Ok(shared(StringViewArray::from_iter(texts.collect::<Result<Vec<Option<String>>>>()?)))
     }),
     Fun::new("w_to_date_time", (2, 3), TEXT, |args| {
         let (pattern, zone) = pattern_and_zone(args)?;
         let text = |ms: i64| pattern.write(ms, zone);
-        Ok(shared(StringViewArray::from_iter(args.longs(0)?.iter().map(|ms| ms.and_then(text)))))
+        Ok(shared(StringViewArray::from_iter(args.millis(0)?.iter().map(|ms| ms.and_then(text)))))
     }),
     Fun::new("w_from_date_time", (2, 4), LONG, from_date_time),
     Fun::new("w_bucket", (2, 2), LONG, |args| {
@@ -52,24 +51,24 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
         // Milliseconds, milliseconds of the unit, buckets: how many buckets.
         let (unit, size) = (args.constant_long(1, "the unit")?, args.constant_long(2, "the bucket")?);
         let of = |ms: i64| ms.checked_div(unit)?.checked_div(size);
-        Ok(shared(args.longs(0)?.iter().map(|ms| ms.and_then(of)).collect::<Int64Array>()))
+        Ok(shared(args.millis(0)?.iter().map(|ms| ms.and_then(of)).collect::<Int64Array>()))
     }),
     Fun::new("w_timestamp_add", (3, 3), LONG, |args| {
         let unit = Unit::parse(&args.constant_text(0, "the unit")?).map_err(refused)?;
-        let (counts, times) = (args.longs(1)?, args.longs(2)?);
+        let (counts, times) = (args.longs(1)?, args.millis(2)?);
         let sums = times.iter().zip(&counts).map(|(ms, count)| parts::add(ms?, unit, count?));
         Ok(shared(sums.collect::<Int64Array>()))
     }),
     Fun::new("w_timestamp_diff", (3, 3), LONG, |args| {
         let unit = Unit::parse(&args.constant_text(0, "the unit")?).map_err(refused)?;
-        let (from, to) = (args.longs(1)?, args.longs(2)?);
+        let (from, to) = (args.millis(1)?, args.millis(2)?);
         let differences = from.iter().zip(&to).map(|(from, to)| parts::difference(from?, to?, unit));
         Ok(shared(differences.collect::<Int64Array>()))
     }),
     Fun::new("w_to_iso8601", (1, 1), TEXT, |args| {
         let pattern = Pattern::parse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'").map_err(refused)?;
-        let text = |ms: i64| pattern.write(ms, Tz::UTC);
-        Ok(shared(StringViewArray::from_iter(args.longs(0)?.iter().map(|ms| ms.and_then(text)))))
+        let text = |ms: i64| pattern.write(ms, Zone::UTC);
+        Ok(shared(StringViewArray::from_iter(args.millis(0)?.iter().map(|ms| ms.and_then(text)))))
     }),
     Fun::new("w_from_iso8601", (1, 1), LONG, |args| {
         Ok(shared(
@@ -79,12 +78,12 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
 ];
 
 fn each(args: &Args, a: usize, b: usize, call: fn(i64, i64) -> Option<i64>) -> Result<ArrayRef> {
-    let (left, right) = (args.longs(a)?, args.longs(b)?);
+    let (left, right) = (args.millis(a)?, args.longs(b)?);
     Ok(shared(left.iter().zip(&right).map(|(left, right)| call(left?, right?)).collect::<Int64Array>()))
 }
 
-fn optional_zone(args: &Args, at: usize) -> Result<Tz> {
-    if args.len() > at { zone_named(&args.constant_text(at, "the time zone")?).map_err(refused) } else { Ok(Tz::UTC) }
+fn optional_zone(args: &Args, at: usize) -> Result<Zone> {
+    if args.len() > at { zone_named(&args.constant_text(at, "the time zone")?).map_err(refused) } else { Ok(Zone::UTC) }
 }
 
 fn date_trunc(args: &Args) -> Result<ArrayRef> {
@@ -103,13 +102,13 @@ fn date_trunc(args: &Args) -> Result<ArrayRef> {
             .map(|ms| to.of_ms(ms).map_err(refused))
             .transpose()
     };
-    Ok(shared(args.longs(1)?.iter().map(start).collect::<Result<Int64Array>>()?))
+    Ok(shared(args.millis(1)?.iter().map(start).collect::<Result<Int64Array>>()?))
 }
 
 fn date_part(args: &Args) -> Result<ArrayRef> {
     let part = Part::parse(&args.constant_text(0, "the part")?).map_err(refused)?;
     let zone = optional_zone(args, 2)?;
-    Ok(shared(args.longs(1)?.iter().map(|ms| part.of(ms?, zone)).collect::<Int32Array>()))
+    Ok(shared(args.millis(1)?.iter().map(|ms| part.of(ms?, zone)).collect::<Int32Array>()))
 }
 
 fn time_convert(args: &Args) -> Result<ArrayRef> {
@@ -121,7 +120,7 @@ fn time_convert(args: &Args) -> Result<ArrayRef> {
     Ok(shared(args.longs(0)?.iter().map(convert).collect::<Result<Int64Array>>()?))
 }
 
-fn pattern_and_zone(args: &Args) -> Result<(Pattern, Tz)> {
+fn pattern_and_zone(args: &Args) -> Result<(Pattern, Zone)> {
     let pattern = Pattern::parse(&args.constant_text(1, "the pattern")?).map_err(refused)?;
     Ok((pattern, optional_zone(args, 2)?))
 }
@@ -140,33 +139,22 @@ fn from_date_time(args: &Args) -> Result<ArrayRef> {
 }
 
 /// `dateTimeConvert`: from one format to another, in buckets.
-struct Conversion {
-    from: DateTimeFormat,
-    to: DateTimeFormat,
-    bucket_ms: i64,
+fn conversion(args: &Args) -> Result<Conversion> {
+    let (from, to) = (args.constant_text(1, "the input's format")?, args.constant_text(2, "the output's format")?);
+    let zone = if args.len() > 4 { Some(args.constant_text(4, "the time zone")?) } else { None };
+    let granularity = args.constant_text(3, "the granularity")?;
+    Conversion::parse(&from, &to, &granularity, zone.as_deref()).map_err(refused)
 }
 
-impl Conversion {
-    fn new(args: &Args) -> Result<Self> {
-        let from = DateTimeFormat::parse(&args.constant_text(1, "the input's format")?).map_err(refused)?;
-        let mut to = DateTimeFormat::parse(&args.constant_text(2, "the output's format")?).map_err(refused)?;
-        if args.len() > 4 {
-            to = to.in_zone(optional_zone(args, 4)?);
-        }
-        Ok(Self { from, to, bucket_ms: granularity_ms(&args.constant_text(3, "the granularity")?).map_err(refused)? })
+/// The start of the bucket of each time.
+fn starts(conversion: &Conversion, args: &Args) -> Result<Vec<Option<i64>>> {
+    if conversion.reads_text() || crate::functions::convert::strings(args.array(0))?.is_some() {
+        let wrong = |text| exec_datafusion_err!("'{text}' is not written in its time format");
+        let start = |text| conversion.start_of_text(text).ok_or_else(|| wrong(text));
+        return args.texts(0)?.iter().map(|text| text.map(start).transpose()).collect();
     }
-
-    /// The start of the bucket of each time.
-    fn times(&self, args: &Args) -> Result<Vec<Result<Option<i64>>>> {
-        let bucket = |ms: i64| ms.saturating_sub(ms.rem_euclid(self.bucket_ms));
-        if self.from.is_text() {
-            let wrong = |text| exec_datafusion_err!("'{text}' is not written in its time format");
-            let ms = |text| self.from.text_to_millis(text).map(bucket).ok_or_else(|| wrong(text));
-            return Ok(args.texts(0)?.iter().map(|text| text.map(ms).transpose()).collect());
-        }
-        let ms = |count| bucket(self.from.number_to_millis(count).unwrap_or(farthest(count)));
-        Ok(args.longs(0)?.iter().map(|count| Ok(count.map(ms))).collect())
-    }
+    let start = |count| conversion.start_of_number(count).ok_or_else(|| unwritable(count));
+    args.longs(0)?.iter().map(|count| count.map(start).transpose()).collect()
 }
 
 /// What stands for a count beyond what 64 bits hold, such as days from the default of null rows.
