@@ -1,4 +1,4 @@
-//! Decoders of a binary's own: added from outside, against an interface that is small so that it can stay as it is.
+//! Decoders from outside, of a binary's own or loaded when it starts: added against an interface that is small so that it can stay as it is.
 //!
 //! A reader takes a message apart and names what it found; types, nulls, multi-value columns, expressions, rejects and
 //! accounting are the table's, as with every decoder.
@@ -8,7 +8,7 @@ use crate::{
     decoder::{DecodeSpec, Decoded, Decoder, Payload, Reject, Stage},
     error::FormatError,
     registry,
-    row::{Refused, RowWriter, shorten},
+    row::{Refused, RowWriter},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,6 +30,36 @@ pub struct OwnDecoder {
 /// Makes a reader of a decoder's settings.
 pub type Make = fn(&BTreeMap<String, String>) -> Result<Box<dyn MessageReader>, String>;
 
+/// A decoder as this process has it: one of the binary's own, or one that was loaded when it started.
+pub struct AddedDecoder {
+    /// Its name, as `stream.<type>.decoder.class.name` gives it.
+    pub name: &'static str,
+    /// The settings that it knows, without the prefix `stream.<type>.decoder.prop.`.
+    pub keys: &'static [&'static str],
+    /// Makes a reader for one partition.
+    pub make: MakeAdded,
+}
+
+/// Makes a reader of a decoder's settings and the names of the fields that the table reads.
+pub type MakeAdded =
+    Box<dyn Fn(&BTreeMap<String, String>, &[&str]) -> Result<Box<dyn MessageReader>, String> + Send + Sync>;
+
+impl std::fmt::Debug for AddedDecoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl From<OwnDecoder> for AddedDecoder {
+    fn from(own: OwnDecoder) -> Self {
+        Self { name: own.name, keys: own.keys, make: Box::new(move |settings, _fields| (own.make)(settings)) }
+    }
+}
+
+/// Bytes of the messages that a reader is shown ahead of their reading: enough that the way there costs little beside the
+/// reading, little enough that they are in the cache when they are read.
+const AHEAD_BYTES: usize = 256 << 10;
+
 /// Takes messages apart. One per partition; what it makes of a message must follow from the message alone, for messages
 /// are read again after a restart.
 pub trait MessageReader: Send {
@@ -38,6 +68,15 @@ pub trait MessageReader: Send {
     /// # Errors
     /// The message is not what the format asks for: it is rejected whole, with this reason.
     fn read(&mut self, message: &[u8], rows: &mut Rows<'_>) -> Result<(), String>;
+
+    /// How many messages it wants to be shown before it reads them, at most: for a reader that takes many at once for
+    /// little more than one.
+    fn at_a_time(&self) -> usize {
+        1
+    }
+
+    /// The messages that it reads next, each once, in this order. It is not called where it wants one at a time.
+    fn ahead(&mut self, _messages: &[&[u8]]) {}
 }
 
 /// Takes the rows of one message.
@@ -109,55 +148,89 @@ struct Reading {
     columns: HashMap<String, u32>,
 }
 
-impl Decoder for Reading {
-    fn decode(&mut self, payloads: &mut dyn Iterator<Item = Payload<'_>>, rows: &mut RowBatch) -> Decoded {
-        let mut decoded = Decoded::default();
-        for payload in payloads {
-            let first = rows.rows();
-            let mut of_message = Rows {
-                writer: &mut self.writer,
-                batch: rows,
-                columns: &self.columns,
-                message: payload.message,
-                begun: false,
-                refused: None,
-                decoded: Decoded::default(),
-            };
-            let read = self.reader.read(payload.value, &mut of_message);
-            if of_message.begun && read.is_ok() {
-                of_message.end();
+/// Bytes of a reason that are kept: one may quote a value, and name a place in a program.
+const REASON: usize = 300;
+
+fn cut(mut reason: String) -> String {
+    if reason.len() > REASON {
+        let bytes = reason.len();
+        reason.truncate(reason.floor_char_boundary(REASON));
+        reason.push_str(&format!("... ({bytes} bytes)"));
+    }
+    reason
+}
+
+impl Reading {
+    fn one(&mut self, payload: Payload<'_>, rows: &mut RowBatch, decoded: &mut Decoded) {
+        let first = rows.rows();
+        let mut of_message = Rows {
+            writer: &mut self.writer,
+            batch: rows,
+            columns: &self.columns,
+            message: payload.message,
+            begun: false,
+            refused: None,
+            decoded: Decoded::default(),
+        };
+        let read = self.reader.read(payload.value, &mut of_message);
+        if of_message.begun && read.is_ok() {
+            of_message.end();
+        }
+        let Rows { refused, decoded: found, .. } = of_message;
+        let reject = match (read, refused) {
+            (Err(reason), _) => {
+                Some(Reject { message: payload.message, stage: Stage::Decode, column: None, reason: cut(reason) })
             }
-            let Rows { refused, decoded: found, .. } = of_message;
-            let reject = match (read, refused) {
-                (Err(reason), _) => Some(Reject {
-                    message: payload.message,
-                    stage: Stage::Decode,
-                    column: None,
-                    reason: shorten(reason.as_bytes()),
-                }),
-                (Ok(()), Some(refused)) => Some(self.writer.reject(payload, refused)),
-                (Ok(()), None) => None,
-            };
-            match reject {
-                Some(reject) => {
-                    rows.truncate(first);
-                    decoded.rejects.push(reject);
-                }
-                None => {
-                    decoded.empty += u32::from(rows.rows() == first);
-                    decoded.altered += found.altered;
-                    decoded.incomplete += found.incomplete;
-                }
+            (Ok(()), Some(refused)) => Some(self.writer.reject(payload, refused)),
+            (Ok(()), None) => None,
+        };
+        match reject {
+            Some(reject) => {
+                rows.truncate(first);
+                decoded.rejects.push(reject);
+            }
+            None => {
+                decoded.empty += u32::from(rows.rows() == first);
+                decoded.altered += found.altered;
+                decoded.incomplete += found.incomplete;
             }
         }
-        decoded
     }
 }
 
-static ADDED: OnceLock<Vec<OwnDecoder>> = OnceLock::new();
+impl Decoder for Reading {
+    fn decode(&mut self, payloads: &mut dyn Iterator<Item = Payload<'_>>, rows: &mut RowBatch) -> Decoded {
+        let mut decoded = Decoded::default();
+        let most = self.reader.at_a_time();
+        if most <= 1 {
+            payloads.for_each(|payload| self.one(payload, rows, &mut decoded));
+            return decoded;
+        }
+        loop {
+            let (mut group, mut messages, mut bytes) = (vec![], vec![], 0);
+            while group.len() < most
+                && bytes < AHEAD_BYTES
+                && let Some(payload) = payloads.next()
+            {
+                bytes += payload.value.len();
+                messages.push(payload.value);
+                group.push(payload);
+            }
+            if group.is_empty() {
+                return decoded;
+            }
+            self.reader.ahead(&messages);
+            for payload in group {
+                self.one(payload, rows, &mut decoded);
+            }
+        }
+    }
+}
+
+static ADDED: OnceLock<Vec<AddedDecoder>> = OnceLock::new();
 
 /// Those that were added.
-pub(crate) fn added() -> &'static [OwnDecoder] {
+pub(crate) fn added() -> &'static [AddedDecoder] {
     ADDED.get().map_or(&[], Vec::as_slice)
 }
 
@@ -165,24 +238,25 @@ pub(crate) fn added() -> &'static [OwnDecoder] {
 ///
 /// # Errors
 /// A name is taken, or decoders were added before.
-pub fn add(decoders: Vec<OwnDecoder>) -> Result<(), String> {
+pub fn add(decoders: Vec<AddedDecoder>) -> Result<(), String> {
     for (at, decoder) in decoders.iter().enumerate() {
         let twice = decoders[..at].iter().any(|other| other.name == decoder.name);
         if twice || registry::resolve(decoder.name).is_some() {
             return Err(format!("a decoder named '{}' is there already: give it another name", decoder.name));
         }
     }
-    ADDED.set(decoders).map_err(|_| "decoders of the binary's own are added once, all together".to_owned())
+    ADDED.set(decoders).map_err(|_| "decoders from outside are added once, all together".to_owned())
 }
 
 /// Makes the decoder of an added one.
 pub(crate) fn make(
-    own: &OwnDecoder,
+    own: &AddedDecoder,
     settings: &BTreeMap<String, String>,
     spec: &DecodeSpec,
 ) -> Result<Box<dyn Decoder>, FormatError> {
-    let reader = (own.make)(settings)
-        .map_err(|reason| FormatError::Own { name: own.name.to_owned(), reason: shorten(reason.as_bytes()) })?;
+    let fields: Vec<&str> = spec.sources().map(|(_, name)| name).collect();
+    let reader = (own.make)(settings, &fields)
+        .map_err(|reason| FormatError::Own { name: own.name.to_owned(), reason: cut(reason) })?;
     let columns = spec.sources().map(|(column, name)| (name.to_owned(), column)).collect();
     Ok(Box::new(Reading { reader, writer: RowWriter::new(spec), columns }))
 }
@@ -252,14 +326,14 @@ mod tests {
 
     #[test]
     fn a_decoder_from_outside_keeps_the_promises_of_the_shelf() {
-        let make = |spec| make(&LINES, &BTreeMap::new(), &spec).expect("it has no settings to be wrong");
+        let make = |spec| make(&LINES.into(), &BTreeMap::new(), &spec).expect("it has no settings to be wrong");
         conformance(&make, &line);
     }
 
     #[test]
     fn a_message_of_several_rows_is_stored_whole_or_rejected_whole() {
         let spec = spec();
-        let mut decoder = make(&LINES, &BTreeMap::new(), &spec).expect("it has no settings to be wrong");
+        let mut decoder = make(&LINES.into(), &BTreeMap::new(), &spec).expect("it has no settings to be wrong");
         let mut rows = RowBatch::new(&spec.schema);
         let messages: [&[u8]; 4] = [b"1|=a||x\n2|=b|1.5|", b"3|||\nfour|||", b"\n", b"5|||"];
         let mut payloads = (0u32..).zip(messages).map(|(message, value)| Payload { message, value, key: None });
@@ -270,12 +344,60 @@ mod tests {
         assert_eq!(rejects, [(1, Stage::DataType, Some("id")), (2, Stage::Decode, None)]);
     }
 
+    /// Reads [`Lines`], and sees to it that what it is shown ahead is what it then reads.
+    struct Many {
+        lines: Lines,
+        shown: std::collections::VecDeque<Vec<u8>>,
+    }
+
+    impl MessageReader for Many {
+        fn read(&mut self, message: &[u8], rows: &mut Rows<'_>) -> Result<(), String> {
+            assert_eq!(self.shown.pop_front().as_deref(), Some(message));
+            self.lines.read(message, rows)
+        }
+
+        fn at_a_time(&self) -> usize {
+            3
+        }
+
+        fn ahead(&mut self, messages: &[&[u8]]) {
+            assert!(self.shown.is_empty() && messages.len() <= 3);
+            self.shown.extend(messages.iter().map(|message| message.to_vec()));
+        }
+    }
+
+    fn many() -> AddedDecoder {
+        let make: MakeAdded = Box::new(|_, _| Ok(Box::new(Many { lines: Lines, shown: [].into() })));
+        AddedDecoder { name: "many", keys: &[], make }
+    }
+
+    #[test]
+    fn a_reader_is_shown_the_messages_that_it_reads() {
+        conformance(&|spec| make(&many(), &BTreeMap::new(), &spec).expect("it has no settings to be wrong"), &line);
+        let spec = spec();
+        let mut decoder = make(&many(), &BTreeMap::new(), &spec).expect("it has no settings to be wrong");
+        let mut rows = RowBatch::new(&spec.schema);
+        // One that is as large as all of a group may be ends it.
+        let long = format!("4|={}||", "x".repeat(AHEAD_BYTES));
+        let messages: [&[u8]; 6] = [b"1|||", b"two|||", b"3|||", long.as_bytes(), b"5|||", b"6|||"];
+        let mut payloads = (0u32..).zip(messages).map(|(message, value)| Payload { message, value, key: None });
+        let decoded = decoder.decode(&mut payloads, &mut rows);
+        assert_eq!((&rows.message_of_row[..], decoded.rejects.len()), (&[0, 2, 3, 4, 5][..], 1));
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        assert_eq!(cut("short".to_owned()), "short");
+        let long = cut("ä".repeat(REASON) + "x");
+        assert_eq!(long, "ä".repeat(REASON / 2) + "... (601 bytes)");
+    }
+
     #[test]
     fn names_are_distinct_and_a_wrong_setting_is_told() {
-        let error = add(vec![OwnDecoder { name: "json", ..LINES }]).expect_err("the name is taken");
+        let error = add(vec![OwnDecoder { name: "json", ..LINES }.into()]).expect_err("the name is taken");
         assert!(error.contains("'json' is there already"), "{error}");
         let settings = BTreeMap::from([("mode".to_owned(), "odd".to_owned())]);
-        let error = make(&LINES, &settings, &spec()).err().expect("the mode is none").to_string();
+        let error = make(&LINES.into(), &settings, &spec()).err().expect("the mode is none").to_string();
         assert_eq!(error, "decoder 'lines': mode cannot be 'odd': plain is read");
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         JsonDecoder,
         binary::{BinaryFormat, BinaryJsonDecoder},
     },
-    own::{self, OwnDecoder},
+    own::{self, AddedDecoder},
     protobuf::{self, ProtoDecoder, RegisteredProto},
     schema_registry::{self, SchemaRegistry},
 };
@@ -126,7 +126,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     MEMBERS.iter().map(|member| member.name).chain(own::added().iter().map(|own| own.name))
 }
 
-fn added(name: &str) -> Option<&'static OwnDecoder> {
+fn added(name: &str) -> Option<&'static AddedDecoder> {
     own::added().iter().find(|own| own.name == name.trim())
 }
 
