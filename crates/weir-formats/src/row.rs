@@ -133,6 +133,9 @@ impl RowWriter {
             (Source::Integer(value), ColumnData::Long(out), DataType::Long | DataType::Timestamp)
             | (Source::Timestamp(value), ColumnData::Long(out), _) => out.push(value),
             (Source::Double(value), ColumnData::Double(out), _) if !value.is_nan() => out.push(value + 0.0),
+            (Source::Integer(value), ColumnData::Int(out), DataType::Int) if i32::try_from(value).is_ok() => {
+                out.push(value as i32);
+            }
             _ => return self.coerced(rows, column, source),
         }
         self.filled += usize::from(cell.ends.is_none());

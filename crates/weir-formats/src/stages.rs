@@ -18,8 +18,25 @@ use weir_types::{
 pub struct SanitiseReport {
     /// Values that were cut or replaced by their default.
     pub cut: u64,
+    /// Of which columns, where there were such values.
+    pub columns: Vec<Cut>,
     /// Messages whose field says that a long value is an error; their rows are gone.
     pub rejects: Vec<Reject>,
+}
+
+/// Values of a column that were longer than it allows, or held a NUL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The column.
+    pub column: Arc<str>,
+    /// How many.
+    pub values: u64,
+    /// The length of the longest as it came, as [`sanitise`] counts it.
+    pub longest: usize,
+    /// The column's `maxLength`.
+    pub limit: u32,
+    /// Whether its default stands in their place, and not their beginning.
+    pub by_default: bool,
 }
 
 /// Takes the rows of `messages` (positions in the fetched batch, in any order) out of the batch.
@@ -92,6 +109,15 @@ pub fn sanitise(schema: &Schema, rows: &mut RowBatch) -> SanitiseReport {
         {
             let changed = sanitise_values(field, values);
             report.cut += changed.cut;
+            if changed.cut > 0 {
+                report.columns.push(Cut {
+                    column: field.name.as_str().into(),
+                    values: changed.cut,
+                    longest: changed.longest,
+                    limit: field.max_length,
+                    by_default: field.exceed == ExceedStrategy::SubstituteDefault,
+                });
+            }
             for at in changed.refused {
                 let row = row_of_value(column.ends.as_deref(), at);
                 report.rejects.push(Reject {
@@ -126,12 +152,13 @@ fn row_of_value(ends: Option<&[u32]>, value: usize) -> usize {
 
 struct Changed {
     cut: u64,
+    longest: usize,
     /// Positions of values to refuse.
     refused: Vec<usize>,
 }
 
 fn sanitise_values(field: &FieldSpec, values: &mut BytesColumn) -> Changed {
-    let mut changed = Changed { cut: 0, refused: vec![] };
+    let mut changed = Changed { cut: 0, longest: 0, refused: vec![] };
     let mut out = BytesColumn::default();
     for (at, value) in values.iter().enumerate() {
         let nul = if field.data_type == DataType::String { memchr::memchr(0, value) } else { None };
@@ -153,9 +180,18 @@ fn sanitise_values(field: &FieldSpec, values: &mut BytesColumn) -> Changed {
             _ => out.push(&value[..length]),
         }
         changed.cut += 1;
+        changed.longest = changed.longest.max(length_of(field.data_type, value));
     }
     *values = out;
     changed
+}
+
+/// The length of a value: UTF-16 units of text, bytes of BYTES.
+fn length_of(data_type: DataType, value: &[u8]) -> usize {
+    match std::str::from_utf8(value) {
+        Ok(text) if data_type != DataType::Bytes => text.encode_utf16().count(),
+        _ => value.len(),
+    }
 }
 
 /// How many bytes of the value lie within `most` characters (or bytes).

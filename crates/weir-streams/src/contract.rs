@@ -27,6 +27,21 @@ pub trait Messages: Send + Sync {
     fn metadata(&self, _at: usize, _name: &str) -> Option<String> {
         None
     }
+    /// The messages whose values cannot be had, ascending.
+    fn spoilt(&self) -> &[Spoilt] {
+        &[]
+    }
+}
+
+/// A message that is there and whose value is not: it is rejected, whatever its bytes could be taken for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spoilt {
+    /// Its position.
+    pub at: usize,
+    /// Why, and what to do.
+    pub reason: String,
+    /// The bytes of the whole value, where that is known; in any case more than are here, so that nobody takes those for it.
+    pub whole_bytes: u64,
 }
 
 /// What one fetch brought.

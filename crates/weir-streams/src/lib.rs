@@ -22,7 +22,7 @@ pub mod secrets;
 mod tokens;
 
 pub use contract::{
-    FetchLimit, MessageBatch, Messages, PartitionReader, SharedSource, StreamError, StreamSource, Watermarks,
+    FetchLimit, MessageBatch, Messages, PartitionReader, SharedSource, Spoilt, StreamError, StreamSource, Watermarks,
 };
 pub use local::{LocalLogOptions, LocalLogs, ProduceError, ProduceRecord, ProducedAt};
 pub use memory::MemoryStreams;

@@ -15,6 +15,8 @@ pub enum ProbeStep {
     Dns,
     /// A connection.
     Tcp,
+    /// Who took the connection says something.
+    Answer,
     /// Encryption and certificates, on both sides.
     Tls,
     /// Logging in.
@@ -37,6 +39,7 @@ impl ProbeStep {
             Self::Settings => "settings",
             Self::Dns => "DNS",
             Self::Tcp => "TCP",
+            Self::Answer => "answer",
             Self::Tls => "TLS",
             Self::Login => "login",
             Self::Acl => "ACL",
@@ -135,4 +138,24 @@ pub(crate) async fn within<T>(
             remedy: "look whether it runs, and whether this node may reach it".into(),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_test_that_hangs_is_over_in_time_and_says_where() {
+        let begun = Instant::now();
+        let hung = within(ProbeStep::Login, std::future::pending::<Result<(), ProbeError>>()).await.unwrap_err();
+        assert_eq!(begun.elapsed(), PROBE_WITHIN);
+        assert_eq!((hung.step, &*hung.what), (ProbeStep::Login, "no answer within 10 s"));
+        // One that ends is as it ended, however late.
+        let late = async {
+            tokio::time::sleep(PROBE_WITHIN - Duration::from_millis(1)).await;
+            Ok::<_, ProbeError>(7)
+        };
+        assert_eq!(within(ProbeStep::Login, late).await, Ok(7));
+    }
 }

@@ -85,6 +85,22 @@ impl Streams {
         }
     }
 
+    /// Whether a client can be made of a stream's settings; nobody is asked. Secrets that are not on this machine are not missed.
+    pub fn check(spec: &StreamSpec) -> Result<(), StreamError> {
+        let made = match &*spec.stream_type {
+            "kafka" => secrets::guarded(spec, Arc::new(|spec| kafka(spec, &Arc::default()))),
+            "kinesis" => secrets::guarded(spec, Arc::new(|spec| kinesis(spec, &Arc::default()))),
+            "pulsar" => secrets::guarded(spec, Arc::new(|spec| pulsar(spec, &Arc::default()))),
+            // Their one setting is read with the config.
+            "local" | "memory" => return Ok(()),
+            other => match own::added(other) {
+                Some(own) => secrets::guarded(spec, Arc::new(own.source)),
+                None => return Ok(()),
+            },
+        };
+        made.map(drop)
+    }
+
     /// Makes the topic of a stream that lives in this process, with its `partitions`; others are as they are. True where
     /// it was made now.
     pub async fn ensure_topic(&self, spec: &StreamSpec) -> Result<bool, StreamError> {

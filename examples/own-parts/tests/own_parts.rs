@@ -142,3 +142,64 @@ fn parts_of_its_own_are_parts_like_others() {
     node.until("SELECT COUNT(*) FROM payments", &json!([[1003]]));
     node.until("SELECT masked FROM payments WHERE \"user\" = 'half'", &json!([["4000"]]));
 }
+
+#[test]
+fn n01_one_bad_line_in_ten_thousand() {
+    let place = tempfile::tempdir().unwrap();
+    let (data, folder) = (place.path().join("data"), place.path().join("topics"));
+    let topic = folder.join("payments");
+    fs::create_dir_all(&topic).unwrap();
+    let line = |n: u64| format!("ts={} user=u{n} amount={n}.5 tag=a\n", 1_767_225_600_000 + n);
+    let (before, behind): (String, String) = ((0..5000).map(line).collect(), (5000..9999).map(line).collect());
+    fs::write(topic.join("0.log"), format!("{before}broken\n{behind}")).unwrap();
+    let node = Node::start(&data);
+    let (status, said) = node.post(&format!("{}/tableConfigs", node.controller), &configs(&folder, "="));
+    assert_eq!(status, 200, "{said}");
+    let all = "SELECT COUNT(*), COUNT(DISTINCT \"user\"), MAX(amount) FROM payments";
+    node.until(all, &json!([[9999, 9999, 9998.5]]));
+    // An offset is the position of a line's first byte.
+    let kept = "SELECT topic, \"partition\", \"offset\", stage, reason FROM system.quarantine";
+    node.until(kept, &json!([["payments", 0, before.len(), "DECODE", "'broken' has no '='"]]));
+    let told = node.rows("SELECT state, fetched, stored, rejected, openSegment FROM system.partitions");
+    assert_eq!(
+        json!([told[0][0], told[0][1], told[0][2], told[0][3]]),
+        json!(["CONSUMING", 10_000, 9999, 1]),
+        "{told}"
+    );
+    assert!(told[0][4].as_str().unwrap().starts_with("payments__0__0__"), "nothing started anew: {told}");
+}
+
+#[test]
+fn n15_what_is_wrong_when_a_table_is_made_is_told_and_leaves_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let (data, folder) = (place.path().join("data"), place.path().join("topics"));
+    fs::create_dir_all(folder.join("payments")).unwrap();
+    fs::write(folder.join("payments/0.log"), "").unwrap();
+    let node = Node::start(&data);
+    let tables = format!("{}/tableConfigs", node.controller);
+    let map = "/realtime/ingestionConfig/streamIngestionConfig/streamConfigMaps/0";
+    for (key, value, says) in [
+        ("stream.files.topic.name", json!("payment"), "make the folder"),
+        ("stream.files.prop.folder", json!(null), "it names the folder with the topics' folders"),
+        ("stream.files.partition.ids", json!("7"), "none numbered 7"),
+        ("stream.files.decoder.class.name", json!("pears"), "is not a decoder"),
+        ("stream.files.decoder.prop.separator", json!("=="), "separator cannot be '=='"),
+    ] {
+        let mut wrong = configs(&folder, "=");
+        let keys = wrong.pointer_mut(map).unwrap().as_object_mut().unwrap();
+        match value {
+            Value::Null => drop(keys.remove(key)),
+            value => drop(keys.insert(key.to_owned(), value)),
+        }
+        let (status, said) = node.post(&tables, &wrong);
+        assert_eq!(status, 400, "{key}: {said}");
+        let error = said["error"].as_str().unwrap();
+        assert!(error.contains(says) && error.contains(key.rsplit('.').next().unwrap()), "{key}: {said}");
+        assert_eq!(node.rows("SELECT COUNT(*) FROM system.partitions"), json!([[0]]), "{key}");
+        let schema = format!("{}/schemas", node.controller);
+        let listed = ureq::get(&schema).call().unwrap().body_mut().read_to_string().unwrap();
+        assert_eq!(listed, "[]", "{key}");
+    }
+    let (status, said) = node.post(&tables, &configs(&folder, "="));
+    assert_eq!(status, 200, "{said}");
+}

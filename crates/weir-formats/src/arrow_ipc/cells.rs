@@ -1,5 +1,6 @@
 //! The columns of a batch, each ready to give the value of a row.
 
+use super::size::written_out;
 use crate::{
     coerce::{self, Source},
     json::text::quote,
@@ -41,10 +42,14 @@ enum Kind {
 }
 
 impl Cells {
-    /// Resolves dictionaries and runs; `Err`: a type that is not read.
-    pub(super) fn new(array: &ArrayRef, depth: u32) -> Result<Self, String> {
+    /// Resolves dictionaries and runs, which may take so many bytes; `Err`: a type that is not read.
+    pub(super) fn new(array: &ArrayRef, depth: u32, room: &mut u64) -> Result<Self, String> {
         if depth > MAX_DEPTH {
             return Err("values nest deeper than 128 levels".to_owned());
+        }
+        if let Some(bytes) = written_out(array) {
+            let left = room.checked_sub(bytes);
+            *room = left.ok_or("its values, written out, take more bytes than arrow.allocator.limit allows")?;
         }
         let resolved = |to: &Arrow| cast(array, to).map_err(|error| error.to_string());
         let array = match array.data_type() {
@@ -55,19 +60,21 @@ impl Cells {
             _ => array.clone(),
         };
         let kind = match array.data_type() {
-            Arrow::List(_) => Kind::List(Box::new(Self::new(array.as_list::<i32>().values(), depth + 1)?)),
-            Arrow::LargeList(_) => Kind::List(Box::new(Self::new(array.as_list::<i64>().values(), depth + 1)?)),
+            Arrow::List(_) => Kind::List(Box::new(Self::new(array.as_list::<i32>().values(), depth + 1, room)?)),
+            Arrow::LargeList(_) => Kind::List(Box::new(Self::new(array.as_list::<i64>().values(), depth + 1, room)?)),
             Arrow::FixedSizeList(_, _) => {
-                Kind::List(Box::new(Self::new(array.as_fixed_size_list().values(), depth + 1)?))
+                Kind::List(Box::new(Self::new(array.as_fixed_size_list().values(), depth + 1, room)?))
             }
             Arrow::Struct(fields) => {
                 let columns = fields.iter().zip(array.as_struct().columns());
-                let children = columns.map(|(field, child)| Ok((field.name().clone(), Self::new(child, depth + 1)?)));
+                let children =
+                    columns.map(|(field, child)| Ok((field.name().clone(), Self::new(child, depth + 1, room)?)));
                 Kind::Struct(children.collect::<Result<_, String>>()?)
             }
             Arrow::Map(_, _) => {
                 let map = array.as_map();
-                let (keys, values) = (Self::new(map.keys(), depth + 1)?, Self::new(map.values(), depth + 1)?);
+                let (keys, values) =
+                    (Self::new(map.keys(), depth + 1, room)?, Self::new(map.values(), depth + 1, room)?);
                 Kind::Map(Box::new(keys), Box::new(values))
             }
             Arrow::Union(_, _) | Arrow::Interval(_) => {

@@ -6,6 +6,7 @@
 
 mod cells;
 mod check;
+mod size;
 
 use crate::{
     decoder::{DecodeSpec, Decoded, Decoder, Payload},
@@ -18,13 +19,16 @@ use cells::Cells;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use weir_base::tasks::may_panic;
-use weir_types::RowBatch;
+use weir_types::{ColumnData, RowBatch};
 
 /// Settings of the decoder.
 pub const KEYS: &[&str] = &["arrow.allocator.limit"];
 
 /// What a message may become in memory where nothing is said: as Pinot's decoder has it.
 const DEFAULT_LIMIT: u64 = 256 << 20;
+
+/// After so many rows it is looked how much they take: one of them takes no more than its message is long.
+const LOOK_EVERY: usize = 16;
 
 /// Decodes Arrow IPC streams; see the module's head.
 #[derive(Debug)]
@@ -69,14 +73,14 @@ impl ArrowDecoder {
         }
         check::check(message, self.limit)?;
         let batches = batches(message).map_err(|why| Broken::new(0, format!("this is no Arrow stream: {why}")))?;
-        let mut count = 0;
+        let (mut count, mut room, before) = (0, self.limit, byte_count(rows));
         for batch in &batches {
             let schema = batch.schema();
             let mut cells = vec![];
             for (field, array) in schema.fields().iter().zip(batch.columns()) {
                 if let Some(column) = self.columns.get(field.name()) {
-                    let found =
-                        Cells::new(array, 1).map_err(|why| Broken::new(0, format!("field {}: {why}", field.name())))?;
+                    let found = Cells::new(array, 1, &mut room);
+                    let found = found.map_err(|why| Broken::new(0, format!("field {}: {why}", field.name())))?;
                     // Of equal names the last one is the column's.
                     cells.retain(|(other, _)| other != column);
                     cells.push((*column, found));
@@ -90,11 +94,28 @@ impl ArrowDecoder {
                 self.row.finish(rows)?;
                 rows.message_of_row.push(id);
                 self.row.count(decoded);
+                // Rows may share what they hold: views of one text, lists of the same items.
+                if at % LOOK_EVERY == 0 && byte_count(rows).saturating_sub(before) > self.limit {
+                    let what = format!("its rows take more bytes than arrow.allocator.limit, which is {}", self.limit);
+                    return Err(Broken::new(0, what).into());
+                }
             }
             count += batch.num_rows();
         }
         Ok(count)
     }
+}
+
+/// Bytes of the values of rows.
+fn byte_count(rows: &RowBatch) -> u64 {
+    let bytes = |column: &weir_types::Column| match &column.data {
+        ColumnData::Int(v) => v.len() * 4,
+        ColumnData::Float(v) => v.len() * 4,
+        ColumnData::Long(v) => v.len() * 8,
+        ColumnData::Double(v) => v.len() * 8,
+        ColumnData::Str(v) | ColumnData::Bytes(v) => v.byte_count(),
+    };
+    rows.columns.iter().map(bytes).sum::<usize>() as u64
 }
 
 /// The batches of a stream that was checked.

@@ -188,6 +188,51 @@ fn lengths_that_lie_are_refused_before_they_are_believed() {
     assert!(ArrowDecoder::new(&settings, &spec).is_err());
 }
 
+/// A small message that stands for many long texts: written out, each way to say so would take gigabytes.
+#[test]
+fn what_is_shared_in_a_message_is_not_written_out_beyond_the_limit() {
+    const LONG: usize = 1 << 20;
+    const ROWS: usize = 8_000;
+    // A number in hex, for bytes.
+    let long = "ab".repeat(LONG / 2);
+    let texts = || Arc::new(StringArray::from(vec![long.as_str()])) as ArrayRef;
+    let dictionary = DictionaryArray::<Int32Type>::new(Int32Array::from(vec![0; ROWS]), texts());
+    let runs = RunArray::<Int32Type>::try_new(&Int32Array::from(vec![ROWS as i32]), &texts()).unwrap();
+    let item = Arc::new(Field::new("item", Arrow::Utf8, true));
+    let lists =
+        ListViewArray::try_new(item.clone(), vec![0; ROWS].into(), vec![1; ROWS].into(), texts(), None).unwrap();
+    let views = StringViewArray::from_iter_values([long.as_str()]);
+    let view = views.views()[0];
+    let views = StringViewArray::try_new(vec![view; ROWS].into(), views.data_buffers().to_vec(), None).unwrap();
+    let inside = ListArray::try_new(item, OffsetBuffer::new(vec![0, 1].into()), texts(), None).unwrap();
+    let nested = DictionaryArray::<Int32Type>::new(Int32Array::from(vec![0; ROWS]), Arc::new(inside));
+    let shared: [(&str, ArrayRef, bool); 5] = [
+        ("a dictionary", Arc::new(dictionary), true),
+        ("runs", Arc::new(runs), true),
+        ("lists of the same item", Arc::new(lists), false),
+        ("views of one text", Arc::new(views), true),
+        ("a dictionary of lists", Arc::new(nested), false),
+    ];
+    // Keys of nulls stand for nothing.
+    let keys: Int32Array = (0..ROWS).map(|at| (at == 0).then_some(0)).collect();
+    let nulls = DictionaryArray::<Int32Type>::new(keys, texts());
+    let message = stream(&[batch(vec![("c", Arc::new(nulls) as ArrayRef)])]);
+    let limited = [("arrow.allocator.limit", "20000000")];
+    let (rows, decoded) = decode(&[("c", DataType::Bytes, true)], &limited, &[message]);
+    assert_eq!((rows.rows(), decoded.rejects.len()), (ROWS, 0), "{:?}", decoded.rejects);
+    for (what, array, single_value) in shared {
+        let message = stream(&[batch(vec![("c", array)])]);
+        assert!(message.len() < 2 * LONG, "{what}: {}", message.len());
+        let started = std::time::Instant::now();
+        // Bytes are not cut at a greatest length.
+        let (rows, decoded) = decode(&[("c", DataType::Bytes, single_value)], &limited, &[message]);
+        assert_eq!(rows.rows(), 0, "{what}");
+        let reason = &decoded.rejects[0].reason;
+        assert!(reason.contains("arrow.allocator.limit"), "{what}: {reason}");
+        assert!(started.elapsed().as_secs() < 20, "{what}: nothing of it is written out");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]

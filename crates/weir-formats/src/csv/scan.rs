@@ -50,6 +50,30 @@ pub(super) struct Scan<'a> {
     pub(super) at: usize,
 }
 
+/// Where the delimiter or the line's end stands first, or the length. Most fields are shorter than what pays for a search
+/// that has to be called.
+#[inline]
+fn plain_end(bytes: &[u8], delimiter: u8) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // The high bit of each byte that is the wanted one; behind the first of them others may be marked falsely.
+    let marks = |word: u64, wanted: u8| {
+        let differs = word ^ (ONES * u64::from(wanted));
+        differs.wrapping_sub(ONES) & !differs & HIGHS
+    };
+    let mut at = 0;
+    while let Some(eight) = bytes[at..].first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        let found = marks(word, delimiter) | marks(word, b'\n') | marks(word, b'\r');
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = &bytes[at..];
+    at + rest.iter().position(|byte| *byte == delimiter || matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len())
+}
+
 impl<'a> Scan<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
@@ -100,7 +124,7 @@ impl<'a> Scan<'a> {
         }
         let start = self.at;
         let rest = &self.bytes()[start..];
-        let end = memchr::memchr3(dialect.delimiter, b'\n', b'\r', rest).unwrap_or(rest.len());
+        let end = plain_end(rest, dialect.delimiter);
         if let Some(escape) = dialect.escape
             && memchr::memchr(escape, &rest[..end]).is_some()
         {
@@ -214,6 +238,21 @@ impl<'a> Scan<'a> {
                 Some(byte) if byte == dialect.delimiter || byte == b'\n' || byte == b'\r' => Ok(self.behind(dialect)),
                 Some(_) => Err(Broken::new(self.at, "text stands between a closing quote and the delimiter")),
             };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_end;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_field_ends_where_a_search_says(bytes in prop::collection::vec(prop::sample::select(&b"a;,\n\r\x2d\xac"[..]), 0..40), from in 0usize..40) {
+            let rest = &bytes[from.min(bytes.len())..];
+            let expected = rest.iter().position(|byte| b";\n\r".contains(byte)).unwrap_or(rest.len());
+            prop_assert_eq!(plain_end(rest, b';'), expected);
         }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn fill(scan: &mut Scan<'_>, data_type: DataType, column: &mut Column
     if column.ends.is_some() {
         return fill_several(scan, data_type, column, scratch);
     }
-    // The common event is made of these three; everything else goes through the matrix.
+    // The common event is made of these four; everything else goes through the matrix.
     match (first, &mut column.data, data_type) {
         (Some(b'"'), ColumnData::Str(out), DataType::String) => {
             let raw = scan.string()?;
@@ -66,6 +66,16 @@ pub(crate) fn fill(scan: &mut Scan<'_>, data_type: DataType, column: &mut Column
             }
             (number, raw) => Ok(push(data_type, source_of(data_type, number, raw), &mut column.data, &mut scratch.out)),
         },
+        (Some(b'-' | b'0'..=b'9'), ColumnData::Int(out), DataType::Int) => {
+            let (number, raw) = scan.number()?;
+            if let Number::Integer(value) = number
+                && let Ok(value) = i32::try_from(value)
+            {
+                out.push(value);
+                return Ok(Cell::Stored);
+            }
+            Ok(push(data_type, source_of(data_type, number, raw), &mut column.data, &mut scratch.out))
+        }
         (Some(b'-' | b'0'..=b'9'), ColumnData::Double(out), _) => match scan.number()? {
             (Number::Double(value), _) => {
                 out.push(value + 0.0);

@@ -50,8 +50,29 @@ struct Target {
 #[derive(Debug, Default)]
 struct Lead {
     bytes: Vec<u8>,
+    /// Its first bytes and which of them there are, where these are all.
+    begin: Option<(u128, u128)>,
     /// `None`: no column has this name.
     column: Option<u32>,
+}
+
+/// The bytes of a short text as a number, and a mask over as many.
+fn beginning(bytes: &[u8]) -> Option<(u128, u128)> {
+    let mut begin = [0; 16];
+    begin.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    let unused = u128::BITS - 8 * u32::try_from(bytes.len()).ok()?;
+    Some((u128::from_le_bytes(begin), u128::MAX.checked_shr(unused)?))
+}
+
+impl Lead {
+    /// Whether the text begins with it.
+    #[inline]
+    fn begins(&self, text: &[u8]) -> bool {
+        match (self.begin, text.first_chunk()) {
+            (Some((begin, mask)), Some(first)) => u128::from_le_bytes(*first) & mask == begin,
+            _ => text.starts_with(&self.bytes),
+        }
+    }
 }
 
 /// Why a record became no row.
@@ -173,7 +194,7 @@ impl JsonDecoder {
         let rest = &scan.bytes[scan.at..];
         let ahead = if *cursor == 0 { 1 } else { 1 + LOOK_AHEAD };
         for (step, lead) in self.leads.iter().skip(*cursor).take(ahead).enumerate() {
-            if rest.starts_with(&lead.bytes) {
+            if lead.begins(rest) {
                 scan.at += lead.bytes.len();
                 *cursor += step + 1;
                 return Some(lead.column);
@@ -226,6 +247,7 @@ impl JsonDecoder {
             let lead = &mut self.leads[*cursor];
             lead.bytes.clear();
             lead.bytes.extend_from_slice(&scan.bytes[start..scan.at]);
+            lead.begin = beginning(&lead.bytes);
             lead.column = column;
         }
         *cursor += 1;

@@ -350,3 +350,20 @@ proptest! {
         prop_assert_eq!(rows.rows() + decoded.rejects.len(), 3);
     }
 }
+
+#[test]
+fn a_lead_is_told_by_words_as_by_bytes() {
+    let text = b",\"country\": \"DE\", \"more\": 1}";
+    for length in 0..=text.len() {
+        for cut in 0..=text.len() {
+            let mut bytes = text[..length].to_vec();
+            for wrong in [false, true] {
+                if wrong && let Some(last) = bytes.last_mut() {
+                    *last ^= 1;
+                }
+                let lead = Lead { begin: beginning(&bytes), bytes: bytes.clone(), column: None };
+                assert_eq!(lead.begins(&text[..cut]), text[..cut].starts_with(&bytes), "{length} of {cut}, {wrong}");
+            }
+        }
+    }
+}

@@ -322,6 +322,23 @@ fn what_a_decoder_keeps_is_bounded_by_a_batch() {
     assert_eq!(wants(&mut known, &[9]), 1, "a missing one is asked for again");
 }
 
+/// Who may ask for a schema the registry decides: what it said to one login is not told to another.
+#[tokio::test]
+async fn tables_of_one_registry_share_what_is_known_only_with_the_same_login() {
+    let registry = StandIn::start().await;
+    let login = |user: &'static str| {
+        [("schema.registry.basic.auth.credentials.source", "USER_INFO"), ("schema.registry.basic.auth.user.info", user)]
+    };
+    let shared = |more: &[(&str, &str)]| SchemaRegistry::shared(&settings(&registry.url(), more), "t", false).unwrap();
+    let (one, same, other, none) = (shared(&login("a:1")), shared(&login("a:1")), shared(&login("b:2")), shared(&[]));
+    assert!(Arc::ptr_eq(&one, &same), "one cache for all tables of a login");
+    let id = SchemaId::Number(registry.register("x", None, crate::avro::tests::SAMPLE, &[]));
+    assert!(matches!(one.get(id).await.unwrap(), Lookup::Found(_)));
+    assert!(same.said(id).is_some() && other.said(id).is_none() && none.said(id).is_none());
+    let again = shared(&login("b:2"));
+    assert!(Arc::ptr_eq(&other, &again) && !Arc::ptr_eq(&other, &none));
+}
+
 #[tokio::test]
 async fn the_suite_holds_behind_a_number() {
     use crate::conformance::conformance;

@@ -76,7 +76,21 @@ pub(super) fn finding(how: &How, code: RDKafkaErrorCode, text: &str) -> Finding 
         }
         _ => closed(how, text),
     };
-    Finding { step, what: text.trim().to_owned(), remedy }
+    Finding { step, what: without_state(text).to_owned(), remedy }
+}
+
+/// An error's text without the library's own words about its state, which say nothing to a reader: `(after 0ms in state CONNECT)`.
+fn without_state(text: &str) -> &str {
+    let text = text.trim();
+    match text.rsplit_once(" (after ") {
+        Some((said, state)) if state.contains("ms in state ") => said.trim_end_matches([',', ':', ' ']),
+        _ => text,
+    }
+}
+
+/// Whether an error tells of somebody who says nothing.
+pub(super) fn is_silence(what: &str) -> bool {
+    ["no answer within", "timed out", "Timed out", "TimedOut"].into_iter().any(|said| what.contains(said))
 }
 
 /// That something answers which is no broker: the client takes the first four bytes for a length, and advises to raise a
@@ -176,6 +190,18 @@ mod tests {
         let found = finding(&how, code, text);
         assert_eq!(found.step, step, "{protocol}: {text}");
         assert!(found.remedy.contains(remedy), "{protocol}: {text}: {}", found.remedy);
+    }
+
+    #[test]
+    fn the_librarys_state_is_left_out() {
+        let text = "Connect to ipv4#127.0.0.1:9 failed: Connection refused (after 0ms in state CONNECT)";
+        let found = finding(&How::default(), RDKafkaErrorCode::BrokerTransportFailure, text);
+        assert_eq!(found.what, "Connect to ipv4#127.0.0.1:9 failed: Connection refused");
+        assert_eq!(
+            without_state("1 request(s) timed out: disconnect (average rtt 0ms) (after 9ms in state UP)"),
+            "1 request(s) timed out: disconnect (average rtt 0ms)"
+        );
+        assert_eq!(without_state("nothing (of that kind)"), "nothing (of that kind)");
     }
 
     /// Texts as the library has them; those of a real broker are met in `tests/it/secure.rs`.

@@ -70,6 +70,18 @@ struct KafkaSource {
 /// Readers that are opened at once are served by one question: what it said serves for so long.
 const SEEN_SERVES: Duration = Duration::from_secs(1);
 
+/// Brokers that are looked at where none answered: a person waits.
+const ACCEPTING_ASKED: usize = 3;
+/// How long each may take to accept a connection.
+const ACCEPTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// A broker of the list, where it accepts a connection.
+fn accepting(broker: &str) -> Option<String> {
+    let broker = broker.trim().rsplit("//").next()?.to_owned();
+    let address = std::net::ToSocketAddrs::to_socket_addrs(&broker).ok()?.next()?;
+    std::net::TcpStream::connect_timeout(&address, ACCEPTS_WITHIN).ok().map(|_| broker)
+}
+
 /// Runs a call that waits for the broker on a thread that may wait.
 async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, StreamError> + Send + 'static,
@@ -147,6 +159,20 @@ impl KafkaSource {
         Ok(partitions.into_iter().zip(marks).map(fact).collect())
     }
 
+    /// What is wrong where nobody answered: somebody who takes connections. None where nobody does.
+    async fn accepted(&self) -> Option<ProbeError> {
+        let brokers = self.config.get("bootstrap.servers").unwrap_or_default().to_owned();
+        let host =
+            blocking(move || Ok(brokers.split(',').take(ACCEPTING_ASKED).find_map(accepting))).await.ok().flatten()?;
+        Some(ProbeError {
+            step: ProbeStep::Answer,
+            what: format!("{host} accepted the connection and did not answer"),
+            remedy: "look whether a Kafka broker listens there and whether it hangs; where a proxy or a firewall stands between, \
+                     whether that passes on what is sent"
+                .to_owned(),
+        })
+    }
+
     /// How many partitions there are, `partition` among them.
     async fn with(&self, partition: u32) -> Result<usize, StreamError> {
         let mut seen = self.seen.lock().await;
@@ -219,7 +245,12 @@ impl StreamSource for KafkaSource {
     }
 
     async fn probe(&self, only: Option<&[u32]>) -> Result<Vec<PartitionFact>, ProbeError> {
-        probe::within(ProbeStep::Tcp, self.probed(only)).await
+        match probe::within(ProbeStep::Tcp, self.probed(only)).await {
+            Err(error) if error.step == ProbeStep::Tcp && diagnosis::is_silence(&error.what) => {
+                Err(self.accepted().await.unwrap_or(error))
+            }
+            found => found,
+        }
     }
 
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {

@@ -129,6 +129,12 @@ const CLASSES: &[(&str, &[&str])] = &[
     ("sasl.oauthbearer.jwt.retriever.class", &["DefaultJwtRetriever", "ClientCredentialsJwtRetriever"]),
     ("sasl.oauthbearer.jwt.validator.class", &["DefaultJwtValidator", "ClientJwtValidator", "BrokerJwtValidator"]),
 ];
+/// What the library does not say of its own accord: the values that a setting may have.
+const TAKEN: &[(&str, &str)] = &[
+    ("security.protocol", "; PLAINTEXT, SSL, SASL_PLAINTEXT and SASL_SSL are"),
+    ("client.dns.lookup", "; use_all_dns_ips and resolve_canonical_bootstrap_servers_only are"),
+    ("ssl.endpoint.identification.algorithm", "; https is, and nothing (\"\")"),
+];
 const OAUTH_HANDLERS: &[&str] =
     &["OAuthBearerLoginCallbackHandler", "OAuthBearerUnsecuredLoginCallbackHandler", "DefaultLoginCallbackHandler"];
 
@@ -190,7 +196,8 @@ pub(super) fn client_config(spec: &StreamSpec) -> Result<ClientConfig, StreamErr
             let java = RENAMED.iter().find(|(java, name)| *name == key && spec.settings.contains_key(*java));
             let key = java.map_or(&*key, |(java, _)| *java);
             let shown = if is_secret(key) { "its value".to_owned() } else { format!("{value:?}") };
-            Err(wrong(spec, key, &format!("{shown} is not accepted: {}", without_secrets(spec, &text))))
+            let taken = TAKEN.iter().find(|(name, _)| *name == key).map_or("", |(_, taken)| *taken);
+            Err(wrong(spec, key, &format!("{shown} is not accepted: {}{taken}", without_secrets(spec, &text))))
         }
         Err(error) => Err(wrong(spec, "stream.kafka", &without_secrets(spec, &error.to_string()))),
     }

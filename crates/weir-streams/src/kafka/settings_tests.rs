@@ -380,6 +380,7 @@ fn pinots_certificates_in_base64() {
 #[test]
 fn a_wrong_setting_is_named_without_its_secrets() {
     refused(&[("security.protocol", "PLAN")], "security.protocol", "PLAN");
+    refused(&[("security.protocol", "TLS")], "security.protocol", "SASL_PLAINTEXT and SASL_SSL are");
     refused(&[("no.such.setting", "1")], "no.such.setting", "No such");
     refused(&[("fetch.max.wait.ms", "soon")], "fetch.max.wait.ms", "soon");
     refused(&[("isolation.level", "none")], "stream.kafka.isolation.level", "none");

@@ -80,6 +80,15 @@ impl Failure {
         }
     }
 
+    /// With the address that was asked, where it was not reached.
+    pub(super) fn at(mut self, settings: &Settings) -> Self {
+        if matches!(self.step(), ProbeStep::Dns | ProbeStep::Tcp | ProbeStep::Tls) {
+            let address = settings.endpoint.clone().unwrap_or_else(|| format!("the service of {}", settings.region));
+            self.what = format!("{address}: {}", self.what);
+        }
+        self
+    }
+
     pub(super) fn into_error(self, topic: &str) -> StreamError {
         let reason = format!("{}: {}: {}", self.step(), self.what, self.remedy());
         let (step, topic) = (self.step(), topic.to_owned());
@@ -101,8 +110,14 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     fn from(error: SdkError<E>) -> Self {
-        let what = DisplayErrorContext(&error).to_string();
-        let what = what.split(" (").next().unwrap_or_default().to_owned() + &told(&error);
+        let what = match &error {
+            SdkError::ServiceError(_) => {
+                let what = DisplayErrorContext(&error).to_string();
+                what.split(" (").next().unwrap_or_default().to_owned() + &told(&error)
+            }
+            // The client's own words say that something failed; the last cause says what.
+            _ => last_cause(&error),
+        };
         let kind = match &error {
             SdkError::ServiceError(service) => of_code(service.err().code().unwrap_or_default()),
             SdkError::TimeoutError(_) => Kind::Step(ProbeStep::Tcp),
@@ -110,6 +125,10 @@ where
         };
         Self { kind, what }
     }
+}
+
+fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().map_or(String::new(), ToString::to_string)
 }
 
 /// What the service itself said.
@@ -172,7 +191,7 @@ pub(super) struct Page {
 /// The service as one table asks it.
 pub(super) struct Api {
     client: Client,
-    settings: Settings,
+    pub(super) settings: Settings,
     limits: Arc<Limits>,
 }
 

@@ -5,10 +5,13 @@
 
 mod api;
 mod family;
+mod keys;
 mod limits;
 mod reader;
 mod sequence;
 mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use crate::{
     contract::{PartitionReader, SharedSource, StreamError, StreamSource, Watermarks},
@@ -55,6 +58,10 @@ struct KinesisSource {
 }
 
 impl KinesisSource {
+    fn failed(&self, failure: Failure) -> StreamError {
+        failure.at(&self.settings).into_error(&self.topic)
+    }
+
     fn api(&self) -> Result<Arc<Api>, Failure> {
         let mut api = self.api.lock();
         if let Some(api) = &*api {
@@ -76,15 +83,15 @@ impl KinesisSource {
         let of = |shards: &[Shard]| shards.iter().find(|shard| shard.number == partition).cloned();
         let shard = match known.and_then(|(_, shards)| of(&shards)) {
             Some(shard) => Some(shard),
-            None => of(&self.shards().await.map_err(|failure| failure.into_error(&self.topic))?),
+            None => of(&self.shards().await.map_err(|failure| self.failed(failure))?),
         };
         let shard = shard.ok_or_else(|| StreamError::PartitionMissing { topic: self.topic.clone(), partition })?;
-        let api = self.api().map_err(|failure| failure.into_error(&self.topic))?;
+        let api = self.api().map_err(|failure| self.failed(failure))?;
         Ok(Place { api, shard, topic: self.topic.clone() })
     }
 
     async fn probed(&self, only: Option<&[u32]>) -> Result<Vec<PartitionFact>, ProbeError> {
-        let shards = self.shards().await.map_err(Failure::into_probe_error)?;
+        let shards = self.shards().await.map_err(|failure| failure.at(&self.settings).into_probe_error())?;
         let mut partitions: Vec<u32> = shards.iter().map(|shard| shard.number).collect();
         if let Some(missing) = probe::missing_partitions(only, &partitions) {
             return Err(missing);
@@ -107,7 +114,7 @@ fn wall_ms() -> i64 {
 #[async_trait]
 impl StreamSource for KinesisSource {
     async fn partitions(&self) -> Result<Vec<u32>, StreamError> {
-        let shards = self.shards().await.map_err(|failure| failure.into_error(&self.topic))?;
+        let shards = self.shards().await.map_err(|failure| self.failed(failure))?;
         Ok(shards.iter().map(|shard| shard.number).collect())
     }
 
@@ -119,7 +126,7 @@ impl StreamSource for KinesisSource {
 
     async fn topic_id(&self) -> Result<Option<Arc<str>>, StreamError> {
         let asked = async { self.api()?.created().await };
-        let created = asked.await.map_err(|failure| failure.into_error(&self.topic))?;
+        let created = asked.await.map_err(|failure| self.failed(failure))?;
         Ok(created.map(|ms| ms.to_string().into()))
     }
 

@@ -10,6 +10,7 @@ use super::{
 use crate::contract::{FetchLimit, MessageBatch, Messages, PartitionReader, StreamError, Watermarks};
 use async_trait::async_trait;
 use aws_sdk_kinesis::types::Record;
+use futures::future::BoxFuture;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use weir_base::{Backoff, Chance};
@@ -34,7 +35,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn failed(&self, failure: Failure) -> StreamError {
-        failure.into_error(&self.topic)
+        failure.at(&self.api.settings).into_error(&self.topic)
     }
 
     fn offset(&self, record: &Record) -> Result<NextOffset, StreamError> {
@@ -138,6 +139,9 @@ struct Held {
     record: Record,
 }
 
+/// What came of a question: the iterator that it was put with, where there was one, and the answer.
+type Answer = (Option<String>, Result<Page, Failure>);
+
 /// A reader of one shard.
 pub(super) struct KinesisReader {
     place: Place,
@@ -151,6 +155,9 @@ pub(super) struct KinesisReader {
     last: Option<String>,
     held: VecDeque<Held>,
     iterator: Option<String>,
+    /// A question that is under way. It outlives the call that put it: whoever waits less than an answer takes, and asks
+    /// again, would never have one.
+    asked: Option<BoxFuture<'static, Answer>>,
     /// The shard was read to its end.
     ended: bool,
     at_end: bool,
@@ -176,6 +183,7 @@ impl KinesisReader {
             last: None,
             held: VecDeque::new(),
             iterator: None,
+            asked: None,
             ended: false,
             at_end: false,
             told: false,
@@ -195,22 +203,43 @@ impl KinesisReader {
         }
     }
 
-    /// Asks once; what comes is held. A future that is dropped meanwhile has changed nothing but a turn.
-    async fn ask(&mut self, most: usize) -> Result<(), Failure> {
-        let iterator = match &self.iterator {
-            Some(iterator) => iterator.clone(),
-            None => {
-                let made = match self.place.api.iterator(&self.place.shard, &self.from()).await {
+    /// A question for the next records.
+    fn question(&mut self, most: usize) -> BoxFuture<'static, Answer> {
+        let (api, shard, from) = (self.place.api.clone(), self.place.shard.clone(), self.from());
+        let (iterator, is_first) = (self.iterator.take(), self.last.is_none());
+        Box::pin(async move {
+            let made = match iterator {
+                Some(iterator) => Ok(iterator),
+                None => match api.iterator(&shard, &from).await {
                     // The service does not take a number that no record has: the oldest record leads there too.
-                    Err(failure) if failure.kind == Kind::Argument && self.last.is_none() => {
-                        self.place.api.iterator(&self.place.shard, &Start::Horizon).await?
+                    Err(failure) if failure.kind == Kind::Argument && is_first => {
+                        api.iterator(&shard, &Start::Horizon).await
                     }
-                    made => made?,
-                };
-                self.iterator.insert(made).clone()
+                    made => made,
+                },
+            };
+            match made {
+                Ok(iterator) => {
+                    let page = api.records(&iterator, most).await;
+                    (Some(iterator), page)
+                }
+                Err(failure) => (None, Err(failure)),
             }
+        })
+    }
+
+    /// Waits for the answer to a question, which is put where none is under way, at most until `deadline`; what comes is held.
+    async fn ask(&mut self, most: usize, deadline: Instant) -> Result<(), Failure> {
+        let asked = match self.asked.take() {
+            Some(asked) => asked,
+            None => self.question(most),
         };
-        let page = self.place.api.records(&iterator, most).await?;
+        self.turn = None;
+        let asked = self.asked.insert(asked);
+        let Ok((iterator, answer)) = tokio::time::timeout_at(deadline, asked).await else { return Ok(()) };
+        self.asked = None;
+        self.iterator = iterator;
+        let page = answer?;
         self.at_end = page.records.is_empty() && page.behind_ms == 0;
         for record in page.records {
             let Ok(at) = self.place.offset(&record) else {
@@ -289,13 +318,12 @@ impl PartitionReader for KinesisReader {
                 tokio::time::sleep_until(deadline.min(Instant::now() + AGAIN_AFTER)).await;
                 continue;
             }
-            if !self.may_ask(deadline).await {
+            if self.asked.is_none() && !self.may_ask(deadline).await {
                 continue;
             }
-            let most = limit.max_messages;
-            let asked = self.ask(most).await;
-            self.turn = None;
-            match asked {
+            match self.ask(limit.max_messages, deadline).await {
+                // It is still under way.
+                Ok(()) if self.asked.is_some() => {}
                 Ok(()) => {
                     self.backoff.reset();
                     if self.at_end {

@@ -1,5 +1,6 @@
 //! A table's settings of a Kinesis stream. Their keys have no prefix.
 
+use super::keys::{Keys, Surroundings};
 use crate::contract::StreamError;
 use weir_base::outside;
 use weir_types::StreamSpec;
@@ -10,7 +11,7 @@ pub(super) struct Settings {
     pub(super) stream: String,
     pub(super) region: String,
     pub(super) endpoint: Option<String>,
-    /// Key, secret and session token where the table gives them; otherwise the node's environment does.
+    /// Key and secret where the table gives them; otherwise the node has some.
     pub(super) keys: Option<(String, String)>,
     /// Records of one answer at most.
     pub(super) most_records: i32,
@@ -64,19 +65,11 @@ impl Settings {
     }
 
     /// Key, secret and session token, or what is missing.
-    pub(super) fn credentials(&self) -> Result<(String, String, Option<String>), String> {
+    pub(super) fn credentials(&self) -> Result<Keys, String> {
         if let Some((key, secret)) = self.keys.clone() {
             return Ok((key, secret, None));
         }
-        let found = |name: &str| {
-            outside::variable(name).filter(|value| !value.is_empty()).ok_or_else(|| {
-                format!(
-                    "the variable {name} of the node, which is not set: set it, or accessKey and secretKey of the table"
-                )
-            })
-        };
-        let session = outside::variable("AWS_SESSION_TOKEN").filter(|token| !token.is_empty());
-        Ok((found("AWS_ACCESS_KEY_ID")?, found("AWS_SECRET_ACCESS_KEY")?, session))
+        Surroundings { variable: &outside::variable, file: &outside::text_file }.keys()
     }
 }
 

@@ -76,6 +76,15 @@ impl From<Error> for Failure {
         if let Some(code) = server_error(&error) {
             return of_server(code, text);
         }
+        // What is there came, and cannot be taken apart.
+        if matches!(error, Error::Consumer(ConsumerError::Io(_)))
+            || matches!(connection_of(&error), Some(ConnectionError::Decoding(_)))
+        {
+            let what = format!("the next entry cannot be taken apart ({text})");
+            let remedy = "it may be an encrypted batch, or part of a compressed message that was sent in chunks, and neither is \
+                          read: have producers send messages as they are and whole, and resume behind this one with consumeFrom";
+            return Self::new(ProbeStep::Read, what, remedy);
+        }
         match io_of(&error).map(io::Error::kind) {
             _ if text.contains("certificate") || text.contains("TLS") || text.contains("InvalidCertificate") => {
                 let remedy = "name the authority that signed the broker's certificate in stream.pulsar.tlsTrustCertsFilePath, \
@@ -193,7 +202,7 @@ pub(super) async fn connect(settings: &Settings) -> Result<Client, Failure> {
         }
     }
     let failed = failed.unwrap_or_else(Failure::silent);
-    if failed.step != ProbeStep::Tcp {
+    if !matches!(failed.step, ProbeStep::Tcp | ProbeStep::Dns) {
         return Err(failed);
     }
     // The client says no more of most failures than that there was one.

@@ -1,7 +1,7 @@
 //! Messages of one batch, with what surrounds them.
 
 use super::position::{Beyond, Position};
-use crate::contract::Messages;
+use crate::contract::{Messages, Spoilt};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pulsar::{Payload, consumer::Message, message::proto::MessageIdData};
 use weir_types::NextOffset;
@@ -52,6 +52,28 @@ impl Held {
         self.payload.data.len()
     }
 
+    /// Why the value is not here, and how many bytes it has at least.
+    fn spoilt(&self) -> Option<(String, u64)> {
+        let metadata = &self.payload.metadata;
+        let here = self.payload.data.len() as u64;
+        let number = |number: Option<i32>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
+        if !metadata.encryption_keys.is_empty() {
+            let reason =
+                "the message is encrypted, and keys are not looked at: have the producer send it as it is, over TLS";
+            return Some((reason.into(), here + 1));
+        }
+        let parts = number(metadata.num_chunks_from_msg);
+        if metadata.uuid.is_none() || parts < 2 {
+            return None;
+        }
+        let reason = format!(
+            "part {} of {parts} of a message that was sent in chunks, which are not put together: have the producer send it \
+             whole (enableChunking false, and maxMessageSize of the brokers as it needs)",
+            number(metadata.chunk_id) + 1
+        );
+        Some((reason, number(metadata.total_chunk_msg_size).max(here + 1)))
+    }
+
     /// What Pinot calls the message's metadata, as text.
     fn metadata(&self, name: &str) -> Option<String> {
         let metadata = &self.payload.metadata;
@@ -67,7 +89,9 @@ impl Held {
             "messageIdBytes" => Some(id_bytes(id).iter().map(|byte| format!("{byte:02x}")).collect()),
             "producerName" => Some(metadata.producer_name.clone()),
             "schemaVersion" => {
-                metadata.schema_version.as_ref().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+                // A message without a schema has none, or an empty one.
+                let version = metadata.schema_version.as_ref().filter(|bytes| !bytes.is_empty());
+                version.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
             }
             "sequenceId" => Some(metadata.sequence_id.to_string()),
             "orderingKey" => metadata.ordering_key.as_ref().map(|key| String::from_utf8_lossy(key).into_owned()),
@@ -110,28 +134,45 @@ fn id_bytes(id: &MessageIdData) -> Vec<u8> {
 }
 
 /// Messages of one batch.
-pub(super) struct PulsarMessages(pub(super) Vec<Held>);
+pub(super) struct PulsarMessages {
+    held: Vec<Held>,
+    spoilt: Vec<Spoilt>,
+}
+
+impl PulsarMessages {
+    pub(super) fn new(held: Vec<Held>) -> Self {
+        let spoilt = held.iter().enumerate().filter_map(|(at, held)| {
+            let (reason, whole_bytes) = held.spoilt()?;
+            Some(Spoilt { at, reason, whole_bytes })
+        });
+        Self { spoilt: spoilt.collect(), held }
+    }
+}
 
 impl Messages for PulsarMessages {
     fn len(&self) -> usize {
-        self.0.len()
+        self.held.len()
+    }
+
+    fn spoilt(&self) -> &[Spoilt] {
+        &self.spoilt
     }
 
     fn offset(&self, at: usize) -> NextOffset {
-        self.0[at].at
+        self.held[at].at
     }
 
     fn timestamp_ms(&self, at: usize) -> Option<i64> {
-        i64::try_from(self.0[at].payload.metadata.publish_time).ok()
+        i64::try_from(self.held[at].payload.metadata.publish_time).ok()
     }
 
     fn key(&self, at: usize) -> Option<&[u8]> {
-        self.0[at].key.as_deref()
+        self.held[at].key.as_deref()
     }
 
     /// The client does not say of a message in a batch that it has no value: one without bytes has none.
     fn value(&self, at: usize) -> Option<&[u8]> {
-        let held = &self.0[at];
+        let held = &self.held[at];
         if held.payload.data.is_empty() {
             return None;
         }
@@ -139,12 +180,12 @@ impl Messages for PulsarMessages {
     }
 
     fn header(&self, at: usize, name: &str) -> Option<&[u8]> {
-        let properties = &self.0[at].payload.metadata.properties;
+        let properties = &self.held[at].payload.metadata.properties;
         properties.iter().rev().find(|property| property.key == name).map(|property| property.value.as_bytes())
     }
 
     fn metadata(&self, at: usize, name: &str) -> Option<String> {
-        self.0[at].metadata(name)
+        self.held[at].metadata(name)
     }
 }
 

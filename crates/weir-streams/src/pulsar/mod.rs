@@ -9,6 +9,8 @@ mod oauth;
 mod position;
 mod reader;
 mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod why;
 
 use crate::{

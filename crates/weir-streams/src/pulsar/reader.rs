@@ -153,6 +153,8 @@ pub(super) struct PulsarReader {
     /// Behind the last message that is held: what comes is compared with this.
     expected: NextOffset,
     held: VecDeque<Held>,
+    /// What came behind the messages that are held: it is told once they were given.
+    trouble: Option<StreamError>,
     /// The end as the broker last said it, and when.
     end: Option<NextOffset>,
     asked: Option<Instant>,
@@ -183,6 +185,7 @@ impl PulsarReader {
             next: from,
             expected: from,
             held: VecDeque::new(),
+            trouble: None,
             end: None,
             asked: None,
             told: false,
@@ -272,7 +275,13 @@ impl PulsarReader {
             let Some(messages) = &mut self.messages else { return Ok(()) };
             match messages.next().now_or_never() {
                 None => return Ok(()),
-                Some(message) => self.came(message).await?,
+                Some(message) => match self.came(message).await {
+                    Err(error) if !self.held.is_empty() => {
+                        self.trouble = Some(error);
+                        return Ok(());
+                    }
+                    came => came?,
+                },
             }
         }
         Ok(())
@@ -314,7 +323,7 @@ impl PulsarReader {
         self.next = end;
         MessageBatch {
             range,
-            messages: Box::new(PulsarMessages(taken)),
+            messages: Box::new(PulsarMessages::new(taken)),
             high_watermark: self.end.map(|high| high.max(end)),
             low_watermark: None,
         }
@@ -326,12 +335,18 @@ impl PartitionReader for PulsarReader {
     async fn next_batch(&mut self, limit: FetchLimit) -> Result<MessageBatch, StreamError> {
         let deadline = Instant::now() + self.fetch_timeout;
         loop {
+            if self.trouble.is_some() && !self.held.is_empty() {
+                return Ok(self.batch(limit));
+            }
+            if let Some(error) = self.trouble.take() {
+                return Err(error);
+            }
             if self.messages.is_none() {
                 self.connect().await?;
             }
             self.drain(limit.max_messages).await?;
             if !self.held.is_empty() {
-                if !self.asked_within(ASK_END_BUSY) {
+                if self.trouble.is_none() && !self.asked_within(ASK_END_BUSY) {
                     self.ask_end().await?;
                 }
                 return Ok(self.batch(limit));

@@ -5,7 +5,7 @@
 
 mod service;
 
-use service::{DEADLINE, LIMIT, Service, proxy, read, source_at};
+use service::{DEADLINE, LIMIT, Service, paged, proxy, read, source_at};
 use std::{
     sync::{
         Arc,
@@ -279,7 +279,9 @@ async fn the_test_says_where_it_ends() {
         }
     };
     ends(source_at(&free, "t", &[]), ProbeStep::Tcp, "endpoint", None).await;
-    ends(source_at("no-such-host.invalid:80", "t", &[]), ProbeStep::Dns, "region", None).await;
+    ends(source_at(&free, "t", &[]), ProbeStep::Tcp, &free, None).await;
+    ends(source_at("no-such-host.invalid:80", "t", &[]), ProbeStep::Dns, "http://no-such-host.invalid:80: ", None)
+        .await;
     let Some(service) = Service::find() else { return };
     let stream = service.stream("probe", 1).await;
     let at = |address: &str, stream: &str| source_at(address, stream, &[("secretKey", "hunter2")]);
@@ -299,7 +301,47 @@ async fn the_test_says_where_it_ends() {
     assert!(matches!(missing, Some(StreamError::TopicMissing { .. })));
 }
 
-/// Lists of shards come in pages, and are refused for haste too.
+/// Whoever looks for other things meanwhile, as a table's pipeline does, gives a fetch up and asks again: what an answer took
+/// until then is not lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_comes_also_to_those_who_wait_less_than_it_takes() {
+    let Some(service) = Service::find() else { return };
+    let stream = service.stream("slow", 1).await;
+    service.values(&stream, 0, (0..20).map(|n| n.to_string())).await;
+    let slow = |name: &str| {
+        if name == "getrecords" {
+            std::thread::sleep(Duration::from_millis(700));
+        }
+        None
+    };
+    let address = proxy(&service.address, Arc::new(slow)).await;
+    let mut reader = source_at(&address, &stream, &[]).open(0, NextOffset::ZERO).await.unwrap();
+    let (mut values, until) = (vec![], Instant::now() + DEADLINE);
+    while values.len() < 20 {
+        assert!(Instant::now() < until, "{values:?}");
+        let asked = tokio::time::timeout(Duration::from_millis(150), reader.next_batch(LIMIT)).await;
+        let Ok(batch) = asked else { continue };
+        let messages = batch.unwrap().messages;
+        values.extend((0..messages.len()).map(|at| String::from_utf8_lossy(messages.value(at).unwrap()).into_owned()));
+    }
+    assert_eq!(values, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+/// A stream of more shards than one answer holds; a page that is refused for haste begins the list anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_beyond_the_first_page_are_partitions_too() {
+    let Some(service) = Service::find() else { return };
+    let stream = service.stream("pages", 11).await;
+    let never = usize::MAX;
+    for (each, refused, calls) in [(4, never, 3), (11, never, 1), (4, 1, 5), (1, never, 11)] {
+        let (address, counted) = paged(&service.address, each, refused).await;
+        let found = source_at(&address, &stream, &[]).partitions().await.unwrap();
+        assert_eq!(found, (0..11).collect::<Vec<u32>>(), "{each} at a time");
+        assert_eq!(counted.load(Ordering::SeqCst), calls, "{each} at a time, the call {refused} refused");
+    }
+}
+
+/// A list is refused for haste too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_is_refused_is_asked_for_again() {
     let Some(service) = Service::find() else { return };

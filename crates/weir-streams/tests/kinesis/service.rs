@@ -1,33 +1,36 @@
 //! The stand-in for Kinesis, and a proxy before it that answers some calls itself.
 
-use aws_sdk_kinesis::{
-    Client, Config,
-    config::{BehaviorVersion, Credentials, Region},
-    primitives::Blob,
-    types::{PutRecordsRequestEntry, Shard, StreamStatus},
-};
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
+use serde_json::{Value as Json, json};
 use std::{
     collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
-use weir_streams::{FetchLimit, PartitionReader, SharedSource, kinesis};
+use weir_streams::{
+    FetchLimit, PartitionReader, SharedSource,
+    kinesis::{self, testing::TestKinesis},
+};
 use weir_types::{NextOffset, StartAt, StreamSpec, TopicName};
 
 pub(crate) const LIMIT: FetchLimit = FetchLimit { max_messages: 100, max_bytes: 1 << 20 };
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Service {
-    pub(crate) address: String,
-    client: Client,
+pub(crate) struct Service(TestKinesis);
+
+impl Deref for Service {
+    type Target = TestKinesis;
+
+    fn deref(&self) -> &TestKinesis {
+        &self.0
+    }
 }
 
 pub(crate) fn spec(stream: &str, settings: &[(&str, &str)]) -> StreamSpec {
@@ -80,98 +83,11 @@ pub(crate) async fn read(reader: &mut Box<dyn PartitionReader>, count: usize) ->
 impl Service {
     /// The one that the environment names; otherwise says that the test is skipped.
     pub(crate) fn find() -> Option<Self> {
-        let Ok(address) = std::env::var("WEIR_KINESIS") else {
-            let required = std::env::var("WEIR_TEST_REAL").is_ok_and(|real| real == "required");
-            assert!(!required, "WEIR_KINESIS names no service, and WEIR_TEST_REAL=required asks for one");
+        let found = TestKinesis::find().map(Self);
+        if found.is_none() {
             eprintln!("skipped: WEIR_KINESIS names no service");
-            return None;
-        };
-        let config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .endpoint_url(format!("http://{address}"))
-            .http_client(Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https())
-            .credentials_provider(Credentials::new("key", "secret", None, None, "test"));
-        Some(Self { address, client: Client::from_conf(config.build()) })
-    }
-
-    pub(crate) async fn stream(&self, test: &str, shards: i32) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-        let name = format!("it-{test}-{}-{now}", std::process::id());
-        self.client.create_stream().stream_name(&name).shard_count(shards).send().await.unwrap();
-        self.ready(&name).await;
-        name
-    }
-
-    /// Deletes a stream and makes it again, with one shard, in another second.
-    pub(crate) async fn make_anew(&self, stream: &str) {
-        self.client.delete_stream().stream_name(stream).send().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(1100)).await;
-        self.client.create_stream().stream_name(stream).shard_count(1).send().await.unwrap();
-        self.ready(stream).await;
-    }
-
-    async fn ready(&self, stream: &str) {
-        let until = tokio::time::Instant::now() + DEADLINE;
-        loop {
-            let told = self.client.describe_stream().stream_name(stream).send().await.unwrap();
-            if told.stream_description().is_some_and(|told| *told.stream_status() == StreamStatus::Active) {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < until, "{stream} becomes active");
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-
-    /// The shards, by number.
-    pub(crate) async fn shards(&self, stream: &str) -> Vec<Shard> {
-        let mut shards = self.client.list_shards().stream_name(stream).send().await.unwrap().shards.unwrap();
-        shards.sort_by(|one, other| one.shard_id.cmp(&other.shard_id));
-        shards
-    }
-
-    /// Appends records to one shard, in order.
-    pub(crate) async fn append(&self, stream: &str, shard: usize, records: Vec<(String, Vec<u8>)>) {
-        let shards = self.shards(stream).await;
-        let hash = shards[shard].hash_key_range().unwrap().starting_hash_key().to_owned();
-        for some in records.chunks(400) {
-            let entry = |(key, data): &(String, Vec<u8>)| {
-                PutRecordsRequestEntry::builder()
-                    .partition_key(key)
-                    .explicit_hash_key(&hash)
-                    .data(Blob::new(data.clone()))
-                    .build()
-                    .unwrap()
-            };
-            let put = self.client.put_records().stream_name(stream).set_records(Some(some.iter().map(entry).collect()));
-            let answer = put.send().await.unwrap();
-            assert_eq!(answer.failed_record_count(), Some(0));
-        }
-    }
-
-    pub(crate) async fn values(&self, stream: &str, shard: usize, values: impl IntoIterator<Item = String>) {
-        let records = values.into_iter().map(|value| ("k".to_owned(), value.into_bytes())).collect();
-        self.append(stream, shard, records).await;
-    }
-
-    /// Splits a shard in the middle.
-    pub(crate) async fn split(&self, stream: &str, shard: usize) {
-        let shard = self.shards(stream).await.remove(shard);
-        let range = shard.hash_key_range().unwrap();
-        let number = |text: &str| text.parse::<u128>().unwrap();
-        let (from, to) = (number(range.starting_hash_key()), number(range.ending_hash_key()));
-        let middle = (from + (to - from) / 2).to_string();
-        let split = self.client.split_shard().stream_name(stream).shard_to_split(&shard.shard_id);
-        split.new_starting_hash_key(middle).send().await.unwrap();
-        self.ready(stream).await;
-    }
-
-    /// Merges two neighbours.
-    pub(crate) async fn merge(&self, stream: &str, one: usize, other: usize) {
-        let shards = self.shards(stream).await;
-        let merge = self.client.merge_shards().stream_name(stream).shard_to_merge(&shards[one].shard_id);
-        merge.adjacent_shard_to_merge(&shards[other].shard_id).send().await.unwrap();
-        self.ready(stream).await;
+        found
     }
 }
 
@@ -212,6 +128,55 @@ async fn serve(mut client: TcpStream, service: &str, fault: &Fault) -> std::io::
         };
         client.write_all(&answer).await?;
     }
+}
+
+/// A proxy before the service, which lists shards so many at a time: the service gives a thousand of a stream at most, the
+/// stand-in all. How often it was asked is counted, and the call of that number is refused for haste.
+pub(crate) async fn paged(service: &str, each: usize, refused: usize) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, service) = (listener.local_addr().unwrap().to_string(), service.to_owned());
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    tokio::spawn(async move {
+        // What names the stream; a later page does not.
+        let mut first = vec![];
+        while let Ok((mut client, _)) = listener.accept().await {
+            while let Ok(Some(request)) = message(&mut client).await {
+                let text = String::from_utf8_lossy(&request);
+                assert!(text.to_lowercase().contains("kinesis_20131202.listshards"), "only lists are asked for");
+                let asked: Json = serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+                let token = asked["NextToken"].as_str().map(|token| token.parse::<usize>().unwrap());
+                assert!(token.is_none() || asked["StreamName"].is_null(), "the service refuses both at once");
+                if token.is_none() {
+                    first.clone_from(&request);
+                }
+                let call = counted.fetch_add(1, Ordering::SeqCst);
+                let (status, body) = if call == refused {
+                    ("400 Bad Request", json!({"__type": "LimitExceededException", "message": "by the proxy"}))
+                } else {
+                    let mut whole = TcpStream::connect(&service).await.unwrap();
+                    whole.write_all(&first).await.unwrap();
+                    let answer = message(&mut whole).await.unwrap().unwrap();
+                    let text = String::from_utf8_lossy(&answer).into_owned();
+                    let list: Json = serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+                    let shards = list["Shards"].as_array().unwrap();
+                    let from = token.unwrap_or(0);
+                    let to = (from + each).min(shards.len());
+                    let next = (to < shards.len()).then(|| to.to_string());
+                    let mut page = json!({"Shards": shards[from..to]});
+                    if let Some(next) = next {
+                        page["NextToken"] = json!(next);
+                    }
+                    ("200 OK", page)
+                };
+                let body = body.to_string();
+                let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.1");
+                let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                client.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    (address, calls)
 }
 
 /// One HTTP message: head and a body of the length that the head says.

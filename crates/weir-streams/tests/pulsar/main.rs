@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where the node does not do as it is told")]
 
 mod broker;
+mod raw;
 mod secure;
 
 use broker::{Broker, DEADLINE, LIMIT, error_of, quiet, read};
 use pulsar::producer;
+use raw::Beside;
 use std::collections::HashMap;
 use weir_streams::{
     ProbeStep, SharedSource, StreamError,
@@ -183,6 +185,24 @@ async fn keys_properties_and_metadata_come_through() {
     }
 }
 
+/// What a producer says of its schema's version comes through as hexadecimal text.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_s_version_comes_through() {
+    let Some(broker) = Broker::find().await else { return };
+    let topic = broker.topic("version", 0);
+    let of =
+        |schema_version| producer::Message { payload: b"x".to_vec(), schema_version, ..producer::Message::default() };
+    broker.append(&topic, 0, vec![of(Some(vec![0, 0, 0, 0, 0, 0, 0, 0x2a])), of(None)]).await;
+    let mut reader = broker.source(&topic, &[]).open(0, NextOffset::ZERO).await.unwrap();
+    let (mut found, until) = (vec![], tokio::time::Instant::now() + DEADLINE);
+    while found.len() < 2 {
+        assert!(tokio::time::Instant::now() < until, "{found:?}");
+        let batch = reader.next_batch(LIMIT).await.unwrap();
+        found.extend((0..batch.messages.len()).map(|at| batch.messages.metadata(at, "schemaVersion")));
+    }
+    assert_eq!(found, [Some("000000000000002a".to_owned()), None]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_missing_is_named_and_not_made() {
     let Some(broker) = Broker::find().await else { return };
@@ -248,6 +268,78 @@ async fn deleted_messages_are_out_of_range_with_what_is_held() {
     assert_eq!(source.resolve(0, &StartAt::Earliest, 0).await.unwrap(), held.low);
     let mut reader = source.open(0, NextOffset::ZERO).await.unwrap();
     assert_eq!(read(&mut reader, 4).await[0].1, "b0");
+}
+
+/// Parts of a message in chunks, and encrypted ones, are there and have no value: they are told so, never taken for messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_and_encrypted_messages_are_told() {
+    let Some(broker) = Broker::find().await else { return };
+    let topic = broker.topic("spoilt", 0);
+    broker.values(&topic, 0, ["before".to_owned()]).await;
+    raw::append(
+        &broker,
+        &topic,
+        &[
+            (Beside::chunk(0, 2, 9), b"12345"),
+            (Beside::chunk(1, 2, 9), b"6789"),
+            (Beside::encrypted("k"), b"nobody knows"),
+            // What says that it is a message in one part is whole.
+            (Beside::chunk(0, 1, 5), b"whole"),
+        ],
+    );
+    broker.values(&topic, 3, ["behind".to_owned()]).await;
+    let mut reader = broker.source(&topic, &[]).open(0, NextOffset::ZERO).await.unwrap();
+    let (mut values, mut told, until) = (vec![], vec![], tokio::time::Instant::now() + DEADLINE);
+    while values.len() < 6 {
+        assert!(tokio::time::Instant::now() < until, "{values:?}");
+        let batch = reader.next_batch(LIMIT).await.unwrap();
+        told.extend(batch.messages.spoilt().iter().map(|spoilt| {
+            let value = String::from_utf8_lossy(batch.messages.value(spoilt.at).unwrap()).into_owned();
+            (value, spoilt.whole_bytes, spoilt.reason.clone())
+        }));
+        let value = |at| String::from_utf8_lossy(batch.messages.value(at).unwrap()).into_owned();
+        values.extend((0..batch.messages.len()).map(value));
+    }
+    assert_eq!(values, ["before", "12345", "6789", "nobody knows", "whole", "behind"]);
+    let told: Vec<(&str, u64)> = told
+        .iter()
+        .map(|(value, bytes, reason)| {
+            let says = if value == "nobody knows" { "encrypted" } else { "in chunks" };
+            assert!(reason.contains(says), "{value}: {reason}");
+            (value.as_str(), *bytes)
+        })
+        .collect();
+    assert_eq!(told, [("12345", 9), ("6789", 9), ("nobody knows", 13)]);
+    quiet(&mut reader).await;
+}
+
+/// What the client cannot take apart stops the reader with its cause, and whoever begins behind it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_cannot_be_taken_apart_is_told_and_can_be_passed() {
+    let Some(broker) = Broker::find().await else { return };
+    for (name, beside) in [
+        // Half of what was compressed as a whole, by Zstandard and by LZ4; an encrypted batch.
+        ("zstd", Beside::chunk(0, 2, 100).compressed(3, 100)),
+        ("lz4", Beside::chunk(0, 2, 100).compressed(1, 100)),
+        ("batch", Beside::encrypted("k").batch(3)),
+    ] {
+        let topic = broker.topic(&format!("odd-{name}"), 0);
+        broker.values(&topic, 0, ["before".to_owned()]).await;
+        raw::append(&broker, &topic, &[(beside, b"\xff\xff\xff\xffnobody knows")]);
+        broker.values(&topic, 0, ["behind".to_owned()]).await;
+        let source = broker.source(&topic, &[]);
+        let mut reader = source.open(0, NextOffset::ZERO).await.unwrap();
+        let before = read(&mut reader, 1).await;
+        let error = error_of(&source, 0, before[0].0).await;
+        assert!(matches!(&error, StreamError::Unreachable { .. }), "{error}");
+        for says in ["cannot be taken apart", "encrypted", "in chunks", "consumeFrom"] {
+            assert!(error.to_string().contains(says), "{name}: {error}");
+        }
+        // One entry on: the place in the batch has 12 bits.
+        let behind = NextOffset::new(((before[0].0.number() >> 12) + 2) << 12);
+        let mut reader = source.open(0, behind).await.unwrap();
+        assert_eq!(read(&mut reader, 1).await[0].1, "behind", "{name}");
+    }
 }
 
 /// Where nobody listens, and where no name leads. They need no node, so this always runs.
