@@ -105,7 +105,10 @@ pub struct LastSegment {
 #[must_use]
 pub fn learn(policy: &FlushPolicy, memory: &FlushMemory, last: &LastSegment) -> FlushMemory {
     let mut learnt = FlushMemory { last_limit: last.rows_limit, ..*memory };
-    let by_chance = matches!(last.reason, SealReason::Forced | SealReason::StreamGap | SealReason::EndOfPartition);
+    let by_chance = matches!(
+        last.reason,
+        SealReason::Forced | SealReason::Settings | SealReason::StreamGap | SealReason::EndOfPartition
+    );
     if by_chance || last.rows == 0 || last.byte_count == 0 {
         return learnt;
     }
@@ -239,6 +242,7 @@ mod tests {
         let memory = learn(&policy, &FlushMemory::default(), &last(100_000, 80 * MB, SealReason::Size));
         for segment in [
             last(10, 80 * MB, SealReason::Forced),
+            last(10, 80 * MB, SealReason::Settings),
             last(10, 80 * MB, SealReason::StreamGap),
             last(10, 80 * MB, SealReason::EndOfPartition),
             last(0, 80 * MB, SealReason::Time),

@@ -276,8 +276,10 @@ pub enum SealReason {
     Time,
     /// Its row limit, learnt from the size of the segments before.
     Size,
-    /// Somebody asked, or the table's settings changed.
+    /// Somebody asked.
     Forced,
+    /// The table's settings or schema changed: what comes next is for the new ones.
+    Settings,
     /// The partition ended.
     EndOfPartition,
     /// The node needed its memory.
@@ -290,11 +292,12 @@ pub enum SealReason {
 
 impl SealReason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Rows,
         Self::Time,
         Self::Size,
         Self::Forced,
+        Self::Settings,
         Self::EndOfPartition,
         Self::Memory,
         Self::StreamGap,
@@ -309,6 +312,7 @@ impl SealReason {
             Self::Time => "timeLimit",
             Self::Size => "sizeLimit",
             Self::Forced => "forceCommitMessageReceived",
+            Self::Settings => "settingsChanged",
             Self::EndOfPartition => "endOfPartitionGroup",
             Self::Memory => "memoryLimit",
             Self::StreamGap => "streamGap",

@@ -232,6 +232,22 @@ fn a_schema_derives_what_the_table_does_not() {
     assert!(errors[0].1.contains("(id, amount): break the circle"), "{errors:?}");
 }
 
+#[test]
+fn keys_and_values_of_a_map_are_derived_by_the_names_of_their_columns() {
+    let mut schema = schema_json("orders");
+    for name in ["attributes__KEYS", "attributes__VALUES", "__KEYS"] {
+        let field = json!({"name": name, "dataType": "STRING", "singleValueField": false});
+        schema["dimensionFieldSpecs"].as_array_mut().unwrap().push(field);
+    }
+    let own = json!({"transformConfigs": [{"columnName": "attributes__KEYS", "transformFunction": "f own"}]});
+    for (config, keys) in [(json!({}), "mapKeys(\"attributes\")"), (own, "f own")] {
+        let found = read_with(&schema, &config).unwrap();
+        let found: Vec<(&str, &str)> =
+            found.transforms.iter().map(|spec| (spec.column.as_str(), &*spec.function)).collect();
+        assert_eq!(found, [("attributes__KEYS", keys), ("attributes__VALUES", "mapValues(\"attributes\")")]);
+    }
+}
+
 /// A table config with things put at their places, against a schema that has a TIMESTAMP besides.
 fn errors_of(changes: &[(&str, Json)]) -> String {
     let mut schema = schema_json("orders");
@@ -270,7 +286,19 @@ fn rows_of_other_partitions_are_dropped_by_one_column() {
         ("id", "ByteArray", PartitionFunction::ByteArray),
     ] {
         let found = read(json!({column: {"functionName": name, "numPartitions": 8}}));
-        assert_eq!(found, format!("{} {listed}", by(column, function)));
+        assert_eq!(found, format!("{} []", by(column, function)));
+    }
+    for (function, config, read_as) in [
+        ("Murmur3", json!({}), PartitionFunction::Murmur3 { seed: 0, x64: false }),
+        ("murmur3", json!({"seed": "9001", "variant": "x64_32"}), PartitionFunction::Murmur3 { seed: 9001, x64: true }),
+        (
+            "BoundedColumnValue",
+            json!({"columnValues": "a|b||c|d|e|f|g", "columnValuesDelimiter": "|"}),
+            PartitionFunction::BoundedColumnValue(["a", "b", "c", "d", "e", "f", "g"].map(str::to_owned).into()),
+        ),
+    ] {
+        let found = read(json!({"id": {"functionName": function, "numPartitions": 8, "functionConfig": config}}));
+        assert_eq!(found, format!("{} []", by("id", read_as)));
     }
     let one = json!({"id": {"functionName": "Murmur", "numPartitions": 8}});
     assert_eq!(errors_of(&[(map, one)]), format!("None {listed}"));
@@ -287,8 +315,26 @@ fn rows_of_other_partitions_are_dropped_by_one_column() {
             format!("{prefix}.id.functionName = Modulo: takes whole"),
         ),
         (
-            json!({"id": {"functionName": "Murmur3", "numPartitions": 8}}),
-            format!("{prefix}.id.functionName = Murmur3: is no function"),
+            json!({"id": {"functionName": "Fnv", "numPartitions": 8}}),
+            format!("{prefix}.id.functionName = Fnv: is no function"),
+        ),
+        (
+            json!({"id": {"functionName": "Murmur3", "numPartitions": 8, "functionConfig": {"variant": "x86_64"}}}),
+            format!("{prefix}.id.functionConfig.variant = x86_64: must be x86_32 or x64_32"),
+        ),
+        (
+            json!({"id": {"functionName": "Murmur3", "numPartitions": 8, "functionConfig": {"seed": "x"}}}),
+            format!("{prefix}.id.functionConfig.seed = x: must be a whole number of 32 bits"),
+        ),
+        (
+            json!({"id": {"functionName": "BoundedColumnValue", "numPartitions": 8,
+                "functionConfig": {"columnValues": "a|b", "columnValuesDelimiter": "|"}}}),
+            format!("{prefix}.id.numPartitions = 8: must be 3: one for each of the columnValues"),
+        ),
+        (
+            json!({"id": {"functionName": "BoundedColumnValue", "numPartitions": 8,
+                "functionConfig": {"columnValues": "a|b"}}}),
+            format!("{prefix}.id.functionConfig.columnValuesDelimiter = absent: must say what stands"),
         ),
         (
             json!({"id": {"functionName": "Murmur", "numPartitions": -1}}),

@@ -6,12 +6,12 @@ use crate::{
     error::IngestError,
     feeds::{Feed, feeds},
     pipeline::settings_decoder,
-    prepare::RecordDecoder,
+    prepare::{RecordDecoder, Told},
 };
 use futures::StreamExt;
 use std::{sync::Arc, time::Duration};
 use weir_control::{NewTable, TableRecord};
-use weir_formats::Stage;
+use weir_formats::{Stage, stages::Cut};
 use weir_streams::{FetchLimit, Messages};
 use weir_types::{Column, NextOffset, StartAt, StreamPartition};
 
@@ -47,6 +47,47 @@ pub struct Tried {
     pub fate: Fate,
 }
 
+/// Why a good record gives no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// The message holds no record.
+    Empty,
+    /// The filter says so, or its array has no element.
+    ByFilter,
+    /// Its rows belong to another partition.
+    Elsewhere,
+}
+
+impl Dropped {
+    fn of(told: &Told) -> Self {
+        match told {
+            Told { elsewhere: 1.., .. } => Self::Elsewhere,
+            Told { dropped: 1.., .. } => Self::ByFilter,
+            Told { .. } => Self::Empty,
+        }
+    }
+
+    /// The stage, as those of rejects are written.
+    #[must_use]
+    pub fn stage(self) -> &'static str {
+        match self {
+            Self::Empty => "DECODE",
+            Self::ByFilter => "FILTER",
+            Self::Elsewhere => "PARTITION",
+        }
+    }
+
+    /// Why, for people.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Empty => "the message holds no record",
+            Self::ByFilter => "filterFunction is true for it, or fieldsToUnnest finds no element",
+            Self::Elsewhere => "its rows belong to another partition (dropRecordOnPartitionMismatch)",
+        }
+    }
+}
+
 /// What would become of a record.
 #[derive(Debug)]
 pub enum Fate {
@@ -56,9 +97,11 @@ pub enum Fate {
         columns: Vec<Column>,
         /// A value was altered, or is null because it could not be read.
         altered: bool,
+        /// Columns with values that are longer than they allow.
+        cuts: Vec<Cut>,
     },
-    /// It would be dropped: by the filter, or because it holds no row.
-    Filtered,
+    /// It would be dropped, for this reason.
+    Filtered(Dropped),
     /// It has no value.
     Tombstone,
     /// It would go to quarantine.
@@ -159,8 +202,12 @@ pub(crate) fn fates<'a>(
         let fate = match prepared.rejects.pop() {
             Some(reject) => Fate::Rejected { stage: reject.stage, column: reject.column, reason: reject.reason },
             None if prepared.counts.tombstones > 0 => Fate::Tombstone,
-            None if prepared.rows.rows() == 0 => Fate::Filtered,
-            None => Fate::Rows { columns: prepared.rows.columns, altered: prepared.counts.altered > 0 },
+            None if prepared.rows.rows() == 0 => Fate::Filtered(Dropped::of(&prepared.told)),
+            None => Fate::Rows {
+                columns: prepared.rows.columns,
+                altered: prepared.counts.altered > 0,
+                cuts: prepared.told.cuts,
+            },
         };
         Tried {
             partition: partition.clone(),

@@ -179,10 +179,12 @@ pub(crate) fn feeds(deps: &IngestDeps, record: &TableRecord, before: &Feeds) -> 
 pub(crate) fn stream_error(at: usize, stream_type: &str, source: StreamError) -> IngestError {
     let key = match &source {
         StreamError::Setting { key, .. } => format!(".{key}"),
-        StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => ".topic.name".into(),
+        StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => {
+            format!(".stream.{stream_type}.topic.name")
+        }
         StreamError::Unreachable { .. } | StreamError::Denied { .. } => match stream_type {
-            "kafka" => ".broker.list".into(),
-            "pulsar" => ".bootstrap.servers".into(),
+            "kafka" => ".stream.kafka.broker.list".into(),
+            "pulsar" => ".stream.pulsar.bootstrap.servers".into(),
             "kinesis" => ".endpoint".into(),
             _ => String::new(),
         },

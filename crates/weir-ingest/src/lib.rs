@@ -33,7 +33,7 @@ mod topics;
 
 pub use control::Scope;
 pub use deps::{IngestDeps, IngestOptions, KeyStages, Seats};
-pub use dry_run::{Fate, TRIED_MOST, Tried};
+pub use dry_run::{Dropped, Fate, TRIED_MOST, Tried};
 pub use error::IngestError;
 pub use floor::DiskFloor;
 pub use node::IngestNode;

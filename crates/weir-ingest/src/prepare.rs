@@ -6,13 +6,13 @@
 use crate::message_columns::MessageColumns;
 use std::{collections::BTreeSet, sync::Arc};
 use weir_formats::{
-    Decoder, Payload, Reject,
+    Decoder, Payload, Reject, Stage,
     partition::PartitionCheck,
     schema_registry::{Lookup, SchemaId, SchemaRegistry},
     stages,
     transform::Transform,
 };
-use weir_streams::Messages;
+use weir_streams::{Messages, Spoilt};
 use weir_types::{Accounting, NextOffset, RowBatch, Schema};
 
 /// Stands between transform and append: it sees every row with its message and may drop rows.
@@ -41,6 +41,21 @@ pub struct Prepared {
     pub to: usize,
     /// Columns and fields that were asked of the messages: what of their headers is kept with a reject.
     pub asked: Arc<Schema>,
+    /// What is told to whoever looks at single records.
+    pub told: Told,
+}
+
+/// What became of values and messages beyond what is counted.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Columns with values that were longer than they allow.
+    pub cuts: Vec<stages::Cut>,
+    /// Messages that held no record.
+    pub empty: u64,
+    /// Messages whose rows the filter dropped, or that had none once their arrays were rows.
+    pub dropped: u64,
+    /// Messages whose rows belong to another partition.
+    pub elsewhere: u64,
 }
 
 /// What a table asks of its records, beyond their types.
@@ -116,7 +131,8 @@ impl RecordDecoder {
         to: usize,
     ) -> Option<(Arc<SchemaRegistry>, Vec<SchemaId>)> {
         let registry = self.decoder.registry()?.clone();
-        let mut payloads = (from..to).filter_map(|at| {
+        let spoilt = messages.spoilt();
+        let mut payloads = (from..to).filter(|at| of_message(spoilt, *at).is_none()).filter_map(|at| {
             let message = u32::try_from(at).expect("a batch holds far less than 4 G messages");
             Some(Payload { message, value: messages.value(at)?, key: messages.key(at) })
         });
@@ -162,7 +178,9 @@ impl RecordDecoder {
         if self.settled.last().is_some_and(|last| from < to && *last < messages.offset(from)) {
             self.settled.clear();
         }
-        let decoded = {
+        let spoilt = messages.spoilt();
+        let mut without_value = vec![];
+        let mut decoded = {
             let counts = &mut counts;
             let settled = &self.settled;
             let mut payloads = (from..to).filter_map(|at| {
@@ -176,11 +194,18 @@ impl RecordDecoder {
                     return None;
                 }
                 let message = u32::try_from(at).expect("a batch holds far less than 4 G messages");
+                if let Some(spoilt) = of_message(spoilt, at) {
+                    let reason = spoilt.reason.clone();
+                    without_value.push(Reject { message, stage: Stage::Decode, column: None, reason });
+                    return None;
+                }
                 Some(Payload { message, value, key: messages.key(at) })
             });
             self.decoder.decode(&mut payloads, &mut rows)
         };
+        decoded.rejects.append(&mut without_value);
         counts.filtered += u64::from(decoded.empty);
+        let mut told = Told { empty: decoded.empty.into(), ..Told::default() };
         counts.altered += u64::from(decoded.altered);
         let mut rejects = decoded.rejects;
         counts.altered += u64::from(decoded.incomplete);
@@ -200,6 +225,7 @@ impl RecordDecoder {
                 return self.decode(messages, from, before as usize);
             }
             counts.filtered += transformed.filtered;
+            told.dropped = transformed.filtered;
             counts.altered += transformed.altered;
             rejects.extend(transformed.rejects);
             rows = transformed.rows;
@@ -212,13 +238,15 @@ impl RecordDecoder {
         let sanitised = stages::sanitise(&self.rules.schema, &mut rows);
         counts.altered += sanitised.cut;
         rejects.extend(sanitised.rejects);
+        told.cuts = sanitised.columns;
         if let Some(partition) = &self.partition {
-            counts.filtered += partition.apply(&mut rows);
+            told.elsewhere = partition.apply(&mut rows);
+            counts.filtered += told.elsewhere;
         }
         rejects.sort_by_key(|reject| reject.message);
         rejects.dedup_by_key(|reject| reject.message);
         counts.rejected += rejects.len() as u64;
-        Prepared { rows, rejects, counts, to, asked }
+        Prepared { rows, rejects, counts, to, asked, told }
     }
 }
 
@@ -260,17 +288,89 @@ impl RecordPath {
 
     /// What is left to do for a run that a decoder has turned into rows. Runs come in the order of the stream.
     pub fn finish(&mut self, messages: &dyn Messages, decoded: Prepared) -> Prepared {
-        let Prepared { mut rows, rejects, mut counts, to, asked } = decoded;
+        let Prepared { mut rows, rejects, mut counts, to, asked, told } = decoded;
         self.keys.apply(&mut rows, &|message| messages.offset(message as usize), &mut counts);
         counts.rows = rows.rows() as u64;
         counts.stored = distinct(&rows.message_of_row);
         debug_assert!(counts.balances(), "each message is stored, filtered, a tombstone or rejected: {counts:?}");
-        Prepared { rows, rejects, counts, to, asked }
+        Prepared { rows, rejects, counts, to, asked, told }
     }
+}
+
+/// Why the value of a message cannot be had, where that is so. Almost always there is no such message.
+fn of_message(spoilt: &[Spoilt], at: usize) -> Option<&Spoilt> {
+    let found = spoilt.binary_search_by_key(&at, |spoilt| spoilt.at).ok()?;
+    Some(&spoilt[found])
 }
 
 /// How many different messages gave rows.
 fn distinct(message_of_row: &[u32]) -> u64 {
     let changes = message_of_row.windows(2).filter(|pair| pair[0] != pair[1]).count();
     changes as u64 + u64::from(!message_of_row.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quarantine::Entry;
+    use std::collections::BTreeMap;
+    use weir_formats::{DecodeSpec, registry};
+    use weir_types::{ColumnName, DataType, FieldKind, FieldSpec, SchemaVersion, StreamPartition, TopicName};
+
+    /// Values, and those of them that are none.
+    struct Sent(Vec<&'static str>, Vec<Spoilt>);
+
+    impl Messages for Sent {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn offset(&self, at: usize) -> NextOffset {
+            NextOffset::new(at as u64)
+        }
+
+        fn timestamp_ms(&self, _: usize) -> Option<i64> {
+            None
+        }
+
+        fn key(&self, _: usize) -> Option<&[u8]> {
+            None
+        }
+
+        fn value(&self, at: usize) -> Option<&[u8]> {
+            Some(self.0[at].as_bytes())
+        }
+
+        fn header(&self, _: usize, _: &str) -> Option<&[u8]> {
+            None
+        }
+
+        fn spoilt(&self) -> &[Spoilt] {
+            &self.1
+        }
+    }
+
+    /// A decoder that takes almost anything for a row is not even shown what is no value.
+    #[test]
+    fn a_message_without_its_value_is_rejected_whatever_its_bytes_look_like() {
+        let field = FieldSpec::new(ColumnName::parse("id").unwrap(), DataType::String, FieldKind::Dimension);
+        let schema = Arc::new(Schema::new("t", SchemaVersion(1), vec![field]));
+        let spec = DecodeSpec { schema: schema.clone(), continue_on_error: false, topic: "t".into(), raw: 0 };
+        let settings = BTreeMap::from([("header".to_owned(), "id".to_owned())]);
+        let decoder = registry::decoder("csv", &settings, spec).unwrap();
+        let rules = RecordRules { schema: schema.clone(), time: None };
+        let mut path = RecordPath::new(RecordDecoder::new(decoder, rules), Box::new(NoKeys));
+        let spoilt = Spoilt { at: 1, reason: "part 2 of 2".to_owned(), whole_bytes: 9 };
+        let sent = Sent(vec!["one", "half", "three"], vec![spoilt]);
+        let prepared = path.prepare(&sent, 0, 3);
+        assert_eq!(prepared.rows.message_of_row, [0, 2]);
+        let counts = &prepared.counts;
+        assert_eq!((counts.fetched, counts.stored, counts.rejected), (3, 2, 1));
+        let [reject] = &prepared.rejects[..] else { panic!("{:?}", prepared.rejects) };
+        assert_eq!((reject.message, reject.stage, &*reject.reason), (1, Stage::Decode, "part 2 of 2"));
+        // What is kept of it is no value that a replay could take.
+        let reading = (StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 0 }, 0);
+        let entry = Entry::new(&reading, &schema, &sent, reject, 0);
+        assert_eq!((&*entry.payload, entry.value_bytes, entry.is_whole()), (&b"half"[..], 9, false));
+    }
 }

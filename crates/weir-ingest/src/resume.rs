@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::sync::oneshot;
 use weir_control::{Move, Removed, SegmentRecord};
-use weir_streams::Watermarks;
+use weir_streams::{StreamError, Watermarks};
 use weir_types::{NextOffset, OffsetRange, SkipReason, StartAt, StreamPartition, TopicName};
 
 /// Where a partition is to go on.
@@ -62,14 +62,21 @@ pub struct PlannedMove {
     pub held: Option<(NextOffset, NextOffset)>,
     /// The topic was made anew: `from` counted in another log.
     pub recreated: bool,
+    /// The topic does not have this partition any more: what was read of it is sealed, and it is read no more.
+    pub ends: bool,
     topic_id: Option<Arc<str>>,
 }
 
 impl PlannedMove {
+    fn stays(partition: StreamPartition, from: NextOffset, recreated: bool) -> Self {
+        let (skipped, read_twice, held, ends, topic_id) = (0, 0, None, false, None);
+        Self { partition, from, to: from, skipped, read_twice, held, recreated, ends, topic_id }
+    }
+
     /// Whether there is something to do.
     #[must_use]
     pub fn moves(&self) -> bool {
-        self.from != self.to || (self.recreated && self.held.is_some())
+        self.from != self.to || self.ends || (self.recreated && self.held.is_some())
     }
 }
 
@@ -155,13 +162,22 @@ impl TableRuntime {
             let mut recreated = matches!(status.state, PartitionState::Recreated(_));
             let (partition, from) = (status.partition.clone(), status.next);
             let Some(wanted) = wanted else {
-                let (to, held, topic_id) = (from, None, None);
-                plan.push(PlannedMove { partition, from, to, skipped: 0, read_twice: 0, held, recreated, topic_id });
+                plan.push(PlannedMove::stays(partition, from, recreated));
                 continue;
             };
             let now = feed.topic_id().await.map_err(|source| feed.error(source))?;
             recreated |= now.as_ref().zip(ids.get(&partition)).is_some_and(|(now, known)| now != known);
-            let (to, held) = self.target(feed, &partition, from, wanted).await?;
+            let (to, held) = match self.target(feed, &partition, from, wanted).await {
+                Ok(target) => target,
+                // A topic that was made anew may have fewer partitions. One that was asked for by its number is an error.
+                Err(IngestError::Stream { source: StreamError::PartitionMissing { .. }, .. })
+                    if !request.parts.contains_key(&(partition.topic.clone(), Some(partition.partition))) =>
+                {
+                    plan.push(PlannedMove { ends: true, ..PlannedMove::stays(partition, from, recreated) });
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let (skipped, read_twice) = if recreated {
                 (to.since(held.low), 0)
             } else {
@@ -169,7 +185,8 @@ impl TableRuntime {
                 (to.since(from), read_before(read, to, from))
             };
             let (held, topic_id) = (Some((held.low, held.high)), now.filter(|_| recreated));
-            plan.push(PlannedMove { partition, from, to, skipped, read_twice, held, recreated, topic_id });
+            let ends = false;
+            plan.push(PlannedMove { partition, from, to, skipped, read_twice, held, recreated, ends, topic_id });
         }
         Ok(plan)
     }
@@ -238,6 +255,12 @@ impl TableRuntime {
             self.handles().into_iter().map(|handle| (handle.status.get().partition, handle)).collect();
         let mut done: Vec<String> = vec![];
         for planned in plan.iter_mut().filter(|planned| planned.moves()) {
+            if planned.ends {
+                if let Some(handle) = handles.get(&planned.partition) {
+                    handle.send(Command::End("its topic does not have it any more".into())).await;
+                }
+                continue;
+            }
             let order = MoveOrder {
                 to: planned.to,
                 planned_from: planned.from,

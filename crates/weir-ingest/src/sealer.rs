@@ -18,9 +18,9 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weir_base::{
-    Backoff, Chance,
+    Backoff, Chance, Mapped,
     metrics::{Counter, Labels},
-    tasks::spawn_named,
+    tasks::{may_panic, spawn_named},
 };
 use weir_control::{Artifact, LastSegment, Limits, SegmentRecord, SegmentState, StoreError, TableRecord, flush};
 use weir_segment::{BuildSpec, BuiltSegment, SealedSegment, Segment, build};
@@ -160,12 +160,12 @@ struct Rows {
 }
 
 /// The bytes of the segment's local file, where the system keeps them.
-fn mapped(job: &SealJob, name: &Arc<str>) -> std::io::Result<bytes::Bytes> {
-    Ok(bytes::Bytes::from_owner(job.table.deps.disk.map(&job.table.cache.path(name))?))
+fn mapped(job: &SealJob, name: &Arc<str>) -> std::io::Result<Mapped> {
+    job.table.deps.disk.map(&job.table.cache.path(name))
 }
 
 struct LocalCopy {
-    bytes: bytes::Bytes,
+    bytes: Mapped,
     crc: u32,
     rows: u32,
     times: Times,
@@ -182,6 +182,13 @@ async fn attempt(
     permits: &BuildPermits,
 ) -> Result<(), Failure> {
     let table = job.table.clone();
+    // What lies in files may have been damaged since: rows are read again then, a file is made again.
+    if sealed.as_ref().is_some_and(|copy| copy.damage().is_some()) {
+        *sealed = None;
+    }
+    if frozen.as_ref().is_some_and(|frozen| frozen.rows.damage().is_some()) {
+        *frozen = None;
+    }
     if sealed.is_none() {
         let copy = match local_copy(job, name) {
             Some(copy) if frozen.is_none() => copy,
@@ -205,12 +212,24 @@ async fn attempt(
     }
     let copy = sealed.as_ref().expect("made above");
     let key = table.object_key(name, copy.crc);
-    let put = table.deps.deep_store.put_if_absent(&key, copy.bytes.clone()).await;
+    let put = table.deps.deep_store.put_if_absent(&key, bytes::Bytes::from_owner(copy.bytes.clone())).await;
     put.map_err(|error| {
         table.deps.metrics.count(Counter::UploadsFailed, &labels(job), 1);
         Failure::Again(error.to_string())
     })?;
+    if let Some(damage) = copy.damage() {
+        // What was put may be zeros, and its key is that of the right bytes.
+        table.deps.deep_store.delete(&key).await.map_err(|error| Failure::Again(error.to_string()))?;
+        return Err(Failure::Again(damage));
+    }
     commit(job, copy, key).await
+}
+
+impl LocalCopy {
+    /// Why it is no copy any more.
+    fn damage(&self) -> Option<String> {
+        self.bytes.damage().or_else(|| self.sealed.damage())
+    }
 }
 
 /// What a range that was read again holds is what its record says once it is committed.
@@ -259,15 +278,20 @@ async fn build_and_keep(
     let (keeper, segment) = (table.clone(), name.clone());
     // Building takes the processor, keeping the file waits for the disk: neither may hold up a pipeline's thread.
     let work = move || {
-        let built = build(&*rows, &spec).map_err(|error| format!("could not build: {error}"))?;
-        let sealed = keeper.cache.keep(&segment, &built.bytes).map_err(|error| error.to_string())?;
+        // Of damaged rows nothing holds that was checked before.
+        let built = may_panic(|| build(&*rows, &spec));
+        if let Some(damage) = rows.damage() {
+            return Err(damage);
+        }
+        let built = built.map_err(|panic| format!("building met a fault of ours: {panic}"))?;
+        let built = built.map_err(|error| format!("could not build: {error}"))?;
+        let pieces: Vec<&[u8]> = built.pieces.iter().map(Vec::as_slice).collect();
+        let sealed = keeper.cache.keep_built(&segment, &pieces).map_err(|error| error.to_string())?;
         // From here on the file has the bytes: an upload that takes long holds no memory.
-        Ok((BuiltSegment { bytes: vec![], ..built }, sealed))
+        Ok((BuiltSegment { pieces: vec![], ..built }, sealed))
     };
-    let heavy = table.deps.options.heavy;
-    // After a crash answers lack these rows until the segment is there; else they are seen as they lie in memory.
-    let made = if job.frozen.is_some() { heavy.run(work) } else { heavy.run_soon(work) };
-    let (built, sealed): (BuiltSegment, _) = made.await.map_err(Failure::Again)?;
+    // Nobody waits for it: answers have the rows as they lie in memory, those that were read again too.
+    let (built, sealed): (BuiltSegment, _) = table.deps.options.heavy.run(work).await.map_err(Failure::Again)?;
     for failure in &built.index_failures {
         tracing::error!(segment = &**name, failure, "an index could not be built; the segment is sealed without it");
     }
@@ -470,7 +494,7 @@ mod tests {
             time_column: None,
         };
         let built = build(&*open.freeze().snapshot(), &spec).unwrap();
-        SealedSegment::open(weir_base::Mapped::new(built.bytes)).unwrap()
+        SealedSegment::open(weir_base::Mapped::new(built.bytes())).unwrap()
     }
 
     #[test]

@@ -97,6 +97,8 @@ pub struct PartitionStatus {
     pub lag_measured_ms: i64,
     /// Offsets gone back on the record: `next - start + rewound = fetched + gaps + skipped` for a dense log.
     pub rewound: u64,
+    /// Whether offsets follow one another, so that their difference is a number of messages.
+    pub dense: bool,
     /// Counts since `start`.
     pub accounting: Accounting,
     /// Name of the open segment.
@@ -142,6 +144,7 @@ impl PartitionStatus {
             lag_ms: 0,
             lag_measured_ms: now_ms,
             rewound: 0,
+            dense: true,
             accounting: Accounting::default(),
             open_segment: None,
             open_rows: 0,
@@ -155,10 +158,12 @@ impl PartitionStatus {
         }
     }
 
-    /// Offsets between the newest visible message and the end of the log.
+    /// Offsets between the newest visible message and the end of the log. Where most offsets are no message's, only what
+    /// stands at the end of the log is known.
     #[must_use]
     pub fn lag_offsets(&self) -> Option<u64> {
-        self.high_watermark.map(|high| high.since(self.next))
+        let behind = self.high_watermark?.since(self.next);
+        (self.dense || behind == 0).then_some(behind)
     }
 
     /// The status as it is now: since the lag was measured it has grown with the time, where a partition cannot read, or is at
@@ -291,6 +296,18 @@ mod tests {
         assert_eq!(told(PartitionState::Retrying("x".into()), 5, 1200), ("RETRYING", 205));
         assert_eq!(told(PartitionState::Paused("x".into()), 5, 9000), ("PAUSED", 5), "whoever paused it knows");
         assert_eq!(told(consuming(), 0, 500), ("CONSUMING", 0), "a clock that was set back");
+    }
+
+    #[test]
+    fn a_difference_of_offsets_is_a_lag_only_where_each_is_a_message() {
+        let lag = |dense, next, high| {
+            let mut status = PartitionStatus { dense, ..status(PartitionState::Consuming, 0) };
+            (status.next, status.high_watermark) = (NextOffset::new(next), high);
+            status.lag_offsets()
+        };
+        let high = Some(NextOffset::new(20_480));
+        assert_eq!((lag(true, 4096, high), lag(true, 20_480, high), lag(true, 0, None)), (Some(16_384), Some(0), None));
+        assert_eq!((lag(false, 4096, high), lag(false, 20_480, high), lag(false, 0, None)), (None, Some(0), None));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::{Map, Value as Json};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::mpsc::Sender;
 use weir_base::SharedClock;
 use weir_control::TableRecord;
@@ -33,6 +33,8 @@ const FETCH_BYTES: usize = 1 << 20;
 const QUIET: Duration = Duration::from_secs(1);
 /// Before a stream that failed is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often a topic is asked whether it is still the one that was watched: it costs a question for each partition.
+const SAME_TOPIC: Duration = Duration::from_secs(5);
 /// How far back a stream is read whose offsets cannot be counted back.
 const LOOK_BACK: Duration = Duration::from_secs(3600);
 
@@ -135,6 +137,18 @@ struct Place {
     until: Option<NextOffset>,
     reader: Option<Box<dyn PartitionReader>>,
     said: Option<String>,
+    /// The identity of the topic that is watched, where the stream tells one.
+    known: Option<Arc<str>>,
+    /// When it was asked for last.
+    asked: Duration,
+}
+
+/// What a partition gave.
+enum Got {
+    Batch(MessageBatch),
+    /// The topic was made anew: it is watched from its beginning.
+    Anew,
+    Trouble(StreamError),
 }
 
 /// A tail that is ready to run.
@@ -190,6 +204,9 @@ impl Tail {
         reading: impl Fn(u32) -> Result<Reading, IngestError>,
     ) -> Result<(), IngestError> {
         let topic = &feed.spec.topic;
+        // A stream that does not tell it now is asked again later.
+        let known = feed.source.topic_id().await.ok().flatten();
+        let asked = self.clock.monotonic();
         let probed = feed.source.probe(feed.spec.only_partitions.as_deref()).await;
         let facts = probed
             .map_err(|probe| IngestError::Setting { path: format!("topic {topic}"), reason: probe.to_string() })?;
@@ -204,6 +221,8 @@ impl Tail {
                 until: self.request.once.then_some(fact.watermarks.high),
                 reader: None,
                 said: None,
+                known: known.clone(),
+                asked,
             });
         }
         Ok(())
@@ -271,8 +290,15 @@ impl Tail {
                 else => return,
             };
             let told = match got {
-                Ok(batch) => self.tell(&mut place, batch, &mut left, &out).await,
-                Err(error) => place.trouble(error, &out).await,
+                Got::Batch(batch) => self.tell(&mut place, batch, &mut left, &out).await,
+                Got::Anew => {
+                    let said = format!(
+                        "{} was made anew: it is watched from its first message, {}, on",
+                        place.partition, place.next
+                    );
+                    out.send(TailEvent::Note(said)).await.ok()
+                }
+                Got::Trouble(error) => place.trouble(error, &out).await,
             };
             if told.is_none() {
                 return;
@@ -355,6 +381,22 @@ impl Place {
         self.until.is_some_and(|until| self.next >= until)
     }
 
+    /// Whether the topic is another than the one that was watched; then its oldest message is the next.
+    async fn is_anew(&mut self) -> bool {
+        let Ok(Some(now)) = self.source.topic_id().await else { return false };
+        let before = self.known.replace(now.clone());
+        if before.is_none_or(|before| before == now) {
+            return false;
+        }
+        let held = self.source.watermarks(self.partition.partition).await;
+        self.next = held.map_or(NextOffset::ZERO, |held| held.low);
+        // What was there when it began is gone.
+        self.until = self.until.map(|_| self.next);
+        self.reader = None;
+        self.said = None;
+        true
+    }
+
     /// Says what went wrong, once; the partition is opened again where it stands, or where its log begins now.
     async fn trouble(&mut self, error: StreamError, out: &Sender<TailEvent>) -> Option<()> {
         if let StreamError::OutOfRange { held, .. } = &error {
@@ -389,21 +431,33 @@ impl Seen {
 }
 
 /// What a partition gives next.
-async fn next(mut place: Place, clock: SharedClock) -> (Place, Result<MessageBatch, StreamError>) {
-    if place.reader.is_none() {
-        if place.said.is_some() {
-            clock.sleep(AGAIN).await;
+async fn next(mut place: Place, clock: SharedClock) -> (Place, Got) {
+    let failed = place.said.is_some() && place.reader.is_none();
+    if failed {
+        clock.sleep(AGAIN).await;
+    }
+    // Offsets of a topic that was made anew are others, and some of them are held by its log too.
+    if failed || clock.monotonic().saturating_sub(place.asked) >= SAME_TOPIC {
+        place.asked = clock.monotonic();
+        if place.is_anew().await {
+            return (place, Got::Anew);
         }
+    }
+    if place.reader.is_none() {
         match place.source.open(place.partition.partition, place.next).await {
             Ok(reader) => place.reader = Some(reader),
-            Err(error) => return (place, Err(error)),
+            Err(error) => return (place, Got::Trouble(error)),
         }
     }
     let reader = place.reader.as_mut().expect("it was opened");
     let got = reader.next_batch(FetchLimit { max_messages: FETCH_MESSAGES, max_bytes: FETCH_BYTES }).await;
-    if got.is_err() {
-        place.reader = None;
-    }
+    let got = match got {
+        Ok(batch) => Got::Batch(batch),
+        Err(error) => {
+            place.reader = None;
+            Got::Trouble(error)
+        }
+    };
     (place, got)
 }
 
@@ -428,6 +482,66 @@ fn wrong(reason: String) -> IngestError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_topic_that_is_made_anew_is_said_and_watched_from_its_beginning() {
+        let (streams, topic) = (weir_streams::MemoryStreams::new(), TopicName::parse("t").unwrap());
+        streams.tell_ids();
+        streams.create(&topic, 1);
+        let add = |text: &str| streams.append(&topic, 0, None, Some(text.to_owned().into()), vec![], 0);
+        (0..10).for_each(|at| _ = add(&format!("{{\"old\":{at}}}")));
+        let source = streams.source(topic.clone(), Duration::from_millis(20));
+        let clock = weir_base::SystemClock::shared();
+        let place = Place {
+            known: source.topic_id().await.unwrap(),
+            source,
+            partition: StreamPartition { topic: topic.clone(), partition: 0 },
+            reading: Reading::Guess,
+            next: NextOffset::new(8),
+            until: None,
+            reader: None,
+            said: None,
+            asked: clock.monotonic().saturating_sub(SAME_TOPIC),
+        };
+        let looker = Looker::new("t", InferRequest::default());
+        let tail = Tail {
+            clock,
+            request: TailRequest { from: TailFrom::Latest, limit: None, once: false, partition: None },
+            places: vec![place],
+            lookers: BTreeMap::from_iter([(topic.clone(), looker)]),
+            begun: vec![],
+        };
+        assert!(tail.places[0].known.is_some(), "the stream tells identities");
+        let (told, mut events) = tokio::sync::mpsc::channel(4);
+        let running = tokio::spawn(tail.run(told));
+        let (mut seen, mut notes) = (vec![], vec![]);
+        let last: Vec<u64> = (0..20).collect();
+        while let Some(event) = events.recv().await {
+            match event {
+                TailEvent::Seen(messages, _) => {
+                    seen.extend(messages.iter().map(|message| message.offset.number()));
+                    if seen.len() == 2 {
+                        streams.recreate(&topic);
+                        // Its log holds the offset at which the old one was left.
+                        (0..20).for_each(|at| _ = add(&format!("{{\"new\":{at}}}")));
+                    }
+                }
+                TailEvent::Note(text) => notes.push(text),
+                _ => {}
+            }
+            if seen.len() > 2 && notes.iter().any(|note| note.contains("anew")) && seen.ends_with(&last) {
+                break;
+            }
+        }
+        drop(events);
+        running.await.unwrap();
+        assert_eq!(seen[..2], [8, 9]);
+        assert!(
+            notes.iter().any(|note| note.contains("t/0 was made anew: it is watched from its first message, 0")),
+            "{notes:?}"
+        );
+        assert!(seen.ends_with(&last), "{seen:?}");
+    }
 
     #[test]
     fn the_newest_are_shared_by_what_partitions_hold() {

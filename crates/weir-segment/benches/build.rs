@@ -117,14 +117,14 @@ fn main() {
         let built = build(&*snapshot, &spec).expect("the bench builds");
         let seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let sealed = SealedSegment::open(Mapped::new(built.bytes.clone())).expect("the bench opens");
+        let sealed = SealedSegment::open(Mapped::new(built.bytes())).expect("the bench opens");
         let opening = start.elapsed().as_secs_f64() * 1e3;
         say(format!(
             "{what}: {:.3} s, {:.2} M rows/s, {:.3} us/row, {:.1} bytes/row, open {opening:.1} ms",
             seconds,
             rows as f64 / seconds / 1e6,
             seconds * 1e6 / rows as f64,
-            built.bytes.len() as f64 / rows as f64,
+            built.bytes().len() as f64 / rows as f64,
         ));
         sealed
     };

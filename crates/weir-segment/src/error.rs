@@ -13,6 +13,12 @@ pub enum SegmentError {
         /// What is wrong there.
         problem: String,
     },
+    /// The file was damaged while it was read.
+    #[error("{what}; ask again: its rows are fetched or read anew")]
+    Damaged {
+        /// Which file, and what happened to it.
+        what: String,
+    },
     /// A later release wrote it.
     #[error(
         "segment has format version {found}, this release reads versions 1 to {known}; use the release that wrote it"
@@ -60,7 +66,7 @@ impl SegmentError {
 impl Classify for SegmentError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Corrupt { .. } | Self::Version { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::Damaged { .. } | Self::Version { .. } => ErrorKind::Corrupt,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
             Self::Invalid { .. } => ErrorKind::Invalid,
             Self::Arrow { .. } => ErrorKind::Internal,

@@ -3,7 +3,7 @@
 use arrow::array::ArrayRef;
 use std::{ops::Range, sync::Arc};
 use weir_indexes::{Answer, Predicate};
-use weir_types::{Column, DataType, IndexKind, SchemaVersion, Value};
+use weir_types::{BytesColumn, Column, DataType, IndexKind, SchemaVersion, Value};
 
 /// What is known of a segment as a whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +86,10 @@ pub trait Segment: Send + Sync {
     /// Appends the values of a row range (with `ends` for multi-value columns); null rows come as their default and
     /// are not listed.
     fn read_values(&self, column: ColumnAt, rows: Range<u32>, out: &mut Column);
+    /// The texts of a single-value column of text or bytes where all of them lie in memory as they are, by runs of rows.
+    fn raw_texts(&self, _column: ColumnAt) -> Option<Vec<&BytesColumn>> {
+        None
+    }
     /// Appends the null rows of a row range, ascending, as row numbers of the segment.
     fn read_nulls(&self, column: ColumnAt, rows: Range<u32>, out: &mut Vec<u32>);
     /// What the segment's indexes, order or dictionary know about a predicate without looking at rows.
@@ -93,5 +97,9 @@ pub trait Segment: Send + Sync {
     /// Whether a column has an index of that kind; a sorted one needs none and has none.
     fn has_index(&self, _column: ColumnAt, _kind: IndexKind) -> bool {
         false
+    }
+    /// Why what was read of it up to now is of no use: the file that it lies in was damaged under the process.
+    fn damage(&self) -> Option<String> {
+        None
     }
 }

@@ -146,16 +146,53 @@ impl SegmentCache {
         &self.runtime
     }
 
-    /// Keeps a built segment and opens it.
+    /// Where a segment's damaged file is put, for people to look at: one for each segment, and for a week at most.
+    #[must_use]
+    pub fn damaged_path(&self, segment: &str) -> PathBuf {
+        self.dir.join(format!("{segment}.weir.damaged"))
+    }
+
+    /// Puts aside what stands in the place of a segment's file and is of no use there.
+    fn put_aside(&self, segment: &str) -> std::io::Result<PathBuf> {
+        let (from, to) = (self.path(segment), self.damaged_path(segment));
+        // One of before, which may be a folder.
+        self.disk.remove_file(&to).or_else(|_| self.disk.remove_dir_all(&to))?;
+        self.disk.rename(&from, &to)?;
+        Ok(to)
+    }
+
+    /// Keeps a segment that came from elsewhere, if it is whole, and opens it.
     pub fn keep(&self, segment: &str, content: &[u8]) -> Result<Arc<SealedSegment>, CacheError> {
-        let (path, damaged) =
-            (self.path(segment), |reason| CacheError::Damaged { segment: segment.to_owned(), reason });
+        let damaged = |reason| CacheError::Damaged { segment: segment.to_owned(), reason };
         SealedSegment::verify(content).map_err(|error| damaged(error.to_string()))?;
-        self.disk.write_whole(&path, content).map_err(|error| disk_error(segment, error))?;
+        self.keep_built(segment, &[content])
+    }
+
+    /// Keeps a segment that was built in this process, in pieces that follow one another, and opens it.
+    pub fn keep_built(&self, segment: &str, pieces: &[&[u8]]) -> Result<Arc<SealedSegment>, CacheError> {
+        let path = self.path(segment);
+        let written = self.disk.write_pieces(&path, pieces).or_else(|error| {
+            // A folder may stand there.
+            if error.kind() == std::io::ErrorKind::StorageFull || self.is_file_or_absent(&path) {
+                return Err(error);
+            }
+            let aside = self.put_aside(segment).map_err(|_| error)?;
+            tracing::warn!(segment, aside = %aside.display(), "what stood in the place of a segment's file is put aside");
+            self.disk.write_pieces(&path, pieces)
+        });
+        written.map_err(|error| disk_error(segment, error))?;
         self.open(segment, &path).map_err(|reason| CacheError::Disk { segment: segment.to_owned(), reason })
     }
 
-    /// The local copy, where it is there and whole and has that checksum (any, where none is asked for).
+    /// Whether nothing stands there but, at most, a file.
+    fn is_file_or_absent(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let listed = self.disk.list(&self.dir);
+        listed.is_ok_and(|entries| !entries.iter().any(|entry| entry.is_dir && entry.name == name))
+    }
+
+    /// The local copy, where it is there and whole and has that checksum (any, where none is asked for). One that is not
+    /// is put aside: it is said once.
     #[must_use]
     pub fn local(&self, segment: &str, crc: Option<u32>) -> Option<Arc<SealedSegment>> {
         let path = self.path(segment);
@@ -169,7 +206,16 @@ impl SegmentCache {
                 None
             }
             Err(reason) => {
-                tracing::warn!(segment, reason, "local segment is damaged");
+                let aside = match self.put_aside(segment) {
+                    Ok(aside) => aside.display().to_string(),
+                    Err(error) => format!("nowhere: {error}"),
+                };
+                tracing::warn!(
+                    segment,
+                    reason,
+                    aside,
+                    "local segment is damaged: it is put aside and made or fetched anew"
+                );
                 None
             }
         }
@@ -207,9 +253,11 @@ impl SegmentCache {
         let _turn = turn(&self.openings.fetching).await;
         let content = self.deep_store.get(&facts.key).await;
         let content = content.map_err(|source| CacheError::Fetch { segment: facts.name.to_string(), source })?;
-        self.openings.fetched.fetch_add(1, Ordering::Relaxed);
         let (cache, segment) = (self.clone(), facts.name.clone());
-        self.work.run_soon(move || cache.keep(&segment, &content)).await
+        let kept = self.work.run_soon(move || cache.keep(&segment, &content)).await?;
+        // One that was damaged, or that the disk did not take, has not been had.
+        self.openings.fetched.fetch_add(1, Ordering::Relaxed);
+        Ok(kept)
     }
 
     /// Whether the deep store has the object of a record, as long as it was committed.

@@ -4,7 +4,8 @@
 //! which times they have) is answered from the record. Whoever needs more opens the file: once, however many ask at the
 //! same time; the opening goes on when those who asked have gone. Where it fails, those who asked are told why, and so are
 //! those who ask soon after; later ones try again. A file that was opened may be given up again ([`RecordedSegment::evict`]):
-//! who has it keeps it, who asks next opens it anew.
+//! who has it keeps it, who asks next opens it anew. One that was damaged while it was open is no file any more: who asks
+//! next opens it anew too, which finds the damage, puts the file aside and fetches the object.
 
 use crate::cache::{CacheError, SegmentCache};
 use std::{
@@ -87,6 +88,14 @@ impl State {
     fn is_passing(&self) -> bool {
         matches!(self, Self::Opening { .. } | Self::Leaving)
     }
+
+    /// The file, where it is open and what it was when it was opened.
+    fn whole(&self) -> Option<&Arc<SealedSegment>> {
+        match self {
+            Self::Open(sealed) if sealed.damage().is_none() => Some(sealed),
+            _ => None,
+        }
+    }
 }
 
 /// A sealed segment that is committed, by its record.
@@ -157,9 +166,9 @@ impl RecordedSegment {
     /// The file, where it is open.
     #[must_use]
     pub fn at_hand(&self) -> Option<Arc<SealedSegment>> {
-        let State::Open(sealed) = &*self.state.borrow() else { return None };
+        let sealed = self.state.borrow().whole()?.clone();
         self.touch();
-        Some(sealed.clone())
+        Some(sealed)
     }
 
     /// What keeps it from being read, where the last attempt to open it failed.
@@ -197,6 +206,7 @@ impl RecordedSegment {
             let before = match state {
                 State::Closed => None,
                 State::Failed(trouble) => Some(trouble.clone()),
+                State::Open(_) if state.whole().is_none() => None,
                 _ => return false,
             };
             *state = State::Opening { before };
@@ -245,10 +255,11 @@ impl RecordedSegment {
         let failed = |trouble: &Trouble| Found::Failed(NotOpened { why: trouble.why.clone() });
         self.state.send_if_modified(|state| {
             let before = match state {
-                State::Open(sealed) => {
+                State::Open(sealed) if sealed.damage().is_none() => {
                     found = Found::Open(sealed.clone());
                     return false;
                 }
+                State::Open(_) => None,
                 State::Opening { before: Some(trouble) } if !begun => {
                     found = failed(trouble);
                     return false;

@@ -69,7 +69,10 @@ impl TableSnapshot {
         let mut segments = Vec::with_capacity(self.segments.len());
         for view in self.segments {
             match view.segment.open().await {
-                Ok(segment) => segments.push(SegmentView { segment: segment.into(), ..view }),
+                Ok(segment) => match segment.damage() {
+                    None => segments.push(SegmentView { segment: segment.into(), ..view }),
+                    Some(what) => self.lacks.push(Lack::not_opened(&view, &what)),
+                },
                 Err(error) => self.lacks.push(Lack::not_opened(&view, &error.why)),
             }
         }

@@ -71,6 +71,12 @@ fn files_are_written_whole(disk: &dyn Disk, dir: &Path) {
         disk.write_whole(&path, content).expect("it is written");
         assert_eq!(disk.read(&path).expect("it is there"), content);
     }
+    let pieces: [&[u8]; 5] = [b"", b"in ", b"", b"pieces", b""];
+    disk.write_pieces(&path, &pieces).expect("it is written");
+    assert_eq!(disk.read(&path).expect("it is there"), b"in pieces");
+    let many: Vec<&[u8]> = vec![b"ab"; 5000];
+    disk.write_pieces(&path, &many).expect("it is written");
+    assert_eq!(disk.read(&path).expect("it is there"), "ab".repeat(5000).as_bytes());
     assert_eq!(names(disk, &dir.join("deep")), ["file"], "no temporary file is left");
     assert!(disk.write_whole(dir, b"x").is_err(), "a folder is not replaced");
     assert!(disk.write_whole(&path.join("below"), b"x").is_err(), "a file is no folder");
@@ -82,6 +88,20 @@ fn new_files_do_not_replace(disk: &dyn Disk, dir: &Path) {
     assert!(disk.write_new(&path, b"first").expect("it is written"));
     assert!(!disk.write_new(&path, b"second").expect("it is there"));
     assert_eq!(disk.read(&path).expect("it is there"), b"first");
+    // Whole pages of a mapped file, with and without a rest, and bytes that lie anywhere.
+    let source = dir.join("deep/source");
+    for count in [4096, 3 * 4096, 3 * 4096 + 17, 4095] {
+        let content: Vec<u8> = (0..count).map(|at: u32| (at % 251) as u8).collect();
+        disk.write_whole(&source, &content).expect("it is written");
+        let mapped = disk.map(&source).expect("it is there");
+        for from in [0, 1] {
+            let copy = dir.join("deep/copy");
+            assert!(disk.write_new(&copy, &mapped[from..]).expect("it is written"), "{count} bytes from {from}");
+            assert_eq!(disk.read(&copy).expect("it is there"), content[from..], "{count} bytes from {from}");
+            disk.remove_file(&copy).expect("it goes");
+        }
+        disk.remove_file(&source).expect("it goes");
+    }
     assert!(disk.write_new(dir, b"x").is_err(), "a folder is no file");
     assert!(disk.write_new(&path.join("below"), b"x").is_err(), "a file is no folder");
     assert_eq!((names(disk, dir), names(disk, &dir.join("deep"))), (vec!["deep".into()], vec!["file".into()]));

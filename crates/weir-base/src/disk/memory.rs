@@ -1,16 +1,20 @@
 //! A disk in memory with faults: it can be full, and a crash loses what was not synced.
 //!
 //! Content and names are separate, as in a file system: a name that was made, moved or removed since its folder was last
-//! synced may be undone by a crash, and unsynced content may be lost or torn. A mapped file keeps its bytes.
+//! synced may be undone by a crash, and unsynced content may be lost or torn. A mapped file keeps its bytes, unless it is
+//! cut under whoever reads it ([`MemDisk::cut`]).
 
-use super::{AppendFile, DirEntry, Disk, Mapped, RandomFile};
+use super::{AppendFile, DirEntry, Disk, Held, Mapped, RandomFile};
 use crate::chance::Chance;
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -23,6 +27,8 @@ struct Content {
     /// What a crash cannot take.
     synced: Vec<u8>,
     modified_ms: i64,
+    /// Whether mappings of it lost their bytes.
+    maps: Vec<Weak<AtomicBool>>,
 }
 
 type Node = Arc<Mutex<Content>>;
@@ -73,6 +79,29 @@ struct State {
 #[derive(Debug)]
 pub struct MemDisk {
     state: Arc<Mutex<State>>,
+}
+
+/// A mapped file.
+struct Map {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    lost: Arc<AtomicBool>,
+    zeros: OnceLock<Vec<u8>>,
+}
+
+impl Held for Map {
+    fn bytes(&self) -> &[u8] {
+        if self.lost.load(Ordering::Acquire) {
+            self.zeros.get_or_init(|| vec![0; self.bytes.len()])
+        } else {
+            &self.bytes
+        }
+    }
+
+    fn damage(&self) -> Option<String> {
+        let lost = self.lost.load(Ordering::Acquire);
+        lost.then(|| format!("{}: it was cut while it was mapped", self.path.display()))
+    }
 }
 
 fn full() -> io::Error {
@@ -193,7 +222,7 @@ impl State {
         if self.room() < content.len() as u64 {
             return Err(full());
         }
-        let whole = Content { now: content.to_vec(), synced: content.to_vec(), modified_ms: now_ms() };
+        let whole = Content { now: content.to_vec(), synced: content.to_vec(), modified_ms: now_ms(), maps: vec![] };
         self.change(NameChange::Set(path.to_owned(), Arc::new(Mutex::new(whole))));
         self.sync_names(|name| name.parent() == path.parent());
         Ok(())
@@ -246,6 +275,16 @@ impl MemDisk {
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.state.lock().used()
+    }
+
+    /// Cuts a file to its first bytes behind the back of whoever has it mapped: what they hold reads as zeros from here on.
+    pub fn cut(&self, path: &Path, byte_count: usize) -> io::Result<()> {
+        let node = self.state.lock().node(path)?;
+        let mut content = node.lock();
+        content.now.truncate(byte_count);
+        content.synced.truncate(byte_count);
+        content.maps.drain(..).filter_map(|map| map.upgrade()).for_each(|lost| lost.store(true, Ordering::Release));
+        Ok(())
     }
 
     /// The process dies: what it wrote stays. Files that are open now fail from here on, so that nothing of the dead
@@ -307,7 +346,13 @@ impl Disk for MemDisk {
     }
 
     fn map(&self, path: &Path) -> io::Result<Mapped> {
-        Ok(Mapped::new(self.read(path)?))
+        let node = self.state.lock().node(path)?;
+        let mut content = node.lock();
+        let lost = Arc::new(AtomicBool::new(false));
+        content.maps.retain(|map| map.strong_count() > 0);
+        content.maps.push(Arc::downgrade(&lost));
+        let (path, bytes, zeros) = (path.to_owned(), content.now.clone(), OnceLock::new());
+        Ok(Mapped(Arc::new(Map { path, bytes, lost, zeros })))
     }
 
     fn write_whole(&self, path: &Path, content: &[u8]) -> io::Result<()> {

@@ -5,6 +5,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 mod conformance;
+mod faults;
 mod lock;
 mod memory;
 mod real;
@@ -50,13 +51,19 @@ pub trait Disk: Send + Sync + 'static {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Bytes `[offset, offset + length)`, fewer at the end of the file.
     fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
-    /// The content, mapped: valid for as long as the value lives, also when the file is removed.
+    /// The content, mapped: valid for as long as the value lives, also when the file is removed. One that is cut short, or
+    /// whose disk fails, reads as zeros and says so ([`Mapped::damage`]).
     fn map(&self, path: &Path) -> io::Result<Mapped>;
     /// Writes a whole file so that after a crash it is either absent (or as it was) or complete: temporary file, sync,
     /// rename, sync of the folder. Parent folders are made.
     fn write_whole(&self, path: &Path, content: &[u8]) -> io::Result<()>;
+    /// `write_whole` of content that lies in pieces. The default moves them together.
+    fn write_pieces(&self, path: &Path, pieces: &[&[u8]]) -> io::Result<()> {
+        self.write_whole(path, &pieces.concat())
+    }
     /// Like `write_whole`, unless something of that name is there: `false`, and it is as it was. Among racing writers one
-    /// wins. The default serves disks with a single writer.
+    /// wins. For objects that others will read, if anybody: what the system caches of it is given up. The default serves
+    /// disks with a single writer.
     fn write_new(&self, path: &Path, content: &[u8]) -> io::Result<bool> {
         if self.byte_count(path)?.is_some() {
             return Ok(false);
@@ -112,15 +119,43 @@ pub trait RandomFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
 }
 
+/// What mapped bytes lie in.
+trait Held: Send + Sync {
+    /// They.
+    fn bytes(&self) -> &[u8];
+    /// Why they are not what the file held, where they are not.
+    fn damage(&self) -> Option<String>;
+}
+
+/// Bytes in memory.
+struct Owned<T>(T);
+
+impl<T: AsRef<[u8]> + Send + Sync> Held for Owned<T> {
+    fn bytes(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+
+    fn damage(&self) -> Option<String> {
+        None
+    }
+}
+
 /// Mapped bytes, shared.
 #[derive(Clone)]
-pub struct Mapped(Arc<dyn AsRef<[u8]> + Send + Sync>);
+pub struct Mapped(Arc<dyn Held>);
 
 impl Mapped {
     /// Bytes that something owns.
     #[must_use]
     pub fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(owner))
+        Self(Arc::new(Owned(owner)))
+    }
+
+    /// Why the bytes are not those of the file, where the disk did not give some of them: they read as zeros then. Whoever
+    /// reads asks afterwards, and does not use what it read where there is an answer.
+    #[must_use]
+    pub fn damage(&self) -> Option<String> {
+        self.0.damage()
     }
 }
 
@@ -128,7 +163,7 @@ impl Deref for Mapped {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        (*self.0).as_ref()
+        self.0.bytes()
     }
 }
 

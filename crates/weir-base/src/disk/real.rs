@@ -1,11 +1,11 @@
 //! The file system of the machine.
 
-use super::{AppendFile, DirEntry, Disk, Mapped, RandomFile, SharedDisk, millis};
+use super::{AppendFile, DirEntry, Disk, Mapped, RandomFile, SharedDisk, faults::Guarded, millis};
 use memmap2::Mmap;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, IoSlice, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
@@ -79,17 +79,73 @@ fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(at(path))
 }
 
-/// Writes `content`, synced, under a temporary name, has `place` give it the name `path`, and makes that durable.
-fn publish(path: &Path, content: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+/// Writes and syncs a new file of pieces, as many at once as the system takes.
+fn write_synced(path: &Path, pieces: &[&[u8]]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create_new(true).write(true).open(path)?;
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let mut rest = &mut slices[..];
+    // Empty ones at the front would read as a disk that takes nothing.
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match file.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    file.sync_all()
+}
+
+/// What disks and file systems take past the cache: whole blocks from whole pages.
+#[cfg(target_os = "linux")]
+const BLOCK: usize = 4096;
+
+/// Writes a new file of which nothing is to stay in the system's cache: its memory is better used for what is read. False,
+/// with no file left, where the system does not do that for these bytes.
+#[cfg(target_os = "linux")]
+fn write_past_cache(path: &Path, content: &[u8]) -> io::Result<bool> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let (blocks, rest) = content.split_at(content.len() / BLOCK * BLOCK);
+    if blocks.is_empty() || !content.as_ptr().addr().is_multiple_of(BLOCK) {
+        return Ok(false);
+    }
+    let mut options = OpenOptions::new();
+    let direct =
+        options.create_new(true).write(true).custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed()).open(path);
+    let written = direct.and_then(|file| {
+        file.write_all_at(blocks, 0)?;
+        // What is no block goes the usual way.
+        let file = if rest.is_empty() { file } else { OpenOptions::new().write(true).open(path)? };
+        file.write_all_at(rest, blocks.len() as u64)?;
+        file.sync_all()
+    });
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            absent_is_fine(std::fs::remove_file(path))?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Only Linux takes such files.
+#[cfg(not(target_os = "linux"))]
+fn write_past_cache(_path: &Path, _content: &[u8]) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Has `write` make a synced file under a temporary name, has `place` give it the name `path`, and makes that durable.
+fn publish(
+    path: &Path,
+    write: impl FnOnce(&Path) -> io::Result<()>,
+    place: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let dir = parent(path);
     make_dirs(dir)?;
     let temporary = beside(path);
-    let written = (|| {
-        let mut file = OpenOptions::new().create_new(true).write(true).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        place(&temporary)
-    })();
+    let written = write(&temporary).and_then(|()| place(&temporary));
     if let Err(error) = written {
         // The first error is the one to tell.
         drop(std::fs::remove_file(&temporary));
@@ -127,17 +183,26 @@ impl Disk for RealDisk {
             return Ok(Mapped::new([]));
         }
         // SAFETY: the files that are mapped are written whole under a temporary name and never changed afterwards, or, as
-        // checkpoints, only grow behind what is looked at; a removed file stays readable for as long as it is mapped.
+        // checkpoints, only grow behind what is looked at; a removed file stays readable for as long as it is mapped. What
+        // others do to it `Guarded` survives.
         let map = unsafe { Mmap::map(&file) }.map_err(at(path))?;
-        Ok(Mapped::new(map))
+        Ok(Mapped(Arc::new(Guarded::new(map, path))))
     }
 
     fn write_whole(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        publish(path, content, |temporary| std::fs::rename(temporary, path))
+        self.write_pieces(path, &[content])
+    }
+
+    fn write_pieces(&self, path: &Path, pieces: &[&[u8]]) -> io::Result<()> {
+        publish(path, |temporary| write_synced(temporary, pieces), |temporary| std::fs::rename(temporary, path))
     }
 
     fn write_new(&self, path: &Path, content: &[u8]) -> io::Result<bool> {
-        let written = publish(path, content, |temporary| {
+        let write = |temporary: &Path| match write_past_cache(temporary, content)? {
+            true => Ok(()),
+            false => write_synced(temporary, &[content]),
+        };
+        let written = publish(path, write, |temporary| {
             match std::fs::hard_link(temporary, path) {
                 Ok(()) => std::fs::remove_file(temporary),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),

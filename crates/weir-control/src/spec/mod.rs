@@ -9,6 +9,7 @@ mod date_format;
 mod error;
 mod indexes;
 mod keys;
+mod kind;
 mod offsets;
 mod partition;
 mod period;

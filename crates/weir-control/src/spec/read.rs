@@ -1,6 +1,9 @@
 //! Reading JSON with its path at hand: scalars may be written as text or as themselves, and what is wrong is gathered.
 
-use crate::spec::error::{SpecError, SpecErrors};
+use crate::spec::{
+    error::{SpecError, SpecErrors},
+    kind::Kind,
+};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use weir_types::secret::{HIDDEN, is_secret, shown_of_secret};
@@ -61,8 +64,28 @@ impl<'a> At<'a> {
             None => "absent".into(),
             Some(Json::String(text)) if self.secret => shown_of_secret(text),
             Some(_) if self.secret => HIDDEN.into(),
-            Some(value) => shorten(&scalar_text(value).unwrap_or_else(|| value.to_string())),
+            Some(value) => shorten(&scalar_text(value).unwrap_or_else(|| without_secrets(value).to_string())),
         }
+    }
+}
+
+/// A list or an object as an error may show it.
+fn without_secrets(value: &Json) -> Json {
+    match value {
+        Json::Array(items) => items.iter().map(without_secrets).collect(),
+        Json::Object(object) => {
+            let hidden = |(key, value): (&String, &Json)| {
+                let shown = match value {
+                    Json::String(text) if is_secret(key) => shown_of_secret(text).into(),
+                    Json::Null => Json::Null,
+                    _ if is_secret(key) => HIDDEN.into(),
+                    value => without_secrets(value),
+                };
+                (key.clone(), shown)
+            };
+            object.iter().map(hidden).collect::<serde_json::Map<_, _>>().into()
+        }
+        scalar => scalar.clone(),
     }
 }
 
@@ -84,7 +107,7 @@ pub(super) fn scalar_text(value: &Json) -> Option<String> {
 }
 
 /// What a value is, for people.
-fn kind_of(value: &Json) -> &'static str {
+pub(super) fn kind_of(value: &Json) -> &'static str {
     match value {
         Json::Null => "null",
         Json::Bool(_) => "a truth",
@@ -101,11 +124,29 @@ pub(super) struct Findings {
     pub(super) errors: Vec<SpecError>,
     pub(super) unrecognized: BTreeMap<String, Json>,
     pub(super) not_yet_effective: Vec<String>,
+    /// Values of a wrong kind, said where no reader has said it better.
+    kinds: Vec<SpecError>,
 }
 
 impl Findings {
     pub(super) fn wrong(&mut self, at: &At<'_>, reason: impl Into<String>) {
         self.errors.push(SpecError { path: at.path.clone(), value: at.shown(), reason: reason.into() });
+    }
+
+    /// Notes a value that is not of its key's kind.
+    pub(super) fn check_kind(&mut self, kind: Kind, at: &At<'_>) -> bool {
+        let Some((at, reason)) = kind.wrong(at) else { return true };
+        self.kinds.push(SpecError { path: at.path.clone(), value: at.shown(), reason });
+        false
+    }
+
+    /// Says what is of a wrong kind once all readers have spoken: what they said of a place is more to the point.
+    pub(super) fn settle_kinds(&mut self) {
+        for error in std::mem::take(&mut self.kinds) {
+            if !self.errors.iter().any(|said| said.path == error.path) {
+                self.errors.push(error);
+            }
+        }
     }
 
     pub(super) fn not_yet(&mut self, path: impl Into<String>) {

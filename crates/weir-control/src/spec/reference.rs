@@ -1,6 +1,6 @@
 //! The reference page of table-config keys, written from the table of keys.
 
-use crate::spec::keys::{CLIENT_KEYS, KINESIS_KEYS, STREAM_KEYS, TABLE_KEYS, Treatment};
+use crate::spec::keys::{CLIENT_KEYS, KINESIS_KEYS, Key, STREAM_KEYS, TABLE_KEYS};
 use std::fmt::Write;
 
 const HEAD: &str = "\
@@ -14,7 +14,9 @@ Weir reads Apache Pinot's table-config JSON. What becomes of each key:
 - **listed**: it would change speed or placement only; it is accepted and listed under `notYetEffective`.
 - **ignored**: it means nothing here.
 
-Any other key is kept and reported under `unrecognizedProperties`. Values may be text, numbers or booleans.
+Any other key is kept and reported under `unrecognizedProperties`. A value of another kind than its key holds is
+refused, also where the key has no effect; as in Pinot a number or a truth may be written as text, a text as a number or a
+truth, and a list of one text as that text.
 
 Seven keys are Weir's own, all in the stream map:
 
@@ -57,15 +59,16 @@ pub fn key_reference() -> String {
     table(&mut page, "Table", TABLE_KEYS, |path| path.replace(".[]", "[]"));
     table(&mut page, "Stream map", STREAM_KEYS, |path| path.replace("stream.T.", "stream.<type>."));
     // Writing to a String does not fail.
-    writeln!(page, "| {CLIENT_KEYS} | read | handed to the client |").ok();
+    writeln!(page, "| {CLIENT_KEYS} | text | read | handed to the client |").ok();
     table(&mut page, "Stream map of Kinesis", KINESIS_KEYS, str::to_owned);
     page
 }
 
-fn table(page: &mut String, title: &str, keys: &[(&str, Treatment)], shown: impl Fn(&str) -> String) {
-    writeln!(page, "\n## {title}\n\n| key | is | because |\n|---|---|---|").ok();
-    for (path, treatment) in keys {
-        writeln!(page, "| `{}` | {} | {} |", shown(path), treatment.word(), treatment.note()).ok();
+fn table(page: &mut String, title: &str, keys: &[Key], shown: impl Fn(&str) -> String) {
+    writeln!(page, "\n## {title}\n\n| key | holds | is | because |\n|---|---|---|---|").ok();
+    for (path, kind, treatment) in keys {
+        writeln!(page, "| `{}` | {} | {} | {} |", shown(path), kind.expected(), treatment.word(), treatment.note())
+            .ok();
     }
 }
 

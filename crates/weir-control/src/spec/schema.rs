@@ -7,6 +7,7 @@ use crate::spec::{
     date_format::{FORMAT_REMEDY, GRANULARITY_REMEDY, is_format, is_granularity},
     error::SpecErrors,
     keys::is_harmless,
+    kind::Kind,
     period::instant_ms,
     read::{At, Findings, scalar_text},
 };
@@ -28,39 +29,40 @@ pub struct ParsedSchema {
     pub unrecognized: BTreeMap<String, Json>,
 }
 
-const SCHEMA_KEYS: [&str; 11] = [
-    "schemaName",
-    "description",
-    "tags",
-    "enableColumnBasedNullHandling",
-    "dimensionFieldSpecs",
-    "metricFieldSpecs",
-    "dateTimeFieldSpecs",
-    "complexFieldSpecs",
-    "timeFieldSpec",
-    "primaryKeyColumns",
-    "updatable",
+/// Keys and what they hold; a default or a sample may be of any kind.
+pub(super) const SCHEMA_KEYS: [(&str, Option<Kind>); 11] = [
+    ("schemaName", Some(Kind::Text)),
+    ("description", Some(Kind::Text)),
+    ("tags", Some(Kind::Texts)),
+    ("enableColumnBasedNullHandling", Some(Kind::Truth)),
+    ("dimensionFieldSpecs", Some(Kind::Objects)),
+    ("metricFieldSpecs", Some(Kind::Objects)),
+    ("dateTimeFieldSpecs", Some(Kind::Objects)),
+    ("complexFieldSpecs", Some(Kind::Objects)),
+    ("timeFieldSpec", Some(Kind::Object)),
+    ("primaryKeyColumns", Some(Kind::Texts)),
+    ("updatable", Some(Kind::Truth)),
 ];
 
-const FIELD_KEYS: [&str; 18] = [
-    "name",
-    "dataType",
-    "singleValueField",
-    "defaultNullValue",
-    "defaultNullValueString",
-    "notNull",
-    "maxLength",
-    "maxLengthExceedStrategy",
-    "format",
-    "granularity",
-    "sampleValue",
-    "fieldType",
-    "childFieldSpecs",
-    "description",
-    "tags",
-    "transformFunction",
-    "virtualColumnProvider",
-    "allowTrailingZeros",
+pub(super) const FIELD_KEYS: [(&str, Option<Kind>); 18] = [
+    ("name", Some(Kind::Text)),
+    ("dataType", Some(Kind::Text)),
+    ("singleValueField", Some(Kind::Truth)),
+    ("defaultNullValue", None),
+    ("defaultNullValueString", None),
+    ("notNull", Some(Kind::Truth)),
+    ("maxLength", Some(Kind::Whole)),
+    ("maxLengthExceedStrategy", Some(Kind::Text)),
+    ("format", Some(Kind::Text)),
+    ("granularity", Some(Kind::Text)),
+    ("sampleValue", None),
+    ("fieldType", Some(Kind::Text)),
+    ("childFieldSpecs", Some(Kind::Object)),
+    ("description", Some(Kind::Text)),
+    ("tags", Some(Kind::Texts)),
+    ("transformFunction", Some(Kind::Words)),
+    ("virtualColumnProvider", Some(Kind::Text)),
+    ("allowTrailingZeros", Some(Kind::Truth)),
 ];
 
 /// Reads a schema. All errors come at once.
@@ -71,7 +73,7 @@ pub fn parse_schema(json: &Json) -> Result<ParsedSchema, SpecErrors> {
         findings.wrong(&root, "a schema is a JSON object");
         return Err(findings.into_errors());
     }
-    unknown(&root, "", &SCHEMA_KEYS, &mut findings);
+    keys(&root, "", &SCHEMA_KEYS, &mut findings);
     let name = name(&root, &mut findings);
     let mut fields: Vec<FieldSpec> = vec![];
     let mut seen = BTreeSet::new();
@@ -85,7 +87,7 @@ pub fn parse_schema(json: &Json) -> Result<ParsedSchema, SpecErrors> {
                 findings.wrong(&item, "must be an object");
                 continue;
             }
-            unknown(&item, &format!("/{}/{at}", list_of(kind)), &FIELD_KEYS, &mut findings);
+            keys(&item, &format!("/{}/{at}", list_of(kind)), &FIELD_KEYS, &mut findings);
             fields.extend(field(&item, kind, &mut seen, &mut findings));
         }
     }
@@ -95,6 +97,7 @@ pub fn parse_schema(json: &Json) -> Result<ParsedSchema, SpecErrors> {
     }
     let primary_key = primary_key(&root, &fields, &mut findings);
     let by_column = findings.boolean(&root.key("enableColumnBasedNullHandling")).unwrap_or(false);
+    findings.settle_kinds();
     let (Some(name), true) = (name, findings.errors.is_empty()) else { return Err(findings.into_errors()) };
     let mut schema = Schema::new(&name, SchemaVersion(1), fields);
     schema.primary_key = primary_key;
@@ -102,10 +105,18 @@ pub fn parse_schema(json: &Json) -> Result<ParsedSchema, SpecErrors> {
     Ok(ParsedSchema { schema, json: json.clone(), unrecognized: findings.unrecognized })
 }
 
-fn unknown(at: &At<'_>, pointer: &str, known: &[&str], findings: &mut Findings) {
+/// Reports keys that nobody knows, and looks whether the others hold what they should.
+fn keys(at: &At<'_>, pointer: &str, known: &[(&str, Option<Kind>)], findings: &mut Findings) {
     let Some(object) = at.value.and_then(Json::as_object) else { return };
-    for (key, value) in object.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
-        findings.unrecognized.insert(format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), value.clone());
+    for (key, value) in object {
+        match known.iter().find(|(name, _)| name == key) {
+            Some((_, Some(kind))) => _ = findings.check_kind(*kind, &at.key(key)),
+            Some((_, None)) => {}
+            None => {
+                let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+                findings.unrecognized.insert(pointer, value.clone());
+            }
+        }
     }
 }
 
@@ -269,7 +280,9 @@ fn date_time(at: &At<'_>, field: &mut FieldSpec, findings: &mut Findings) {
         (_, DataType::Timestamp) => Some("TIMESTAMP".into()),
         (Some(format), _) => Some(format.into()),
         (None, _) => {
-            findings.wrong(&format_at, FORMAT_REMEDY);
+            if format_at.is_absent() {
+                findings.wrong(&format_at, FORMAT_REMEDY);
+            }
             None
         }
     };

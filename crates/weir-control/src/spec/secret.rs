@@ -105,7 +105,8 @@ fn counterpart<'a>(item: &Json, at: usize, stored: &'a [Json]) -> Option<&'a Jso
 
 fn called(object: &Map<String, Json>) -> Option<&str> {
     let telling = |key: &str| key == "name" || key.ends_with(".topic.name") || key.ends_with(".topic.pattern");
-    object.iter().find(|(key, _)| telling(key)).and_then(|(_, value)| value.as_str())
+    // A name that is hidden tells nothing.
+    object.iter().find(|(key, _)| telling(key) && !is_secret(key)).and_then(|(_, value)| value.as_str())
 }
 
 /// The values of a table's clients that refer to what is kept on the node: path and value.
@@ -202,5 +203,7 @@ mod tests {
         assert_eq!(keep_stored(&sent, Some(&stored)).unwrap(), json!({"maps": [map("b", "hunter3"), map("a", "x")]}));
         let new = json!({"maps": [map("c", HIDDEN)]});
         assert_eq!(keep_stored(&new, Some(&stored)).unwrap_err().0[0].path, "maps[0].sasl.password");
+        let odd = json!({"maps": [{"privatekey.topic.name": "a"}]});
+        assert_eq!(keep_stored(&redacted(&odd), Some(&odd)).unwrap(), odd, "a name may be hidden itself");
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn streams(
         }
         let reader = MapReader { map: map.clone(), stream_type: stream_type(map, stream_types, findings) };
         let (stream, shared) = reader.read((found.streams.len(), found.patterns.len()), decoders, findings);
-        if reader.truth("metadata.populate") {
+        if findings.boolean(&reader.own("metadata.populate")).unwrap_or(false) {
             found.metadata = Some(reader.own("metadata.populate").path);
         }
         match &first {
@@ -221,10 +221,6 @@ impl<'a> MapReader<'a> {
     /// The value under `stream.<type>.<key>`.
     fn own(&self, key: &str) -> At<'a> {
         self.map.key(&format!("stream.{}.{key}", self.stream_type))
-    }
-
-    fn truth(&self, key: &str) -> bool {
-        self.own(key).value.and_then(scalar_text).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"))
     }
 
     /// The first of several spellings that is there; the first spelling's place where none is.
@@ -415,7 +411,7 @@ impl<'a> MapReader<'a> {
                 }
             }
             "kinesis" => {
-                for (key, _) in KINESIS_KEYS.iter().filter(|(_, treatment)| matches!(treatment, Treatment::Read)) {
+                for (key, ..) in KINESIS_KEYS.iter().filter(|(.., treatment)| matches!(treatment, Treatment::Read)) {
                     let at = self.map.key(key);
                     let text = findings.text(&at);
                     check_references(&at, text.as_deref(), findings);

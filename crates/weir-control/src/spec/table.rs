@@ -160,6 +160,7 @@ fn interpret(
     let all_json = decoders.map(|stream| &*stream.decoder).all(|decoder| decoder == "json");
     let expressions = expressions(&ingestion, schema, expression, all_json, &mut findings);
     let partitioned_by = partitioned_by(&root, schema, &mut findings);
+    findings.settle_kinds();
     let spec = name.filter(|_| !(streams.streams.is_empty() && streams.patterns.is_empty())).map(|name| TableSpec {
         name,
         kind: TableKind::Realtime,

@@ -92,9 +92,20 @@ fn of_schema(schema: Option<&Schema>) -> Vec<(&str, String, Json)> {
     let fields = schema.map_or(&[][..], Schema::fields).iter();
     let derived = fields.filter_map(|field| {
         let path = format!("schema.{}.{}.transformFunction", list_of(field.kind), field.name);
-        Some((field.name.as_str(), path, Json::from(field.transform.as_deref()?)))
+        let function = field.transform.as_deref().map(str::to_owned).or_else(|| of_map(field.name.as_str()))?;
+        Some((field.name.as_str(), path, Json::from(function)))
     });
     derived.collect()
+}
+
+/// What a column is by its name alone: the keys of a map (`tags__KEYS`), or its values in the order of the keys.
+fn of_map(column: &str) -> Option<String> {
+    let (map, function) = match (column.strip_suffix("__KEYS"), column.strip_suffix("__VALUES")) {
+        (Some(map), _) => (map, "mapKeys"),
+        (None, Some(map)) => (map, "mapValues"),
+        (None, None) => return None,
+    };
+    (!map.is_empty() && !map.contains('"')).then(|| format!("{function}(\"{map}\")"))
 }
 
 fn facts(
@@ -142,7 +153,9 @@ fn source_types(at: &At<'_>, findings: &mut Findings) -> [Vec<SourceType>; 2] {
         let type_name = required(&type_at, "a type such as LONG", findings);
         let (Some(name), Some(type_name)) = (name, type_name) else { continue };
         let Some(data_type) = DataType::parse(type_name.trim()) else {
-            findings.wrong(&type_at, format!("must be one of {}", DataType::ALL.map(DataType::as_str).join(", ")));
+            if type_at.value.is_some_and(Json::is_string) {
+                findings.wrong(&type_at, format!("must be one of {}", DataType::ALL.map(DataType::as_str).join(", ")));
+            }
             continue;
         };
         let field = match ColumnName::parse(&name) {

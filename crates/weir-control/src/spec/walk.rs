@@ -2,6 +2,7 @@
 
 use crate::spec::{
     keys::{Found, Treatment, find, find_stream, is_harmless, is_index_off},
+    kind::Kind,
     read::{At, Findings},
 };
 use serde_json::Value as Json;
@@ -20,7 +21,7 @@ fn walk<'a>(at: &At<'a>, parts: &mut Vec<&'a str>, pointer: &str, findings: &mut
                 let value = at.value.and_then(|value| value.get(key)).cloned().unwrap_or(Json::Null);
                 findings.unrecognized.insert(pointer, value);
             }
-            Found::Rule(treatment) => apply(&child, treatment, findings),
+            Found::Rule(kind, treatment) => apply(&child, kind, treatment, findings),
             Found::Branch { .. } if child.is_absent() => {}
             Found::Branch { list: false } if child.value.is_some_and(Json::is_object) => {
                 walk(&child, parts, &pointer, findings);
@@ -42,14 +43,15 @@ fn walk<'a>(at: &At<'a>, parts: &mut Vec<&'a str>, pointer: &str, findings: &mut
     }
 }
 
-fn apply(at: &At<'_>, treatment: Treatment, findings: &mut Findings) {
+fn apply(at: &At<'_>, kind: Kind, treatment: Treatment, findings: &mut Findings) {
     let Some(value) = at.value else { return };
+    let fits = findings.check_kind(kind, at);
     match treatment {
         Treatment::Read | Treatment::Ignored(_) => {}
         Treatment::Refused(remedy) if !is_harmless(value) => findings.wrong(at, remedy),
         Treatment::RefusedIndex(remedy) if !is_index_off(value) => findings.wrong(at, remedy),
-        Treatment::Listed if !is_harmless(value) => findings.not_yet(at.path.clone()),
-        Treatment::ListedIndex if !is_index_off(value) => findings.not_yet(at.path.clone()),
+        Treatment::Listed if fits && !is_harmless(value) => findings.not_yet(at.path.clone()),
+        Treatment::ListedIndex if fits && !is_index_off(value) => findings.not_yet(at.path.clone()),
         Treatment::Refused(_) | Treatment::RefusedIndex(_) | Treatment::Listed | Treatment::ListedIndex => {}
     }
 }
@@ -59,7 +61,7 @@ pub(super) fn walk_stream<'a>(map: &At<'a>, stream_type: &str, findings: &mut Fi
     let mut for_client = vec![];
     for (key, at) in map.entries() {
         match find_stream(key, stream_type) {
-            Some(treatment) => apply(&at, treatment, findings),
+            Some((kind, treatment)) => apply(&at, kind, treatment, findings),
             None if stream_type == "kafka" && is_client_key(key) => for_client.push((key, at)),
             None => {
                 let value = map.value.and_then(|value| value.get(key)).cloned().unwrap_or(Json::Null);

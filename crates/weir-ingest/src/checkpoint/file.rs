@@ -202,6 +202,9 @@ fn read(
         at = to;
         last = Some(boundary);
     }
+    if let Some(damage) = file.damage() {
+        return Ok(Found::Misfit(damage));
+    }
     Ok(match last {
         None => Found::Misfit("it holds no whole block".into()),
         Some(Boundary { next, counts, .. }) => {

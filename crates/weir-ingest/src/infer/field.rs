@@ -76,6 +76,8 @@ pub struct Field {
     pub why: String,
     /// What is not certain about it.
     pub doubt: Option<String>,
+    /// The `maxLength` that its values need, where the usual one would cut them.
+    pub max_length: Option<u32>,
 }
 
 /// What is known of the values of a field.
@@ -99,6 +101,9 @@ pub(super) struct Stats {
     below: BTreeSet<String>,
     distinct: HashSet<u64>,
     number_texts: usize,
+    /// UTF-16 units of the longest text, or of an object or a list of objects as text: a column holds no more than its
+    /// `maxLength`.
+    longest: usize,
     min: Option<Json>,
     max: Option<Json>,
     /// Times that values would be, beside those of their messages.
@@ -148,10 +153,12 @@ impl Stats {
             Json::Number(_) => self.fractions += 1,
             Json::String(text) => {
                 self.texts += 1;
+                self.longest = self.longest.max(text.encode_utf16().count());
                 self.number_texts += usize::from(text.trim().parse::<f64>().is_ok());
             }
             Json::Object(object) => {
                 self.objects += 1;
+                self.longest = self.longest.max(value.to_string().encode_utf16().count());
                 self.below.extend(object.keys().take(NAMES_SHOWN + 1).cloned());
             }
             Json::Array(list) => {
@@ -159,6 +166,9 @@ impl Stats {
                 self.empty_lists += usize::from(list.is_empty());
                 let nested = list.iter().any(|item| item.is_array() || item.is_object());
                 self.nested_lists += usize::from(nested);
+                if nested {
+                    self.longest = self.longest.max(value.to_string().encode_utf16().count());
+                }
                 let elements = self.elements.get_or_insert_default();
                 list.iter().for_each(|item| elements.add(item, None));
             }
@@ -274,10 +284,36 @@ impl Stats {
             (_, DataType::String) if !multi_value && distinct * 2 > filled => Index::Raw,
             _ => Index::None,
         };
+        let longest = self.elements.as_ref().map_or(0, |elements| elements.longest).max(self.longest);
+        let max_length = max_length(data_type, longest);
         let (min, max) = (self.min.as_ref().map(shown), self.max.as_ref().map(shown));
         let Self { name, present, nulls, .. } = self;
-        Field { name, data_type, multi_value, role, index, records, present, nulls, distinct, min, max, why, doubt }
+        Field {
+            name,
+            data_type,
+            multi_value,
+            role,
+            index,
+            records,
+            present,
+            nulls,
+            distinct,
+            min,
+            max,
+            why,
+            doubt,
+            max_length,
+        }
     }
+}
+
+/// The length that a column allows which does not say one.
+const USUAL_LENGTH: usize = 512;
+
+/// A length for values twice as long as those seen, where the usual one would cut them.
+fn max_length(data_type: DataType, longest: usize) -> Option<u32> {
+    let cut = matches!(data_type, DataType::String | DataType::Json) && longest > USUAL_LENGTH;
+    cut.then(|| u32::try_from(longest.saturating_mul(2).next_power_of_two()).unwrap_or(u32::MAX >> 1))
 }
 
 fn fits_int(json: &Json) -> bool {
@@ -321,6 +357,19 @@ mod tests {
         check(&[json!([{"a": 1}])], DataType::Json, false, "fieldsToUnnest");
         check(&[json!([])], DataType::String, true, "only empty lists");
         check(&[json!(null)], DataType::String, false, "null wherever");
+    }
+
+    #[test]
+    fn long_texts_get_a_length() {
+        let text = |length: usize| json!("\u{e9}".repeat(length));
+        assert_eq!(field(&[text(512)]).max_length, None);
+        assert_eq!(field(&[text(1), text(513)]).max_length, Some(2048));
+        assert_eq!(field(&[json!(["a", "x".repeat(600)])]).max_length, Some(2048), "an element");
+        assert_eq!(field(&[json!({"a": "x".repeat(2000)})]).max_length, Some(4096), "a whole object");
+        assert_eq!(field(&[json!({"a": 1}), json!("x".repeat(600))]).max_length, Some(2048), "kept as JSON");
+        let name = weir_types::ColumnName::parse("f").unwrap();
+        let usual = weir_types::FieldSpec::new(name, DataType::String, weir_types::FieldKind::Dimension).max_length;
+        assert_eq!(usual as usize, USUAL_LENGTH);
     }
 
     #[test]

@@ -25,14 +25,14 @@ use serde_json::Value as Json;
 use shape::{Record, Shape, percent};
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 use weir_base::SharedClock;
 use weir_control::NewTable;
 use weir_formats::schema_registry::{Lookup, SchemaId, SchemaKind, SchemaRegistry};
 use weir_streams::{ProbeError, SharedSource, StreamError};
-use weir_types::{DataType, StreamPartition, StreamSpec};
+use weir_types::{DataType, MessageField, StreamPartition, StreamSpec};
 
 /// Fields of a topic that become columns at most: more are keys that are data, as in `{"user-17": ..}`.
 const FIELDS_MOST: usize = 500;
@@ -147,6 +147,7 @@ pub async fn infer(
         None => shape::guess(&values, request.header.as_deref(), &mut notes),
         Some(format) => named(format, &values, request, &mut notes).map_err(|reason| unreadable(&topic, reason))?,
     };
+    notes.extend(check_header(request, &shape).map_err(|reason| unreadable(&topic, reason))?);
     let read = match shape {
         Shape::Json => Read::json(&values),
         Shape::Csv { delimiter, in_message, names, named } => {
@@ -188,6 +189,31 @@ pub async fn infer(
 
 fn unreadable(topic: &str, reason: String) -> InferError {
     InferError::Unreadable { topic: topic.to_owned(), reason }
+}
+
+/// Whether the names of cells that were given are as many as the cells; what they do not matter for is said.
+fn check_header(request: &InferRequest, shape: &Shape) -> Result<Option<String>, String> {
+    let Some(header) = request.header.as_deref() else { return Ok(None) };
+    match shape {
+        Shape::Csv { in_message: true, names, .. } => {
+            Ok(Some(format!("--header is passed over: each message names its cells itself ({})", names.join(", "))))
+        }
+        Shape::Csv { delimiter, names, .. } => {
+            let given = shape::cells(header, *delimiter).len();
+            if given == names.len() {
+                return Ok(None);
+            }
+            let cells = |count: usize| if count == 1 { "1 name".to_owned() } else { format!("{count} names") };
+            Err(format!(
+                "--header {header:?} has {} between {delimiter:?}, and the messages have {} cells between it: name each of \
+                 them, with the delimiter of the messages",
+                cells(given),
+                names.len()
+            ))
+        }
+        Shape::Other(_) => Ok(None),
+        _ => Ok(Some("--header is passed over: it names the cells of CSV, and the messages are none".to_owned())),
+    }
 }
 
 /// The shape of a format that was named.
@@ -303,10 +329,19 @@ type Columns = (Vec<Field>, Option<String>, Option<String>);
 fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> Result<Columns, String> {
     let (mut stats, mut at): (Vec<Stats>, HashMap<String, usize>) = (vec![], HashMap::new());
     let (mut keyed, mut as_key, mut left_out): (usize, HashMap<String, usize>, usize) = (0, HashMap::new(), 0);
+    let (mut quoted, mut around): (usize, BTreeSet<&str>) = (0, BTreeSet::new());
     for (record, sample) in &read.records {
         let key = sample.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+        // A serializer of JSON puts a text in quotes, as a key too.
+        let unquoted = key.filter(|key| key.starts_with('"')).and_then(|key| serde_json::from_str::<String>(key).ok());
+        quoted += usize::from(unquoted.is_some());
+        let key = unquoted.as_deref().or(key);
         keyed += usize::from(sample.key.is_some());
         for (name, value) in record {
+            if MessageField::of(name).is_some() {
+                around.insert(name);
+                continue;
+            }
             let position = match at.get(name) {
                 Some(position) => *position,
                 None if stats.len() >= FIELDS_MOST || !can_be_column(name) => {
@@ -324,6 +359,12 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
                 *as_key.entry(name.clone()).or_default() += 1;
             }
         }
+    }
+    for name in around {
+        notes.push(format!(
+            "{name} is left out: a column of that name holds what is around a message's value (its key, headers or place), and \
+             not the field; to have the field, derive a column of another name: transformFunction \"{name}\""
+        ));
     }
     if left_out > 0 {
         notes.push(format!(
@@ -387,8 +428,17 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
     let time = best.map(|best| stats[best].name.clone());
     let key = as_key.into_iter().filter(|(_, count)| *count == records).map(|(name, _)| name).min();
     notes.push(match (&key, keyed) {
+        (Some(key), _) if quoted > 0 => format!(
+            "the message's key is {key} in every message, as JSON in quotes: it is the primary key; a column named __key would \
+             hold the quotes too"
+        ),
         (Some(key), _) => format!("the message's key is {key} in every message: it is the primary key"),
         (None, 0) => "the messages have no keys".to_owned(),
+        (None, keyed) if quoted > 0 => format!(
+            "{} of the messages have keys, which are no field of theirs (a column named __key would hold them, with the quotes \
+             in which they are written)",
+            percent(keyed, records)
+        ),
         (None, keyed) => format!(
             "{} of the messages have keys, which are no field of theirs (a column named __key would hold them)",
             percent(keyed, records)
@@ -409,15 +459,28 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
         field
     };
     let found = stats.into_iter().zip(&times).map(|(stats, time)| declared(stats.field(records, time.as_ref())));
-    Ok((found.collect(), time, key))
+    let found: Vec<Field> = found.collect();
+    for field in &found {
+        if let Some(length) = field.max_length {
+            notes.push(format!(
+                "{}: there are values beyond the usual maxLength 512, which would be cut: it is {length} in the schema",
+                field.name
+            ));
+        }
+    }
+    Ok((found, time, key))
 }
 
 fn as_text(value: &Json) -> Cow<'_, str> {
     value.as_str().map_or_else(|| value.to_string().into(), Cow::from)
 }
 
+/// Whether a column of that name may hold the field: some names are those of what is around a message's value.
 fn can_be_column(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('$') && !name.chars().any(char::is_control)
+    MessageField::of(name).is_none()
+        && !name.is_empty()
+        && !name.starts_with('$')
+        && !name.chars().any(char::is_control)
 }
 
 /// What a table would make of messages that were read.
@@ -460,7 +523,7 @@ pub async fn verify(new: &NewTable, stream: &StreamSpec, sampled: &Sampled, now_
                     let at = format!("{place}/{}: {}{column}: {reason}", tried.offset, stage.as_str());
                     verified.first.get_or_insert(at);
                 }
-                Fate::Filtered | Fate::Tombstone => verified.others += 1,
+                Fate::Filtered(_) | Fate::Tombstone => verified.others += 1,
             }
         }
     }

@@ -84,7 +84,7 @@ pub(super) fn schema_id(value: &[u8]) -> Option<u32> {
 }
 
 /// Cells of a line as the decoder cuts them; none where it would refuse the line.
-fn cells(line: &str, delimiter: char) -> Vec<String> {
+pub(super) fn cells(line: &str, delimiter: char) -> Vec<String> {
     csv::fields(line, delimiter as u8).unwrap_or_default()
 }
 
@@ -187,7 +187,7 @@ fn typed(cell: &str) -> Json {
 type Fits = fn(&[u8]) -> bool;
 
 /// What values are that are none of the formats that are guessed.
-fn other(values: &[&[u8]]) -> String {
+pub(super) fn other(values: &[&[u8]]) -> String {
     let of = |fits: Fits| values.iter().filter(|value| fits(value)).count() * 2 > values.len();
     let known: [(Fits, &str); 7] = [
         (|v| v.starts_with(&[0xff, 0xff, 0xff, 0xff]), "Arrow IPC: describe the table by hand, with decoder arrow"),

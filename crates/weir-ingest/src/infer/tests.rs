@@ -150,3 +150,18 @@ async fn csv_gets_its_names_and_settings() {
     assert_eq!((found.decoder_settings["delimiter"].as_str(), found.time.as_deref()), (";", Some("created_at")));
     assert_eq!(found.fields[0].data_type, DataType::Long);
 }
+
+#[tokio::test]
+async fn a_key_in_quotes_and_a_field_that_is_named_like_a_key() {
+    let message = |id: &'static str| (Some(id), format!("{{\"id\":{id},\"__key\":\"x\",\"n\":1}}").into_bytes());
+    let found = inferred(&[message("\"a\""), message("\"b\"")], InferRequest::default()).await.unwrap();
+    assert_eq!(found.key.as_deref(), Some("id"));
+    assert!(
+        found.notes.iter().any(|note| note.contains("is id in every message, as JSON in quotes")),
+        "{:?}",
+        found.notes
+    );
+    assert!(found.notes.iter().any(|note| note.starts_with("__key is left out")), "{:?}", found.notes);
+    let names: Vec<&str> = found.fields.iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(names, ["id", "n"]);
+}

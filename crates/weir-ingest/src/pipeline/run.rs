@@ -374,6 +374,7 @@ impl PartitionPipeline {
         let (source, clock) = (self.source.clone(), self.table.deps.clock.clone());
         let mut wait = Duration::ZERO;
         loop {
+            self.look_at_rows()?;
             match (&self.paused, self.halted) {
                 (Some(_), false) if !self.rests() => return Ok(()),
                 (Some(reason), _) => self.status.enter(PartitionState::Paused(reason.clone())),
@@ -444,6 +445,7 @@ impl PartitionPipeline {
     }
 
     async fn tick(&mut self) -> Result<(), Interrupted> {
+        self.look_at_rows().map_err(Interrupted::End)?;
         let now = self.table.deps.clock.wall_ms();
         if self.caught_up {
             self.view.set_fresh_as_of_ms(now);

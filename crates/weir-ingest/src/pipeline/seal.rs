@@ -25,7 +25,7 @@ impl PartitionPipeline {
             // The successor was made with the settings of before: the records say how to go on.
             _ if self.reshaping && self.open.range().is_empty() => return Err(Interrupted::End(reshaped())),
             FlushDecision::Seal(reason) => reason,
-            FlushDecision::Continue if self.reshaping => SealReason::Forced,
+            FlushDecision::Continue if self.reshaping => SealReason::Settings,
             FlushDecision::Continue | FlushDecision::CatchUp => return Ok(()),
         };
         if now_ms < self.seal_again_at_ms {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use weir_base::metrics::{Counter, Gauge};
 use weir_streams::{MessageBatch, Watermarks};
 use weir_table::Target;
-use weir_types::Accounting;
+use weir_types::{Accounting, NextOffset};
 
 impl PartitionPipeline {
     pub(super) fn wait_for_memory(&self) {
@@ -24,12 +24,20 @@ impl PartitionPipeline {
         let since = self.view.fresh_as_of_ms();
         let lag_ms = if behind && since > 0 { u64::try_from(now_ms - since).unwrap_or(0) } else { 0 };
         self.status.change(|status| {
+            status.dense = self.source.dense();
             (status.high_watermark, status.low_watermark) = (Some(marks.high), Some(marks.low));
             (status.lag_ms, status.lag_measured_ms) = (lag_ms, now_ms);
         });
         let metrics = &self.table.deps.metrics;
         metrics.gauge(Gauge::LagMs, &self.labels, lag_ms as i64);
-        metrics.gauge(Gauge::LagOffsets, &self.labels, marks.high.since(self.open.next()) as i64);
+        self.tell_lag_offsets(marks.high, self.open.next());
+    }
+
+    /// Where most offsets are no message's, their difference is no number of messages: there is no such gauge then.
+    fn tell_lag_offsets(&self, high: NextOffset, next: NextOffset) {
+        if self.source.dense() {
+            self.table.deps.metrics.gauge(Gauge::LagOffsets, &self.labels, high.since(next) as i64);
+        }
     }
 
     pub(super) fn publish(&mut self, batch: &MessageBatch, fetched_ms: i64) -> Result<(), Interrupted> {
@@ -54,6 +62,7 @@ impl PartitionPipeline {
         let accounting = self.totals();
         self.status.change(|status| {
             status.next = next;
+            status.dense = self.source.dense();
             status.high_watermark = batch.high_watermark.or(status.high_watermark);
             status.low_watermark = batch.low_watermark.or(status.low_watermark);
             (status.lag_ms, status.lag_measured_ms) = (lag_ms, fetched_ms);
@@ -73,7 +82,7 @@ impl PartitionPipeline {
         metrics.gauge(Gauge::OpenRows, &self.labels, rows as i64);
         metrics.gauge(Gauge::OpenBytes, &self.labels, bytes as i64);
         if let Some(high) = batch.high_watermark {
-            metrics.gauge(Gauge::LagOffsets, &self.labels, high.since(next) as i64);
+            self.tell_lag_offsets(high, next);
         }
         self.enter_running();
         Ok(())

@@ -40,6 +40,14 @@ impl PartitionPipeline {
         self.retry_later(state).await
     }
 
+    /// Rows that were restored lie in the checkpoint's file. Where that was damaged they are had again: from what is whole of
+    /// it, and from the stream.
+    pub(super) fn look_at_rows(&self) -> Result<(), PipelineEnd> {
+        // Said when it is started again, and by whoever restores what is left.
+        let damage = self.open.segment.damage();
+        damage.map_or(Ok(()), |damage| Err(PipelineEnd::Reload(format!("its checkpoint is damaged: {damage}"))))
+    }
+
     /// A partition that is to end when all that was visible is visible again ends at once where that cannot be had.
     async fn end_without_log(&mut self, error: &StreamError) -> Option<Result<(), PipelineEnd>> {
         let gone = matches!(

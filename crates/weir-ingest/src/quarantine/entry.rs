@@ -108,6 +108,7 @@ impl Entry {
     ) -> Self {
         let at = reject.message as usize;
         let value = messages.value(at).unwrap_or_default();
+        let spoilt = messages.spoilt().iter().find(|spoilt| spoilt.at == at);
         let header = |name: Arc<str>| messages.header(at, &name).map(|value| (name.clone(), value.to_vec()));
         Self {
             partition: partition.clone(),
@@ -118,7 +119,7 @@ impl Entry {
             column: reject.column.as_deref().unwrap_or_default().to_owned(),
             reason: reject.reason.clone(),
             payload: value.to_vec(),
-            value_bytes: value.len() as u64,
+            value_bytes: spoilt.map_or(value.len() as u64, |spoilt| spoilt.whole_bytes),
             key: messages.key(at).map(<[u8]>::to_vec),
             stream_time_ms: messages.timestamp_ms(at),
             headers: MessageField::headers(schema).filter_map(header).collect(),

@@ -229,7 +229,7 @@ async fn upload(
         let mut segment = None;
         if let Some(made) = part.segment {
             let key = context.object_key(&made.name, made.built.crc);
-            let bytes: Bytes = made.built.bytes.into();
+            let bytes: Bytes = made.built.bytes().into();
             let mut left = PATIENCE;
             while let Err(error) = deps.deep_store.put_if_absent(&key, bytes.clone()).await {
                 left -= 1;

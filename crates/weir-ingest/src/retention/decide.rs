@@ -12,6 +12,9 @@ use weir_files::ObjectInfo;
 /// far longer than any takes.
 pub(super) const ORPHANED_AFTER: Duration = Duration::from_secs(60 * 60);
 
+/// Files that were found damaged and put aside stay this long for people to look at: what keeps a disk from filling with them.
+const DAMAGED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// What the records of a table name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Named {
@@ -85,6 +88,7 @@ pub(super) fn orphaned_files(files: &[DirEntry], named: &Named, now_ms: i64) -> 
             _ if file.is_dir => false,
             Some("weir") => !named.segments.contains(stem),
             Some("tmp") => is_older(file.modified_ms, ORPHANED_AFTER, now_ms),
+            Some("damaged") => is_older(file.modified_ms, DAMAGED_KEPT, now_ms),
             _ => false,
         }
     };
@@ -159,10 +163,12 @@ mod tests {
             entry("b.weir", false, NOW),
             entry("a.weir.17-0.tmp", false, NOW - HOUR),
             entry("a.weir.17-1.tmp", false, NOW - HOUR - 1),
+            entry("a.weir.damaged", false, NOW - 2 * HOUR),
+            entry("b.weir.damaged", false, NOW - 8 * 24 * HOUR),
             entry("note", false, 0),
             entry("c.weir", true, 0),
         ];
-        assert_eq!(orphaned_files(&files, &named, NOW), ["b.weir", "a.weir.17-1.tmp"]);
+        assert_eq!(orphaned_files(&files, &named, NOW), ["b.weir", "a.weir.17-1.tmp", "b.weir.damaged"]);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a script that is wrong fails, and says where")]
 
 mod ahead;
+mod damage;
 mod floor;
+mod opening;
 mod pace;
 mod reshape;
 mod retention;

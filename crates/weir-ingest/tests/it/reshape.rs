@@ -2,6 +2,7 @@
 
 use crate::world::{World, events, table_name};
 use serde_json::json;
+use weir_control::{SealReason, SegmentState};
 use weir_ingest::Seats;
 use weir_types::Value;
 
@@ -36,6 +37,16 @@ async fn added_columns_hold_the_next_message_and_default_before() {
     // The row of before and the row of after stand in segments of their own.
     world.seal(3).await;
     assert_eq!(world.rows(&["id", "city", "tags"]).await, rows, "once all are sealed");
+    let reasons: Vec<SealReason> = world
+        .segments()
+        .await
+        .iter()
+        .filter_map(|segment| match &segment.state {
+            SegmentState::Done { seal, .. } => Some(seal.reason),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reasons, [SealReason::Forced, SealReason::Settings, SealReason::Forced], "each says why it ended");
     let accounting = world.status().accounting;
     assert_eq!((accounting.fetched, accounting.stored, accounting.rejected), (3, 3, 0));
 }

@@ -1,8 +1,9 @@
 //! Sorted dictionaries: distinct values in ascending order, ids renumbered to match.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::{cmp::Ordering, hash::Hash};
 use weir_types::{BytesColumn, ColumnData};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Distinct values of a column and the id of each of its values. `None` once there are more than `most` distinct ones.
 pub(super) fn encode(data: &ColumnData, most: usize) -> Option<(ColumnData, Vec<u32>)> {
@@ -13,8 +14,10 @@ pub(super) fn encode(data: &ColumnData, most: usize) -> Option<(ColumnData, Vec<
         ColumnData::Double(v) => {
             numbers(v, most, |v| v.to_bits()).map(|(values, ids)| (ColumnData::Double(values), ids))
         }
-        ColumnData::Str(v) => texts(v, most).map(|(values, ids)| (ColumnData::Str(values), ids)),
-        ColumnData::Bytes(v) => texts(v, most).map(|(values, ids)| (ColumnData::Bytes(values), ids)),
+        ColumnData::Str(v) => of_texts(v.len(), || v.iter(), most).map(|(values, ids)| (ColumnData::Str(values), ids)),
+        ColumnData::Bytes(v) => {
+            of_texts(v.len(), || v.iter(), most).map(|(values, ids)| (ColumnData::Bytes(values), ids))
+        }
     }
 }
 
@@ -33,10 +36,18 @@ fn numbers<T: Copy, K: Hash + Eq>(values: &[T], most: usize, key: impl Fn(&T) ->
     Some((distinct, ids))
 }
 
-fn texts(values: &BytesColumn, most: usize) -> Option<(BytesColumn, Vec<u32>)> {
+/// The same of texts that lie in several places: `texts` goes through them.
+pub(super) fn of_texts<'a, I: Iterator<Item = &'a [u8]>>(
+    count: usize,
+    texts: impl Fn() -> I,
+    most: usize,
+) -> Option<(BytesColumn, Vec<u32>)> {
+    if distinct_beyond(texts(), most) {
+        return None;
+    }
     let mut known: HashMap<&[u8], u32> = HashMap::new();
-    let (mut distinct, mut ids) = (BytesColumn::default(), Vec::with_capacity(values.len()));
-    for value in values.iter() {
+    let (mut distinct, mut ids) = (BytesColumn::default(), Vec::with_capacity(count));
+    for value in texts() {
         let id = *known.entry(value).or_insert_with(|| {
             distinct.push(value);
             distinct.len() as u32 - 1
@@ -47,6 +58,17 @@ fn texts(values: &BytesColumn, most: usize) -> Option<(BytesColumn, Vec<u32>)> {
         ids.push(id);
     }
     Some((distinct, ids))
+}
+
+/// Whether texts are by a wide margin more than `most`: where nearly all differ, finding that out by a table of half of them
+/// costs more than all the rest of their column. Counts one in `SHARE` of the distinct ones, chosen by their hashes.
+fn distinct_beyond<'a>(texts: impl Iterator<Item = &'a [u8]>, most: usize) -> bool {
+    const SHARE: usize = 16;
+    // So many that chance does not make up a quarter.
+    const FEWEST: usize = 1024;
+    let enough = FEWEST.max(most / SHARE / 4 * 5);
+    let mut seen = HashSet::new();
+    texts.map(xxh3_64).filter(|hash| hash % SHARE as u64 == 0).any(|hash| seen.insert(hash) && seen.len() > enough)
 }
 
 /// Orders a dictionary, drops values that no id names, and renumbers the ids.
@@ -88,5 +110,33 @@ pub(super) fn gather(data: &ColumnData, at: &[u32]) -> ColumnData {
         ColumnData::Double(v) => ColumnData::Double(pick(v, at)),
         ColumnData::Str(v) => ColumnData::Str(pick_text(v, at)),
         ColumnData::Bytes(v) => ColumnData::Bytes(pick_text(v, at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(count: usize, distinct: usize) -> Vec<String> {
+        (0..count).map(|at| format!("value-{}", at % distinct)).collect()
+    }
+
+    #[test]
+    fn a_dictionary_is_given_up_only_where_it_would_be_too_long() {
+        let count = 60_000;
+        for (distinct, most, kept) in [
+            (count, count / 2, false),
+            (count / 2, count / 2, true),
+            (10, 256, true),
+            (count / 2 + 1, count / 2, false),
+        ] {
+            let texts = texts(count, distinct);
+            let found = of_texts(count, || texts.iter().map(String::as_bytes), most);
+            assert_eq!(found.is_some(), kept, "{distinct} distinct of {count}");
+            assert_eq!(found.map_or(distinct, |(values, _)| values.len()), distinct);
+        }
+        let all = texts(count, count);
+        assert!(distinct_beyond(all.iter().map(String::as_bytes), count / 2), "a part of them tells");
+        assert!(!distinct_beyond(all.iter().map(String::as_bytes), usize::MAX));
     }
 }

@@ -5,12 +5,12 @@
 
 use super::{
     Source, dictionary,
-    load::{self, Loaded},
+    load::{self, LentTexts, Loaded},
     order::RowOrder,
 };
 use crate::{
     ColumnInfo, ColumnStats, Segment, SegmentError,
-    layout::{RegionKind, directory::ColumnOut, ints::IntsWriter, text},
+    layout::{Pieces, RegionKind, byte_count, directory::ColumnOut, ints::IntsWriter, text},
 };
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -38,7 +38,8 @@ const FEW: usize = 256;
 /// A column in the form in which it is written; raw values with their region and their span.
 enum Chosen {
     Ids { dictionary: ColumnData, ids: Vec<u32> },
-    Values { data: ColumnData, region: (RegionKind, Vec<u8>), span: Span },
+    Values { data: ColumnData, region: (RegionKind, Pieces), span: Span },
+    Texts { count: usize, region: (RegionKind, Pieces), span: Span },
 }
 
 /// Smallest and greatest value, and whether the values ascend.
@@ -49,13 +50,18 @@ impl Chosen {
         let (region, span) = (raw(&data), span(&data));
         Self::Values { data, region, span }
     }
+
+    fn texts(texts: &LentTexts<'_>) -> Self {
+        let region = (RegionKind::Text, text::encode(texts.iter()));
+        Self::Texts { count: texts.len(), region, span: texts_span(texts) }
+    }
 }
 
 struct Encoder<'a> {
     wanted: Wanted,
     rows: u32,
     ends: Option<Vec<u32>>,
-    regions: Vec<(RegionKind, Vec<u8>)>,
+    regions: Vec<(RegionKind, Pieces)>,
     failures: &'a mut Vec<String>,
 }
 
@@ -68,15 +74,18 @@ pub(super) fn column(
     failures: &mut Vec<String>,
 ) -> Result<ColumnOut, SegmentError> {
     let name = wanted.name.clone();
-    let mut loaded = load::column(Source { segment, info, name: &name })?;
-    if let Some(order) = order {
-        loaded = order.apply(loaded);
-    }
+    let source = Source { segment, info, name: &name };
+    // Where rows are moved, values are copied anyway.
+    let loaded = match order {
+        Some(order) => order.apply(load::column(source)?),
+        None => load::lent(source)?,
+    };
     let nulls = loaded.nulls;
     let mut encoder = Encoder { wanted, rows: segment.meta().rows, ends: loaded.ends, regions: vec![], failures };
     let mut stats = match encoder.choose(loaded.values) {
         Chosen::Ids { dictionary, ids } => encoder.ids(&dictionary, &ids),
-        Chosen::Values { data, region, span } => encoder.values(&data, region, span),
+        Chosen::Values { data, region, span } => encoder.values(data.len(), || keys(&data), region, span),
+        Chosen::Texts { count, region, span } => encoder.values(count, || None, region, span),
     };
     stats.nulls = nulls.len() as u32;
     if let Some(ends) = &encoder.ends {
@@ -88,7 +97,7 @@ pub(super) fn column(
         rows.optimize();
         let mut bytes = vec![];
         rows.serialize_into(&mut bytes).expect("a vector takes every byte");
-        encoder.regions.push((RegionKind::Nulls, bytes));
+        encoder.regions.push((RegionKind::Nulls, vec![bytes]));
     }
     let regions = encoder.regions;
     Ok(ColumnOut { name, data_type: info.data_type, single_value: info.single_value, stats, regions })
@@ -96,7 +105,7 @@ pub(super) fn column(
 
 impl Encoder<'_> {
     /// Ids of a sorted dictionary, or values, by the rule at the head.
-    fn choose(&self, loaded: Loaded) -> Chosen {
+    fn choose(&self, loaded: Loaded<'_>) -> Chosen {
         let (dictionary, mut ids, data) = match loaded {
             Loaded::Ids { dictionary, ids } if self.wanted.dictionary => (dictionary, ids, None),
             Loaded::Ids { dictionary, ids } => return Chosen::values(dictionary::gather(&dictionary, &ids)),
@@ -108,6 +117,14 @@ impl Encoder<'_> {
                 }
             }
             Loaded::Values { data } => return Chosen::values(data),
+            Loaded::Texts(texts) if self.wanted.dictionary => {
+                let most = if self.wanted.needs_dictionary { usize::MAX } else { FEW.max(texts.len() / 2) };
+                match dictionary::of_texts(texts.len(), || texts.iter(), most) {
+                    Some((dictionary, ids)) => (texts.typed(dictionary), ids, None),
+                    None => return Chosen::texts(&texts),
+                }
+            }
+            Loaded::Texts(texts) => return Chosen::texts(&texts),
         };
         let dictionary = dictionary::sort(dictionary, &mut ids);
         if self.keeps_at_once(dictionary.len(), ids.len()) {
@@ -115,7 +132,7 @@ impl Encoder<'_> {
         }
         let data = data.unwrap_or_else(|| dictionary::gather(&dictionary, &ids));
         let region = raw(&data);
-        if region.1.len() >= dictionary_bytes(&dictionary, &ids) {
+        if byte_count(&region.1) >= dictionary_bytes(&dictionary, &ids) {
             return Chosen::Ids { dictionary, ids };
         }
         // The dictionary that is not kept still tells smallest, greatest and order.
@@ -132,10 +149,11 @@ impl Encoder<'_> {
         match dictionary {
             ColumnData::Str(v) | ColumnData::Bytes(v) => {
                 let (ends, bytes) = v.parts();
-                self.regions.push((RegionKind::Dictionary, bytes.to_vec()));
-                self.regions.push((RegionKind::DictionaryEnds, little_endian(ends, |end| end.to_le_bytes())));
+                self.regions.push((RegionKind::Dictionary, vec![bytes.to_vec()]));
+                let ends = little_endian(ends, |end| end.to_le_bytes());
+                self.regions.push((RegionKind::DictionaryEnds, vec![ends]));
             }
-            numbers => self.regions.push((RegionKind::Dictionary, plain(numbers))),
+            numbers => self.regions.push((RegionKind::Dictionary, vec![plain(numbers)])),
         }
         self.regions.push((RegionKind::Ids, IntsWriter::encode_ids(ids)));
         let sorted = self.ends.is_none() && ids.is_sorted();
@@ -156,14 +174,21 @@ impl Encoder<'_> {
         ColumnStats { min_max, cardinality: Some(cardinality), nulls: 0, values: ids.len() as u64, sorted }
     }
 
-    fn values(&mut self, data: &ColumnData, region: (RegionKind, Vec<u8>), span: Span) -> ColumnStats {
+    /// Raw values; `keys` gives their order keys where they are numbers.
+    fn values(
+        &mut self,
+        count: usize,
+        keys: impl Fn() -> Option<Vec<i64>>,
+        region: (RegionKind, Pieces),
+        span: Span,
+    ) -> ColumnStats {
         self.regions.push(region);
         if self.wanted.inverted {
             let why = IndexError::new("inverted index", "it needs a dictionary and the column has none");
             self.index("inverted index", RegionKind::Inverted, Err(why));
         }
         if self.wanted.range {
-            let built = match keys(data) {
+            let built = match keys() {
                 Some(keys) => RangeIndex::build(&keys, self.ends.as_deref()),
                 None => Err(IndexError::new("range index", "on text it needs a dictionary and the column has none")),
             };
@@ -171,12 +196,12 @@ impl Encoder<'_> {
         }
         let (min_max, ascending) = span;
         let sorted = ascending && self.ends.is_none() && self.rows > 0;
-        ColumnStats { min_max, cardinality: None, nulls: 0, values: data.len() as u64, sorted }
+        ColumnStats { min_max, cardinality: None, nulls: 0, values: count as u64, sorted }
     }
 
     fn index(&mut self, what: &str, kind: RegionKind, built: Result<Vec<u8>, IndexError>) {
         match built {
-            Ok(bytes) => self.regions.push((kind, bytes)),
+            Ok(bytes) => self.regions.push((kind, vec![bytes])),
             Err(error) => self.failures.push(format!("column {}: no {what}: {error}", self.wanted.name)),
         }
     }
@@ -200,21 +225,21 @@ fn plain(data: &ColumnData) -> Vec<u8> {
 }
 
 /// The raw region of values. Whole numbers are packed where that saves a tenth; less is not worth the unpacking.
-fn raw(data: &ColumnData) -> (RegionKind, Vec<u8>) {
+fn raw(data: &ColumnData) -> (RegionKind, Pieces) {
     let packed = match data {
         ColumnData::Int(v) => {
             let wide: Vec<i64> = v.iter().map(|v| i64::from(*v)).collect();
             IntsWriter::encode(&wide, true)
         }
         ColumnData::Long(v) => IntsWriter::encode(v, true),
-        ColumnData::Float(_) | ColumnData::Double(_) => return (RegionKind::Plain, plain(data)),
+        ColumnData::Float(_) | ColumnData::Double(_) => return (RegionKind::Plain, vec![plain(data)]),
         ColumnData::Str(v) | ColumnData::Bytes(v) => return (RegionKind::Text, text::encode(v.iter())),
     };
     let width = if matches!(data, ColumnData::Int(_)) { 4 } else { 8 };
-    if packed.len() < data.len() * width / 10 * 9 {
+    if byte_count(&packed) < data.len() * width / 10 * 9 {
         (RegionKind::Ints, packed)
     } else {
-        (RegionKind::Plain, plain(data))
+        (RegionKind::Plain, vec![plain(data)])
     }
 }
 
@@ -255,7 +280,7 @@ fn dictionary_bytes(dictionary: &ColumnData, ids: &[u32]) -> usize {
         ColumnData::Long(v) => 8 * v.len(),
         ColumnData::Double(v) => 8 * v.len(),
     };
-    values + IntsWriter::encode_ids(ids).len()
+    values + byte_count(&IntsWriter::encode_ids(ids))
 }
 
 /// Order keys of numbers.
@@ -295,4 +320,18 @@ fn span(data: &ColumnData) -> Span {
         ColumnData::Str(v) | ColumnData::Bytes(v) => of(v.len(), |a, b| v.get(a) < v.get(b)),
     };
     (Some((data.get(min), data.get(max))), ascending)
+}
+
+/// What `span` says of values in memory.
+fn texts_span(texts: &LentTexts<'_>) -> Span {
+    let mut all = texts.iter();
+    let Some(first) = all.next() else { return (None, false) };
+    let (mut min, mut max, mut last, mut ascending) = (first, first, first, true);
+    for text in all {
+        min = min.min(text);
+        max = max.max(text);
+        ascending &= last <= text;
+        last = text;
+    }
+    (Some((texts.value(min), texts.value(max))), ascending)
 }

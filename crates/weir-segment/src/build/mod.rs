@@ -42,8 +42,8 @@ pub struct BuildSpec {
 /// A built segment.
 #[derive(Debug, Clone)]
 pub struct BuiltSegment {
-    /// The file.
-    pub bytes: Vec<u8>,
+    /// The file, in pieces that follow one another.
+    pub pieces: Vec<Vec<u8>>,
     /// Its checksum, as in its header.
     pub crc: u32,
     /// Its rows.
@@ -54,6 +54,14 @@ pub struct BuiltSegment {
     pub old_to_new: Option<Vec<u32>>,
     /// Indexes that could not be built, with the reason; the segment is without them.
     pub index_failures: Vec<String>,
+}
+
+impl BuiltSegment {
+    /// The file in one piece.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        self.pieces.concat()
+    }
 }
 
 /// Builds a segment from frozen rows.
@@ -85,20 +93,20 @@ pub fn build(segment: &dyn Segment, spec: &BuildSpec) -> Result<BuiltSegment, Se
         if let Some((min, max)) = &column.stats.min_max {
             columns.push((field.name.clone(), min.clone(), max.clone()));
         }
-        file.column(&column);
+        file.column(column);
     }
     if spec.keep_offsets {
         let info = segment.column(STREAM_OFFSET).ok_or_else(|| SegmentError::Invalid {
             what: format!("segment {} is to keep stream offsets, but its rows were appended without them", spec.name),
         })?;
         let wanted = Wanted { name: STREAM_OFFSET.into(), ..Wanted::default() };
-        file.column(&encode::column(segment, &info, wanted, order.as_ref(), &mut failures)?);
+        file.column(encode::column(segment, &info, wanted, order.as_ref(), &mut failures)?);
     }
     let meta = segment.meta();
     let whole = Whole { name: &spec.name, rows, schema_version: meta.schema_version, created_ms: meta.created_ms };
-    let (bytes, crc) = file.finish(&whole);
+    let (pieces, crc) = file.finish(&whole);
     let old_to_new = order.map(|order| order.old_to_new());
-    Ok(BuiltSegment { bytes, crc, rows, columns, old_to_new, index_failures: failures })
+    Ok(BuiltSegment { pieces, crc, rows, columns, old_to_new, index_failures: failures })
 }
 
 fn order_of(segment: &dyn Segment, spec: &BuildSpec, column: &ColumnName) -> Result<Option<RowOrder>, SegmentError> {

@@ -22,6 +22,7 @@ pub(super) fn of_column(segment: &dyn Segment, info: &ColumnInfo) -> Result<Opti
             by_id(&ids, cardinality)
         }
         Loaded::Values { data } => by_value(&data),
+        Loaded::Texts(_) => unreachable!("a column that is read whole lends nothing"),
     };
     Ok((!new_to_old.is_sorted()).then_some(RowOrder { new_to_old }))
 }
@@ -66,7 +67,7 @@ impl RowOrder {
     }
 
     /// Moves a column's rows.
-    pub(super) fn apply(&self, column: LoadedColumn) -> LoadedColumn {
+    pub(super) fn apply(&self, column: LoadedColumn<'_>) -> LoadedColumn<'static> {
         let mut nulls = column.nulls;
         if !nulls.is_empty() {
             let old_to_new = self.old_to_new();
@@ -90,6 +91,7 @@ impl RowOrder {
                 Loaded::Ids { dictionary, ids: positions.iter().map(|at| ids[*at as usize]).collect() }
             }
             Loaded::Values { data } => Loaded::Values { data: dictionary::gather(&data, positions) },
+            Loaded::Texts(_) => unreachable!("a column that is read whole lends nothing"),
         };
         LoadedColumn { values, ends, nulls }
     }

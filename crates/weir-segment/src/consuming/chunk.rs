@@ -198,6 +198,7 @@ impl ConsumingSegment {
         if !reader.0.is_empty() {
             return Err(head("has bytes behind its columns"));
         }
+        self.source = Some(source.clone());
         self.blocks.push_frozen(Block::new(start, rows, columns));
         for (at, writer) in self.columns.iter().enumerate() {
             let ids = |block: &Block| block.columns[at].values.by_id();

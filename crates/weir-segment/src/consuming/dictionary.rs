@@ -248,6 +248,10 @@ impl DictionaryWriter {
     }
 }
 
+/// Values that are looked up side by side: each stage asks memory for all of them before the next needs what came, so that
+/// the ways through a table that is larger than a core's caches overlap. More would push each other out.
+const SIDE_BY_SIDE: usize = 32;
+
 fn encode_fixed<T: Copy, B: Copy + Eq>(
     table: &mut HashTable<(B, u32)>,
     values: &[T],
@@ -258,22 +262,29 @@ fn encode_fixed<T: Copy, B: Copy + Eq>(
     ids: &mut Vec<u32>,
 ) {
     let mut last: Option<(B, u32)> = None;
-    ids.extend(values.iter().map(|value| {
-        let wanted = bits(*value);
-        if let Some((bits, id)) = last
-            && bits == wanted
-        {
-            return id;
+    let mut known = [None; SIDE_BY_SIDE];
+    for values in values.chunks(SIDE_BY_SIDE) {
+        for (known, value) in known.iter_mut().zip(values) {
+            let wanted = bits(*value);
+            if last.is_none_or(|(bits, _)| bits != wanted) {
+                last = table.find(hash(wanted), |(bits, _)| *bits == wanted).copied();
+            }
+            *known = last.map(|(_, id)| id);
         }
-        let found = table.entry(hash(wanted), |(bits, _)| *bits == wanted, |(bits, _)| hash(*bits));
-        let entry = found.or_insert_with(|| {
-            let id = base + open.len() as u32;
-            open.push(*value);
-            (wanted, id)
-        });
-        last = Some(*entry.get());
-        entry.get().1
-    }));
+        ids.extend(values.iter().zip(known).map(|(value, known)| match known {
+            Some(id) => id,
+            None => {
+                let wanted = bits(*value);
+                let found = table.entry(hash(wanted), |(bits, _)| *bits == wanted, |(bits, _)| hash(*bits));
+                let new = found.or_insert_with(|| {
+                    let id = base + open.len() as u32;
+                    open.push(*value);
+                    (wanted, id)
+                });
+                new.get().1
+            }
+        }));
+    }
 }
 
 fn index_fixed<B: Copy>(
@@ -323,18 +334,33 @@ const RECENT: usize = 512;
 struct Recent(Vec<(Short, u32)>);
 
 impl Recent {
-    /// Where a text stands, if it does: its slot holds it or another one.
-    fn slot(&mut self, text: Short) -> &mut (Short, u32) {
+    fn id(&self, text: Short) -> Option<u32> {
+        self.0.get(text.slot()).filter(|(held, _)| *held == text).map(|(_, id)| *id)
+    }
+
+    /// Takes the place of the text that was in its slot.
+    fn keep(&mut self, text: Short, id: u32) {
         if self.0.is_empty() {
             // No text has this length.
             self.0.resize(RECENT, (Short { first: 0, last: 0, len: u32::MAX }, 0));
         }
-        &mut self.0[text.slot()]
+        self.0[text.slot()] = (text, id);
     }
 
     fn bytes(&self) -> usize {
         self.0.capacity() * size_of::<(Short, u32)>()
     }
+}
+
+/// A text that the recent ones did not have.
+#[derive(Clone, Copy, Default)]
+struct Sought<'a> {
+    value: &'a [u8],
+    /// Where its id belongs.
+    at: usize,
+    hash: u32,
+    /// The id of a text with this hash.
+    id: Option<u32>,
 }
 
 fn encode_text(
@@ -346,42 +372,62 @@ fn encode_text(
     open: &mut BytesColumn,
     ids: &mut Vec<u32>,
 ) {
-    let mut last: Option<(&[u8], u32)> = None;
-    for value in values.iter() {
-        let slot = match Short::of(value) {
-            Some(short) => {
-                let slot = recent.slot(short);
-                if slot.0 == short {
-                    ids.push(slot.1);
-                    continue;
-                }
-                Some((slot, short))
+    let count = values.len();
+    let mut sought = [Sought::default(); SIDE_BY_SIDE];
+    for from in (0..count).step_by(SIDE_BY_SIDE) {
+        let mut unknown = 0;
+        for value in (from..count.min(from + SIDE_BY_SIDE)).map(|at| values.get(at)) {
+            let known = Short::of(value).and_then(|short| recent.id(short));
+            if known.is_none() {
+                sought[unknown] = Sought { value, at: ids.len(), hash: xxh3_64(value) as u32, id: None };
+                unknown += 1;
             }
-            None => None,
-        };
-        if let Some((text, id)) = last
-            && text == value
-        {
-            ids.push(id);
-            continue;
+            ids.push(known.unwrap_or_default());
         }
-        let hash = xxh3_64(value) as u32;
-        let same = |entry: &(u32, u32)| entry.0 == hash && text_of(entry.1, published, base, open) == value;
-        let id = match table.find(spread(hash), same) {
-            Some((_, id)) => *id,
-            None => {
-                let id = base + open.len() as u32;
-                open.push(value);
-                table.insert_unique(spread(hash), (hash, id), |(hash, _)| spread(*hash));
-                id
+        let sought = &mut sought[..unknown];
+        for one in &mut *sought {
+            one.id = table.find(spread(one.hash), |(hash, _)| *hash == one.hash).map(|(_, id)| *id);
+        }
+        let mut texts = [&[] as &[u8]; SIDE_BY_SIDE];
+        for (text, one) in texts.iter_mut().zip(&*sought) {
+            *text = one.id.map_or(&[], |id| text_of(id, published, base, open));
+        }
+        // Memory is asked for the text itself; only then is it compared whole.
+        let begins =
+            |(text, one): (&&[u8], &Sought<'_>)| text.len() == one.value.len() && text.first() == one.value.first();
+        let mut same = [false; SIDE_BY_SIDE];
+        same.iter_mut().zip(texts.iter().zip(&*sought)).for_each(|(same, pair)| *same = begins(pair));
+        same.iter_mut().zip(texts.iter().zip(&*sought)).for_each(|(same, (text, one))| *same &= *text == one.value);
+        for (one, same) in sought.iter().zip(same) {
+            let id = match one.id {
+                Some(id) if same => id,
+                // New, or its hash is that of another text too.
+                _ => id_of(table, one, published, base, open),
+            };
+            ids[one.at] = id;
+            if let Some(short) = Short::of(one.value) {
+                recent.keep(short, id);
             }
-        };
-        match slot {
-            Some((slot, short)) => *slot = (short, id),
-            None => last = Some((value, id)),
         }
-        ids.push(id);
     }
+}
+
+/// The id of a text, which is given one where it is new.
+fn id_of(
+    table: &mut HashTable<(u32, u32)>,
+    sought: &Sought<'_>,
+    published: &Tiers<Values>,
+    base: u32,
+    open: &mut BytesColumn,
+) -> u32 {
+    let same = |entry: &(u32, u32)| entry.0 == sought.hash && text_of(entry.1, published, base, open) == sought.value;
+    if let Some((_, id)) = table.find(spread(sought.hash), same) {
+        return *id;
+    }
+    let id = base + open.len() as u32;
+    open.push(sought.value);
+    table.insert_unique(spread(sought.hash), (sought.hash, id), |(hash, _)| spread(*hash));
+    id
 }
 
 fn text_of<'a>(id: u32, published: &'a Tiers<Values>, base: u32, open: &'a BytesColumn) -> &'a [u8] {

@@ -25,6 +25,7 @@ use column::ColumnWriter;
 use snapshot::Layout;
 use std::{collections::HashSet, ops::Range, sync::Arc};
 use tiers::Tiers;
+use weir_base::Mapped;
 use weir_types::{ColumnData, ColumnName, DataType, NextOffset, RowBatch, Schema};
 
 /// Name of the hidden LONG column that holds each row's stream offset.
@@ -73,6 +74,8 @@ pub struct ConsumingSegment {
     next_look: u32,
     offsets: ColumnData,
     published: Option<Arc<ConsumingSnapshot>>,
+    /// The file that rows were restored from, and are read from when they are asked for.
+    source: Option<Mapped>,
 }
 
 /// A segment that takes no more rows.
@@ -116,6 +119,7 @@ impl ConsumingSegment {
             next_look: FIRST_LOOK,
             offsets: ColumnData::Long(vec![]),
             published: None,
+            source: None,
         }
     }
 
@@ -274,9 +278,16 @@ impl ConsumingSegment {
             states: self.states.clone(),
             dictionaries: self.columns.iter_mut().map(ColumnWriter::snapshot).collect(),
             stats: self.columns.iter().map(ColumnWriter::stats).collect(),
+            source: self.source.clone(),
         });
         self.published = Some(snapshot.clone());
         snapshot
+    }
+
+    /// Why restored rows are of no use any more: the file that they lie in was damaged under the process.
+    #[must_use]
+    pub fn damage(&self) -> Option<String> {
+        self.source.as_ref().and_then(Mapped::damage)
     }
 
     /// Takes no more rows. All of them are in frozen blocks then.

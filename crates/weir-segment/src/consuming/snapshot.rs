@@ -9,8 +9,9 @@ use super::{
 use crate::segment::{ColumnAt, ColumnInfo, ColumnStats, Dictionary, Segment, SegmentMeta};
 use roaring::RoaringBitmap;
 use std::{collections::HashMap, ops::Range, sync::Arc};
+use weir_base::Mapped;
 use weir_indexes::{Answer, Predicate};
-use weir_types::{Column, DataType};
+use weir_types::{BytesColumn, Column, ColumnData, DataType, Stored};
 
 /// The columns of a segment; the same for all its snapshots.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct ConsumingSnapshot {
     pub(super) states: Arc<Vec<Arc<FrozenState>>>,
     pub(super) dictionaries: Vec<Option<Arc<SnapshotDictionary>>>,
     pub(super) stats: Vec<ColumnStats>,
+    /// The file that restored rows lie in.
+    pub(super) source: Option<Mapped>,
 }
 
 impl ConsumingSnapshot {
@@ -101,6 +104,21 @@ impl Segment for ConsumingSnapshot {
         }
     }
 
+    fn raw_texts(&self, column: ColumnAt) -> Option<Vec<&BytesColumn>> {
+        let (data_type, single_value) = self.layout.columns[column.0];
+        if !single_value || !matches!(data_type.stored(), Stored::Str | Stored::Bytes) {
+            return None;
+        }
+        let texts =
+            self.blocks.over(0..self.meta.rows).map(|(block, part)| match block.columns[column.0].values.get() {
+                Values::Raw(ColumnData::Str(texts) | ColumnData::Bytes(texts)) if part.len() == texts.len() => {
+                    Some(texts)
+                }
+                _ => None,
+            });
+        texts.collect()
+    }
+
     fn read_nulls(&self, column: ColumnAt, rows: Range<u32>, out: &mut Vec<u32>) {
         if self.stats[column.0].nulls > 0 {
             for (block, part) in self.blocks.over(rows) {
@@ -128,5 +146,9 @@ impl Segment for ConsumingSnapshot {
                 }
             }
         }
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.source.as_ref().and_then(Mapped::damage)
     }
 }

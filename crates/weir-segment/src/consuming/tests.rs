@@ -213,3 +213,46 @@ fn doc_ids_filter_and_morsels_without_candidates_are_left_out() {
         (1, 1, 0, 4)
     );
 }
+
+/// The first look sees few rows, in which values that come again are mostly new: text goes raw there only where it is nearly
+/// unique. Later looks are stricter.
+#[test]
+fn a_first_look_lets_text_that_may_come_again_stay_in_the_dictionary() {
+    /// Whether rows of the last batch have ids, where so many of a thousand texts are new.
+    fn keeps_ids(per_mille: &[u32]) -> bool {
+        let schema = Arc::new(Schema::new("t", SchemaVersion(1), vec![field("text", DataType::String)]));
+        let mut segment = segment(&schema, HashSet::new());
+        let (mut row, mut texts) = (0_u32, 0_u32);
+        for share in per_mille {
+            // As many as are appended between two looks.
+            let count = if row == 0 { FIRST_LOOK } else { LATER_LOOK };
+            let mut batch = weir_types::RowBatch::new(&schema);
+            for at in 0..count {
+                // New ones lie evenly among those that were there.
+                let known = u64::from(at) * u64::from(*share) / 1000;
+                if (u64::from(at) + 1) * u64::from(*share) / 1000 > known || texts == 0 {
+                    texts += 1;
+                    batch.columns[0].data.push(&Value::Str(format!("text {texts}").into()));
+                } else {
+                    batch.columns[0].data.push(&Value::Str(format!("text {}", at % texts).into()));
+                }
+                batch.message_of_row.push(at);
+                row += 1;
+            }
+            segment.append(&batch, &|message| NextOffset::new(message.into()));
+        }
+        // Rows that come after the last look show what it decided.
+        let mut batch = weir_types::RowBatch::new(&schema);
+        batch.columns[0].data.push(&Value::Str("text 1".into()));
+        batch.message_of_row.push(0);
+        segment.append(&batch, &|_| NextOffset::ZERO);
+        let snapshot = segment.snapshot();
+        let at = snapshot.column("text").unwrap().at;
+        let mut ids = vec![];
+        snapshot.read_ids(at, row..row + 1, &mut ids)
+    }
+    assert!(keeps_ids(&[800]), "at the first look four in five may be new");
+    assert!(!keeps_ids(&[950]), "nearly all are too many");
+    assert!(keeps_ids(&[800, 500]), "half of them later");
+    assert!(!keeps_ids(&[800, 700]), "and not more than three in five");
+}

@@ -1,6 +1,6 @@
 //! Header and directory: what a segment file says about itself and where the regions of each column are.
 
-use super::{CHECKED_FROM, FORMAT_VERSION, HEADER_BYTES, MAGIC, RegionKind, pad};
+use super::{ALIGN, CHECKED_FROM, FORMAT_VERSION, HEADER_BYTES, MAGIC, Pieces, RegionKind, byte_count};
 use crate::{ColumnStats, SegmentError};
 use std::{collections::HashMap, ops::Range, sync::Arc};
 use weir_types::{DataType, SchemaVersion, Stored, Value};
@@ -32,9 +32,12 @@ pub(crate) struct Contents {
     pub(crate) columns: Vec<ColumnEntry>,
 }
 
-/// Collects regions, then writes directory and header.
+/// Collects regions, then makes directory and header.
 pub(crate) struct FileWriter {
-    bytes: Vec<u8>,
+    /// What follows the header.
+    pieces: Pieces,
+    /// Where the file ends so far.
+    position: usize,
     directory: Vec<u8>,
     columns: u32,
 }
@@ -53,16 +56,36 @@ pub(crate) struct ColumnOut {
     pub(crate) data_type: DataType,
     pub(crate) single_value: bool,
     pub(crate) stats: ColumnStats,
-    pub(crate) regions: Vec<(RegionKind, Vec<u8>)>,
+    pub(crate) regions: Vec<(RegionKind, Pieces)>,
 }
 
 impl FileWriter {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; HEADER_BYTES], directory: vec![], columns: 0 }
+        Self { pieces: vec![], position: HEADER_BYTES, directory: vec![], columns: 0 }
     }
 
     /// Appends a column's regions.
-    pub(crate) fn column(&mut self, column: &ColumnOut) {
+    pub(crate) fn column(&mut self, column: ColumnOut) {
+        self.entry(&column);
+        for (_, mut region) in column.regions {
+            self.pad();
+            self.position += byte_count(&region);
+            self.pieces.append(&mut region);
+        }
+        self.columns += 1;
+    }
+
+    /// Regions start at multiples of `ALIGN`.
+    fn pad(&mut self) {
+        let end = self.position.next_multiple_of(ALIGN);
+        if end > self.position {
+            self.pieces.push(vec![0; end - self.position]);
+        }
+        self.position = end;
+    }
+
+    fn entry(&mut self, column: &ColumnOut) {
+        let mut position = self.position;
         let out = &mut self.directory;
         put_bytes(out, column.name.as_bytes());
         out.push(type_code(column.data_type));
@@ -77,22 +100,23 @@ impl FileWriter {
             put_value(out, max);
         }
         for (kind, region) in &column.regions {
-            pad(&mut self.bytes);
+            position = position.next_multiple_of(ALIGN);
+            let length = byte_count(region);
             out.push(*kind as u8);
-            out.extend_from_slice(&(self.bytes.len() as u64).to_le_bytes());
-            out.extend_from_slice(&(region.len() as u64).to_le_bytes());
-            self.bytes.extend_from_slice(region);
+            out.extend_from_slice(&(position as u64).to_le_bytes());
+            out.extend_from_slice(&(length as u64).to_le_bytes());
+            position += length;
         }
-        self.columns += 1;
     }
 
     /// The file and its checksum.
-    pub(crate) fn finish(mut self, whole: &Whole<'_>) -> (Vec<u8>, u32) {
-        pad(&mut self.bytes);
-        let at = self.bytes.len() as u64;
-        put_bytes(&mut self.bytes, whole.name.as_bytes());
-        self.bytes.append(&mut self.directory);
-        let length = self.bytes.len() as u64;
+    pub(crate) fn finish(mut self, whole: &Whole<'_>) -> (Pieces, u32) {
+        self.pad();
+        let at = self.position as u64;
+        let mut directory = vec![];
+        put_bytes(&mut directory, whole.name.as_bytes());
+        directory.append(&mut self.directory);
+        let length = at + directory.len() as u64;
         let mut header = Vec::with_capacity(HEADER_BYTES);
         header.extend_from_slice(MAGIC);
         header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -105,10 +129,12 @@ impl FileWriter {
         header.extend_from_slice(&[0; 4]);
         header.extend_from_slice(&at.to_le_bytes());
         header.extend_from_slice(&(length - at).to_le_bytes());
-        self.bytes[..HEADER_BYTES].copy_from_slice(&header);
-        let crc = crc32c::crc32c(&self.bytes[CHECKED_FROM..]);
-        self.bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-        (self.bytes, crc)
+        self.pieces.push(directory);
+        let crc = crc32c::crc32c(&header[CHECKED_FROM..]);
+        let crc = self.pieces.iter().fold(crc, |crc, piece| crc32c::crc32c_append(crc, piece));
+        header[12..16].copy_from_slice(&crc.to_le_bytes());
+        self.pieces.insert(0, header);
+        (self.pieces, crc)
     }
 }
 

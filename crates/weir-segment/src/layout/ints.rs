@@ -5,7 +5,7 @@
 //! padding to 64, then the packed lines. Reading is by block: a getter of single values would lose all speed.
 
 use super::{
-    ALIGN,
+    ALIGN, Pieces,
     bitpack::{self, BLOCK, LINE},
     pad,
 };
@@ -29,14 +29,14 @@ pub(crate) struct IntsWriter {
 
 impl IntsWriter {
     /// Numbers of 64 bits; `steps` allows blocks of steps.
-    pub(crate) fn encode(values: &[i64], steps: bool) -> Vec<u8> {
+    pub(crate) fn encode(values: &[i64], steps: bool) -> Pieces {
         let mut writer = Self::default();
         values.chunks(BLOCK).for_each(|block| writer.block(block, steps));
         writer.finish()
     }
 
     /// Dictionary ids: always distances, so that they unpack straight into ids.
-    pub(crate) fn encode_ids(ids: &[u32]) -> Vec<u8> {
+    pub(crate) fn encode_ids(ids: &[u32]) -> Pieces {
         let mut writer = Self::default();
         let mut distances = [0u32; BLOCK];
         for block in ids.chunks(BLOCK) {
@@ -93,10 +93,9 @@ impl IntsWriter {
         }
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Pieces {
         pad(&mut self.entries);
-        self.entries.append(&mut self.lines);
-        self.entries
+        vec![self.entries, self.lines]
     }
 }
 
@@ -240,7 +239,7 @@ impl<'a> Ints<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::byte_count, *};
     use proptest::prelude::*;
 
     proptest! {
@@ -254,7 +253,7 @@ mod tests {
                 last = if rising { last.wrapping_add(noise & 0xff) } else { noise };
                 last
             }).collect();
-            let bytes = IntsWriter::encode(&values, true);
+            let bytes = IntsWriter::encode(&values, true).concat();
             let ints = Ints::new(&bytes, count);
             prop_assert_eq!(ints.check(), Ok(()));
             let mut out = vec![];
@@ -266,12 +265,12 @@ mod tests {
     #[test]
     fn steady_steps_take_no_lines() {
         let values: Vec<i64> = (0..5000).map(|at| 1_700_000_000_000 + at * 7).collect();
-        assert_eq!(IntsWriter::encode(&values, true).len(), 128);
+        assert_eq!(byte_count(&IntsWriter::encode(&values, true)), 128);
     }
 
     #[test]
     fn ids_beyond_the_dictionary_are_refused() {
-        let bytes = IntsWriter::encode_ids(&[0, 5, 9]);
+        let bytes = IntsWriter::encode_ids(&[0, 5, 9]).concat();
         assert_eq!(Ints::new(&bytes, 3).check_ids(10), Ok(()));
         assert!(Ints::new(&bytes, 3).check_ids(9).is_err());
         assert!(Ints::new(&bytes[..100], 3).check_ids(10).is_err());

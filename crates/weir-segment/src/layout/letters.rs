@@ -10,6 +10,8 @@ use weir_indexes::bytes::u32_at;
 const MOST_LETTERS: usize = 64;
 /// Values longer than this are texts, not ids.
 const LONGEST: usize = 256;
+/// Letters that are packed together: of six bits each, they fit beside 31 bits that wait.
+const AT_ONCE: usize = 5;
 
 fn bits_of(letters: usize) -> u32 {
     usize::BITS - (letters - 1).leading_zeros()
@@ -50,9 +52,13 @@ pub(super) fn encode(values: &[u8], length: usize, most: usize, out: &mut Vec<u8
     (0u8..).zip(&letters).for_each(|(at, letter)| number[usize::from(*letter)] = at);
     let (mut word, mut filled) = (0u64, 0);
     for value in values.chunks_exact(length) {
-        for at in &places {
-            word |= u64::from(number[usize::from(value[*at])]) << filled;
-            filled += bits;
+        for places in places.chunks(AT_ONCE) {
+            let mut together = 0;
+            for (at, place) in (0..).zip(places) {
+                together |= u64::from(number[usize::from(value[*place])]) << (at * bits);
+            }
+            word |= together << filled;
+            filled += places.len() as u32 * bits;
             if filled >= 32 {
                 out.extend_from_slice(&(word as u32).to_le_bytes());
                 word >>= 32;

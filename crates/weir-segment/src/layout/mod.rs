@@ -23,6 +23,14 @@ pub(crate) const ALIGN: usize = 64;
 /// Name of the hidden column that holds the stream offset of each row's message.
 pub const STREAM_OFFSET: &str = "$streamOffset";
 
+/// Bytes in pieces that follow one another: regions of megabytes are made and written without being moved together.
+pub(crate) type Pieces = Vec<Vec<u8>>;
+
+/// How long they are together.
+pub(crate) fn byte_count(pieces: &[Vec<u8>]) -> usize {
+    pieces.iter().map(Vec::len).sum()
+}
+
 /// Pads to the next multiple of `ALIGN`.
 pub(crate) fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(ALIGN), 0);

@@ -4,7 +4,7 @@
 //! `u32` bytes of the chunk when read, `u8` codec, `u8` bytes of a length, zeros); padding to 64; the chunks. A chunk is
 //! the lengths of its values, one, two or four bytes each, then the values.
 
-use super::{ALIGN, letters, pad};
+use super::{ALIGN, Pieces, letters, pad};
 use weir_indexes::bytes::{part, u32_at, u64_at};
 use weir_types::BytesColumn;
 
@@ -21,7 +21,7 @@ const PROBE_BYTES: usize = 4 * 1024;
 const LETTERS_RAW: u32 = 2 * CHUNK_BYTES as u32;
 
 /// The region of values, in their order.
-pub(crate) fn encode<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+pub(crate) fn encode<'a>(values: impl Iterator<Item = &'a [u8]>) -> Pieces {
     let mut writer = Writer::default();
     for value in values {
         writer.push(value);
@@ -34,7 +34,9 @@ struct Writer {
     chunks: u32,
     first: u32,
     entries: Vec<u8>,
-    stored: Vec<u8>,
+    /// The chunks as they are stored, and how long they are together.
+    stored: Pieces,
+    position: u64,
     lengths: Vec<u32>,
     bytes: Vec<u8>,
     raw: Vec<u8>,
@@ -82,28 +84,29 @@ impl Writer {
         };
         self.entries.extend_from_slice(&self.first.to_le_bytes());
         self.entries.extend_from_slice(&count.to_le_bytes());
-        self.entries.extend_from_slice(&(self.stored.len() as u64).to_le_bytes());
+        self.entries.extend_from_slice(&self.position.to_le_bytes());
         self.entries.extend_from_slice(&(stored.len() as u32).to_le_bytes());
         self.entries.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
         self.entries.extend_from_slice(&[codec, width as u8, 0, 0, 0, 0, 0, 0]);
-        self.stored.extend_from_slice(stored);
+        self.position += stored.len() as u64;
+        self.stored.push(stored.to_vec());
         self.first += count;
         self.chunks += 1;
         self.lengths.clear();
         self.bytes.clear();
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Pieces {
         if !self.lengths.is_empty() {
             self.end_chunk();
         }
-        let mut out = Vec::with_capacity(HEADER + self.entries.len() + ALIGN + self.stored.len());
-        out.extend_from_slice(&self.chunks.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
-        out.append(&mut self.entries);
-        pad(&mut out);
-        out.append(&mut self.stored);
-        out
+        let mut head = Vec::with_capacity((HEADER + self.entries.len()).next_multiple_of(ALIGN));
+        head.extend_from_slice(&self.chunks.to_le_bytes());
+        head.extend_from_slice(&[0; 4]);
+        head.append(&mut self.entries);
+        pad(&mut head);
+        self.stored.insert(0, head);
+        self.stored
     }
 }
 
@@ -253,7 +256,7 @@ mod tests {
     use super::*;
 
     fn round_trip(values: &[Vec<u8>]) -> usize {
-        let region = encode(values.iter().map(Vec::as_slice));
+        let region = encode(values.iter().map(Vec::as_slice)).concat();
         let texts = Texts::new(&region);
         texts.check(values.len()).unwrap();
         let mut out = BytesColumn::default();
@@ -311,7 +314,7 @@ mod tests {
     #[test]
     fn torn_regions_are_refused() {
         let values: Vec<Vec<u8>> = (0..9000).map(|at| format!("{at}-{}", mixed(at)).into_bytes()).collect();
-        let region = encode(values.iter().map(Vec::as_slice));
+        let region = encode(values.iter().map(Vec::as_slice)).concat();
         assert!(Texts::new(&region).check(8999).is_err());
         for length in (0..region.len() - 1).step_by(97) {
             assert!(Texts::new(&region[..length]).check(9000).is_err(), "{length}");

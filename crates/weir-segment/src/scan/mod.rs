@@ -25,7 +25,11 @@ use arrow::{
 use filter::{Node, Scratch, keep};
 use roaring::RoaringBitmap;
 use source::{Resolved, Source, resolve, resolve_as};
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
 use weir_indexes::Filter;
 use weir_types::{ColumnName, DataType, Value};
 
@@ -86,6 +90,17 @@ pub struct ScanStats {
     pub entries_post_filter: u64,
 }
 
+/// Does work that reads a segment. Where its file was damaged meanwhile nothing of the outcome is of use, a panic included: what
+/// was checked when the file was opened does not hold any more.
+fn whole<T>(segment: &dyn Segment, work: impl FnOnce() -> T) -> Result<T, SegmentError> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    match (segment.damage(), done) {
+        (Some(what), _) => Err(SegmentError::Damaged { what }),
+        (None, Ok(done)) => Ok(done),
+        (None, Err(panic)) => resume_unwind(panic),
+    }
+}
+
 /// A scan of one segment. Morsels may be read by several threads at once, in any order.
 pub struct SegmentScan {
     segment: Arc<dyn Segment>,
@@ -119,7 +134,8 @@ impl SegmentScan {
         let filter = if rows == 0 || validity.as_ref().is_some_and(|valid| valid.is_empty()) {
             Ok(Node::None)
         } else {
-            Node::new(&*segment, &request, &request.filter).map_err(|error| error.to_string())
+            let made = whole(&*segment, || Node::new(&*segment, &request, &request.filter));
+            made.and_then(|made| made).map_err(|error| error.to_string())
         };
         let among = filter.as_ref().ok().and_then(Node::among);
         let columns = request
@@ -162,8 +178,13 @@ impl SegmentScan {
     /// most 8192 rows. None where no row passes.
     ///
     /// # Errors
-    /// If the filter names a column that neither the segment nor the request knows, or Arrow refuses a batch.
+    /// If the filter names a column that neither the segment nor the request knows, or Arrow refuses a batch, or the
+    /// segment's file was damaged while it was read.
     pub fn read(&self, rows: Range<u32>, stats: &mut ScanStats) -> Result<Vec<RecordBatch>, SegmentError> {
+        whole(&*self.segment, || self.read_rows(rows, stats))?
+    }
+
+    fn read_rows(&self, rows: Range<u32>, stats: &mut ScanStats) -> Result<Vec<RecordBatch>, SegmentError> {
         let filter = self.filter.as_ref().map_err(|error| SegmentError::Invalid { what: error.clone() })?;
         let rows = rows.start..rows.end.min(self.segment.meta().rows);
         let mut batches = vec![];
@@ -203,13 +224,15 @@ impl SegmentScan {
     #[must_use]
     pub fn count_all(&self) -> Option<u64> {
         let rows = self.segment.meta().rows;
-        match (self.filter.as_ref().ok()?, &self.validity) {
+        let count = || match (self.filter.as_ref().ok()?, &self.validity) {
             (Node::None, _) => Some(0),
             (Node::All, None) => Some(rows.into()),
             (Node::All, Some(valid)) => Some(valid.range_cardinality(0..rows)),
             (filter, None) => Some(filter.exact(rows)?.len()),
             (filter, Some(valid)) => Some(filter.exact(rows)?.intersection_len(valid)),
-        }
+        };
+        // Of a damaged segment reading says what is wrong.
+        whole(&*self.segment, count).ok()?
     }
 
     /// Least and greatest value of a column (nulls by their default), where every row passes, none is hidden, and

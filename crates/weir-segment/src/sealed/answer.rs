@@ -20,8 +20,10 @@ pub(super) fn answer(column: &SealedColumn, rows: u32, predicate: &Predicate) ->
         _ => by_keys(column, predicate),
     };
     found.unwrap_or_else(|error| {
-        // The checksum was right, so a writer made this; the scan finds the rows without the index.
-        tracing::error!(column = &*column.name, %error, "an index of a segment cannot be read; rows are scanned");
+        if !column.is_damaged() {
+            // The checksum was right, so a writer made this; the scan finds the rows without the index.
+            tracing::error!(column = &*column.name, %error, "an index of a segment cannot be read; rows are scanned");
+        }
         Answer::CannotHelp
     })
 }

@@ -108,6 +108,11 @@ impl SealedColumn {
         })
     }
 
+    /// Whether the file was damaged since it was opened.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.file.damage().is_some()
+    }
+
     /// Bytes of a region.
     pub(super) fn bytes(&self, region: &Range<usize>) -> &[u8] {
         &self.file[region.clone()]

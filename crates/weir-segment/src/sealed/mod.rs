@@ -17,6 +17,7 @@ pub struct SealedSegment {
     crc: u32,
     columns: Vec<SealedColumn>,
     by_name: HashMap<Arc<str>, ColumnAt>,
+    file: Mapped,
 }
 
 impl std::fmt::Debug for SealedSegment {
@@ -64,7 +65,11 @@ impl SealedSegment {
             created_ms: contents.created_ms,
             crc: Some(contents.crc),
         };
-        Ok(Arc::new(Self { meta, crc: contents.crc, columns, by_name }))
+        // What was cut meanwhile would have been found out of order, but where it was read in time.
+        match mapped.damage() {
+            Some(what) => Err(SegmentError::Damaged { what }),
+            None => Ok(Arc::new(Self { meta, crc: contents.crc, columns, by_name, file: mapped })),
+        }
     }
 
     /// Its name, as written in the file.
@@ -138,5 +143,9 @@ impl Segment for SealedSegment {
             IndexKind::Inverted => self.at(column).inverted.is_some(),
             IndexKind::Range => self.at(column).range.is_some(),
         }
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.file.damage()
     }
 }

@@ -30,8 +30,8 @@ const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/segment-v
 #[test]
 fn version_1_opens_with_the_values_it_was_written_with() {
     let (mut built, appended) = version_1();
-    built.bytes = std::fs::read(VERSION_1).unwrap();
-    let sealed = SealedSegment::open(Mapped::new(built.bytes.clone())).unwrap();
+    built.pieces = vec![std::fs::read(VERSION_1).unwrap()];
+    let sealed = SealedSegment::open(Mapped::new(built.bytes())).unwrap();
     let meta = sealed.meta();
     assert_eq!((&*meta.name, meta.rows), ("all__0__0__20261124T0000Z", 1200));
     assert_eq!((meta.schema_version, meta.created_ms), (SchemaVersion(3), 1_700_000_000_123));
@@ -54,6 +54,6 @@ const VERSION_1_CRC: u32 = 0x136d_cd81;
 fn write_example() {
     let (built, _) = version_1();
     open(&built);
-    std::fs::write(VERSION_1, &built.bytes).unwrap();
-    println!("crc {:#010x}, {} bytes", built.crc, built.bytes.len());
+    std::fs::write(VERSION_1, built.bytes()).unwrap();
+    println!("crc {:#010x}, {} bytes", built.crc, built.bytes().len());
 }

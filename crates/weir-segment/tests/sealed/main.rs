@@ -27,7 +27,7 @@ fn spec(schema: &Arc<Schema>) -> BuildSpec {
 }
 
 fn open(built: &BuiltSegment) -> Arc<SealedSegment> {
-    let sealed = SealedSegment::open(Mapped::new(built.bytes.clone())).expect("what was built opens");
+    let sealed = SealedSegment::open(Mapped::new(built.bytes())).expect("what was built opens");
     assert_eq!((sealed.crc(), sealed.meta().rows), (built.crc, built.rows));
     sealed
 }
@@ -142,7 +142,7 @@ proptest! {
         spec.sorted_column = sorted.map(|data_type| name(&format!("{}_sv", data_type.as_str().to_lowercase())));
         let (snapshot, appended) = frozen(&schema, no_dictionary, &batches, spread, &mut dice);
         let built = build(&*snapshot, &spec).unwrap();
-        prop_assert_eq!(&built.bytes, &build(&*snapshot, &spec).unwrap().bytes, "equal input gives equal bytes");
+        prop_assert_eq!(&built.bytes(), &build(&*snapshot, &spec).unwrap().bytes(), "equal input gives equal bytes");
         let sealed = open(&built);
         check_values(&sealed, &built, &schema, &appended, step);
         check_indexes(&sealed, &schema, &mut dice);
@@ -159,7 +159,7 @@ proptest! {
     #[test]
     fn flipped_bytes_are_refused(seed in any::<u64>(), flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4)) {
         let built = small(seed);
-        let mut bytes = built.bytes.clone();
+        let mut bytes = built.bytes();
         let mut places = HashSet::new();
         for (at, mask) in &flips {
             let at = at.index(bytes.len());
@@ -192,15 +192,15 @@ fn small(seed: u64) -> BuiltSegment {
 #[test]
 fn a_cut_file_is_refused_wherever_it_is_cut() {
     let built = small(1);
-    for length in (0..built.bytes.len()).step_by(37) {
-        let error = SealedSegment::open(Mapped::new(built.bytes[..length].to_vec())).unwrap_err();
+    for length in (0..built.bytes().len()).step_by(37) {
+        let error = SealedSegment::open(Mapped::new(built.bytes()[..length].to_vec())).unwrap_err();
         assert!(matches!(error, SegmentError::Corrupt { .. }), "{error}");
     }
 }
 
 #[test]
 fn a_later_version_is_named() {
-    let mut bytes = small(2).bytes;
+    let mut bytes = small(2).bytes();
     bytes[8] = 9;
     let error = SealedSegment::open(Mapped::new(bytes)).unwrap_err();
     assert!(error.to_string().contains("format version 9"), "{error}");
@@ -294,5 +294,5 @@ fn rows_without_offsets_cannot_keep_them() {
     assert!(error.to_string().contains("stream offsets"), "{error}");
     // A sealed segment is itself a source of rows: building from it gives the same bytes.
     let again = build(&*sealed, &BuildSpec { keep_offsets: false, ..spec(&schema) }).unwrap();
-    assert_eq!(again.bytes, built.bytes);
+    assert_eq!(again.bytes(), built.bytes());
 }

@@ -256,9 +256,31 @@ impl Lent {
         self.form != Form::Raw
     }
 
-    /// Reads them.
+    /// Reads them. Where the disk does not give them any more, others stand for them that are as many; the segment is
+    /// damaged then, and says so.
     pub(in crate::consuming) fn read(&self) -> Values {
         let read = Reader(&self.source[self.at.clone()]).values(self.form, self.stored);
+        if self.source.damage().is_some() {
+            return self.placeholders();
+        }
         read.expect("these bytes were looked through when the block was restored, and nobody writes there")
+    }
+
+    fn placeholders(&self) -> Values {
+        let count = self.count;
+        match (self.form, self.stored) {
+            (Form::Ids8 | Form::Ids16 | Form::Ids32, _) => Values::Ids(Ids::U8(vec![0; count])),
+            (Form::Raw, Stored::Int) => Values::Raw(ColumnData::Int(vec![0; count])),
+            (Form::Raw, Stored::Long) => Values::Raw(ColumnData::Long(vec![0; count])),
+            (Form::Raw, Stored::Float) => Values::Raw(ColumnData::Float(vec![0.0; count])),
+            (Form::Raw, Stored::Double) => Values::Raw(ColumnData::Double(vec![0.0; count])),
+            (Form::Raw, Stored::Str | Stored::Bytes) => {
+                let mut none = ColumnData::new(self.stored);
+                if let ColumnData::Str(texts) | ColumnData::Bytes(texts) = &mut none {
+                    (0..count).for_each(|_| texts.push(b""));
+                }
+                Values::Raw(none)
+            }
+        }
     }
 }
