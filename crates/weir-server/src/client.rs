@@ -13,6 +13,12 @@ use std::time::Duration;
 /// A request that takes longer than this is given up: the longest that a node lets a request run is far below.
 const GIVE_UP: Duration = Duration::from_secs(120);
 
+/// An answer that does not come for so long makes us ask whether the node lives.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A node that lives says so from its memory within milliseconds.
+const LIVES: Duration = Duration::from_secs(5);
+
 /// A node that tells without end says every second that there is nothing.
 const SILENT: Duration = Duration::from_secs(30);
 
@@ -83,6 +89,8 @@ impl Answer {
 pub struct Client {
     base: String,
     give_up: Duration,
+    /// After how long it is asked whether it lives, and how long that is waited for.
+    doubt: (Duration, Duration),
     hyper: Hyper<HttpConnector, Full<Bytes>>,
 }
 
@@ -94,7 +102,12 @@ impl Client {
         let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
-        Self { base, give_up: GIVE_UP, hyper: Hyper::builder(TokioExecutor::new()).build(connector) }
+        Self {
+            base,
+            give_up: GIVE_UP,
+            doubt: (PATIENCE, LIVES),
+            hyper: Hyper::builder(TokioExecutor::new()).build(connector),
+        }
     }
 
     /// The same, whose requests are given up after this time.
@@ -132,9 +145,32 @@ impl Client {
             let body = body.collect().await.map_err(|error| self.unreachable(chain(&error)))?.to_bytes();
             Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
         };
-        match tokio::time::timeout(self.give_up, round).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.unreachable(format!("no answer within {} s", self.give_up.as_secs()))),
+        self.while_it_lives(round).await
+    }
+
+    /// What comes of a request, unless the node takes too long, or does not answer a question that needs nobody else either:
+    /// it hangs, and a long query or a broker that is slow is none of the reasons.
+    async fn while_it_lives<T>(&self, round: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+        let (patience, lives) = self.doubt;
+        let lives = async {
+            loop {
+                tokio::time::sleep(patience).await;
+                if tokio::time::timeout(lives, self.begin(Method::GET, "/health", &[], Bytes::new())).await.is_err() {
+                    let waited = (patience + lives).as_secs_f32();
+                    return self.unreachable(format!(
+                        "it takes connections and has not answered for {waited} s, also not whether it is alive: look at the \
+                         node's log, or start it again"
+                    ));
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = round => answer,
+            () = tokio::time::sleep(self.give_up) => {
+                Err(self.unreachable(format!("no answer within {} s", self.give_up.as_secs())))
+            }
+            hangs = lives => Err(hangs),
         }
     }
 
@@ -142,11 +178,7 @@ impl Client {
     pub async fn post_for_lines(&self, path: &str, body: &Json) -> Result<Result<Lines, Answer>, ClientError> {
         let headers = [("content-type", "application/json")];
         let begun = self.begin(Method::POST, path, &headers, body.to_string().into());
-        let begun = match tokio::time::timeout(self.give_up, begun).await {
-            Ok(begun) => begun?,
-            Err(_) => return Err(self.unreachable(format!("no answer within {} s", self.give_up.as_secs()))),
-        };
-        let (head, body) = begun.into_parts();
+        let (head, body) = self.while_it_lives(begun).await?.into_parts();
         if head.status.is_success() {
             return Ok(Ok(Lines { url: self.base.clone(), body, read: vec![], at: 0 }));
         }
@@ -247,5 +279,39 @@ mod tests {
         assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
         let error = Client::new("https://x").get("/").await.unwrap_err();
         assert!(matches!(error, ClientError::Address { .. }), "{error}");
+    }
+
+    /// A node that takes connections, answers some paths at once and others never.
+    async fn node_that_answers(path: &'static str) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let mut held = vec![];
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut read = [0; 1024];
+                let count = tokio::io::AsyncReadExt::read(&mut stream, &mut read).await.unwrap_or(0);
+                if String::from_utf8_lossy(&read[..count]).starts_with(&format!("GET {path} ")) {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nOK";
+                    tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+                }
+                held.push(stream);
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_node_that_hangs_is_given_up_and_one_that_is_slow_is_not() {
+        let short = Duration::from_millis(250);
+        let client = async |path| {
+            let client = Client::new(&node_that_answers(path).await).giving_up_after(short * 8);
+            Client { doubt: (short, short), ..client }
+        };
+        let hangs = client("/nothing").await;
+        let error = hangs.get("/tables").await.unwrap_err().to_string();
+        assert!(error.contains("has not answered for 0.5 s, also not whether it is alive"), "{error}");
+        let slow = client("/health").await;
+        let error = slow.get("/tables").await.unwrap_err().to_string();
+        assert!(error.contains("no answer within 2 s"), "{error}");
     }
 }

@@ -43,6 +43,9 @@ impl ApplyArguments {
             return Err(Failure::Failed(format!("{file}: {}", answer.error())));
         }
         say_notes(&file, &configs.unrecognized, &configs.realtime.not_yet_effective);
+        for warning in configs.warnings() {
+            say(&format!("{file}: warning: {warning}"));
+        }
         let answer = answer.json();
         say(answer["status"].as_str().unwrap_or("done"));
         if there.status == 404 {

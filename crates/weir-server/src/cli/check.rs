@@ -38,6 +38,11 @@ pub(super) fn say_notes(file: &str, unrecognized: &BTreeMap<String, serde_json::
     }
 }
 
+/// How much is wrong.
+fn counted(file: &str, count: usize) -> Failure {
+    Failure::Failed(format!("{file}: {count} {}", if count == 1 { "error" } else { "errors" }))
+}
+
 impl CheckArguments {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let file = self.document.shown();
@@ -45,6 +50,19 @@ impl CheckArguments {
         match TableConfigs::parse(&json) {
             Ok(configs) => {
                 say_notes(&file, &configs.unrecognized, &configs.realtime.not_yet_effective);
+                let found = configs.unmakeable();
+                for error in &found.errors {
+                    say(&format!("{file}: {error}"));
+                }
+                if !found.errors.is_empty() {
+                    return Err(counted(&file, found.errors.len()));
+                }
+                for text in &found.here {
+                    say(&format!("{file}: warning: on this machine, which need not be the node's: {text}"));
+                }
+                for warning in configs.warnings() {
+                    say(&format!("{file}: warning: {warning}"));
+                }
                 say(&format!("{file}: table {} is well described", configs.name));
                 if self.connect {
                     let client = Client::new(&self.address.controller);
@@ -64,8 +82,7 @@ impl CheckArguments {
                 for error in &errors.0 {
                     say(&format!("{file}: {error}"));
                 }
-                let count = errors.0.len();
-                Err(Failure::Failed(format!("{file}: {count} {}", if count == 1 { "error" } else { "errors" })))
+                Err(counted(&file, errors.0.len()))
             }
         }
     }

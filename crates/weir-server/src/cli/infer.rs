@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         ControllerAddress, Failure,
-        output::{data, file_of_stdout, harmless, say},
+        output::{data, escaped_lines, file_of_stdout, say},
         shell_word,
         table_text::{Format, Grid},
     },
@@ -129,7 +129,9 @@ impl InferArguments {
         let answer = answer.json();
         explain(&answer);
         let document = serde_json::to_string_pretty(&answer["document"]);
-        data(&document.map_err(|error| Failure::Failed(format!("the answer holds no document: {error}")))?)?;
+        let document = document.map_err(|error| Failure::Failed(format!("the answer holds no document: {error}")))?;
+        // In texts of JSON an escape means the same.
+        data(&escaped_lines(&document))?;
         let file = file_of_stdout().map_or_else(|| "FILE".to_owned(), |file| shell_word(&file));
         say(&format!("next: {}", self.address.same(&format!("weir try {file}"))));
         Ok(())
@@ -142,7 +144,7 @@ fn explain(answer: &Json) {
         Grid::new(["column", "type", "part", "index", "filled", "distinct", "why"].map(str::to_owned).into());
     let mut doubts = vec![];
     for field in answer["fields"].as_array().into_iter().flatten() {
-        let text = |key: &str| harmless(field[key].as_str().unwrap_or_default());
+        let text = |key: &str| field[key].as_str().unwrap_or_default();
         let many = if field["multiValue"] == json!(true) { "[]" } else { "" };
         let number = |key: &str| field[key].as_u64().unwrap_or(0);
         let filled = number("present").saturating_sub(number("nulls"));
@@ -162,7 +164,7 @@ fn explain(answer: &Json) {
     say(String::from_utf8_lossy(&grid.write(Format::Table)).trim_end());
     doubts.iter().for_each(|doubt| say(doubt));
     for note in answer["notes"].as_array().into_iter().flatten().filter_map(Json::as_str) {
-        say(&format!("note: {}", harmless(note)));
+        say(&format!("note: {}", note));
     }
     let (sampled, verified) = (&answer["sampled"], &answer["verified"]);
     say(&format!(
@@ -177,7 +179,7 @@ fn explain(answer: &Json) {
         verified["rows"], verified["altered"], verified["rejected"], verified["others"]
     ));
     if let Some(first) = verified["first"].as_str() {
-        say(&format!("first rejected: {}", harmless(first)));
+        say(&format!("first rejected: {}", first));
     }
 }
 

@@ -20,10 +20,11 @@ mod tail;
 mod try_records;
 mod why;
 
-use crate::client::ClientError;
+use crate::{client::ClientError, parts::Parts};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -31,6 +32,9 @@ use std::{
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, propagate_version = true, max_term_width = 110, after_help = EXAMPLES)]
 struct Arguments {
+    /// Folder with decoders and functions that are WebAssembly components, each a file NAME.wasm
+    #[arg(long, global = true, env = "WEIR_PARTS_DIR", value_name = "FOLDER")]
+    parts_dir: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -85,6 +89,21 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+impl Command {
+    /// Whether records are read by this process: others leave the parts that are loaded for it alone.
+    fn reads_records(&self) -> bool {
+        !matches!(
+            self,
+            Self::Sql(_)
+                | Self::Apply(_)
+                | Self::Lag(_)
+                | Self::Quarantine(_)
+                | Self::Why(_)
+                | Self::Completions { .. }
+        )
+    }
 }
 
 /// Where a controller and a broker are asked that nobody names.
@@ -176,11 +195,20 @@ impl From<io::Error> for Failure {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    main_with(Parts::default())
+}
+
+/// Runs the command line of this process with parts from outside. Ends with 2 where one cannot be taken.
+pub(crate) fn main_with(parts: Parts) -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version are answers, not errors: clap knows where each goes.
         Err(error) => return ExitCode::from(u8::from(error.print().is_ok() && error.use_stderr()) * 2),
     };
+    let folder = arguments.parts_dir.filter(|_| arguments.command.reads_records());
+    if let Err(reason) = parts.add(folder.as_deref()) {
+        return said(&reason, 2);
+    }
     match run(arguments.command) {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => said(&text, 1),

@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         ControllerAddress, Failure,
-        output::{data, data_raw, harmless, say},
+        output::{data, data_raw, escaped, escaped_lines, say},
         table_text::{Format, Grid},
     },
     client::{Answer, Client},
@@ -126,13 +126,13 @@ impl Which {
             ("toOffset", number(self.to)),
             ("stage", self.stage.clone()),
         ];
-        let parts = parts.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", escaped(&value?))));
+        let parts = parts.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", in_url(&value?))));
         parts.collect::<Vec<_>>().join("&")
     }
 }
 
 /// Text as part of a URL.
-pub(super) fn escaped(text: &str) -> String {
+pub(super) fn in_url(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
@@ -200,7 +200,7 @@ async fn list(client: &Client, table: &str, which: &Which, limit: u64, format: F
             grid.push(COLUMNS.iter().map(|name| entry[*name].clone()).collect());
         }
         match answer["next"].as_str() {
-            Some(next) if (grid.len() as u64) < limit => after = format!("&after={}", escaped(next)),
+            Some(next) if (grid.len() as u64) < limit => after = format!("&after={}", in_url(next)),
             next => {
                 let (kept, evicted, deleted) = (&answer["kept"], &answer["evicted"], &answer["deleted"]);
                 let replayed = &answer["replayed"];
@@ -222,7 +222,7 @@ async fn show(address: &ControllerAddress, table: &str, record: &Which) -> Resul
         return Err(Failure::Failed(format!("it is not in the quarantine of {table}: {all} shows what is")));
     }
     for entry in entries {
-        data(&serde_json::to_string_pretty(&entry).unwrap_or_else(|_| entry.to_string()))?;
+        data(&escaped_lines(&serde_json::to_string_pretty(&entry).unwrap_or_else(|_| entry.to_string())))?;
     }
     Ok(())
 }
@@ -238,7 +238,7 @@ async fn replay(client: &Client, table: &str, which: &Which) -> Result<(), Failu
     for failure in &failures {
         let text = |key: &str| failure[key].as_str().unwrap_or_default().to_owned();
         let (partition, offset) = (&failure["partition"], &failure["offset"]);
-        data(&format!("{}/{partition}/{offset}: {}: {}", text("topic"), text("stage"), harmless(&text("reason"))))?;
+        data(&format!("{}/{partition}/{offset}: {}: {}", text("topic"), text("stage"), escaped(&text("reason"))))?;
     }
     match answer["failed"].as_u64().unwrap_or_default() {
         0 => Ok(()),

@@ -1,5 +1,6 @@
 //! Rows as text: a table for people, JSON lines, JSON or CSV for programs.
 
+use crate::cli::output::escaped;
 use serde_json::{Map, Value as Json};
 use std::io::{IsTerminal, Write};
 
@@ -63,12 +64,12 @@ impl Grid {
             Format::Table => self.table(&mut out),
             Format::Jsonl => {
                 for object in self.objects() {
-                    out.extend_from_slice(object.to_string().as_bytes());
+                    out.extend_from_slice(escaped(&object.to_string()).as_bytes());
                     out.push(b'\n');
                 }
             }
             Format::Json => {
-                out.extend_from_slice(Json::Array(self.objects().collect()).to_string().as_bytes());
+                out.extend_from_slice(escaped(&Json::Array(self.objects().collect()).to_string()).as_bytes());
                 out.push(b'\n');
             }
             Format::Csv => self.csv(&mut out),
@@ -99,9 +100,10 @@ impl Grid {
         let shown =
             self.rows.iter().map(|row| row.iter().enumerate().map(|(at, value)| cell(value, most(at))).collect());
         let shown: Vec<Vec<String>> = shown.collect();
+        let names: Vec<String> = self.names.iter().map(|name| escaped(name)).collect();
         let width = |at: usize| {
             let cells = shown.iter().filter_map(|row| row.get(at)).map(|text| text.chars().count());
-            cells.chain([self.names[at].chars().count()]).max().unwrap_or(0)
+            cells.chain([names[at].chars().count()]).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.names.len()).map(width).collect();
         let right: Vec<bool> = (0..self.names.len())
@@ -109,7 +111,7 @@ impl Grid {
             .collect();
         // Behind the last cell nothing is lined up, and a whole one would draw a long line under its name.
         let drawn = |at: usize| {
-            if self.last_whole && at + 1 == self.names.len() { self.names[at].chars().count() } else { widths[at] }
+            if self.last_whole && at + 1 == names.len() { names[at].chars().count() } else { widths[at] }
         };
         let mut line = |cells: &[String]| {
             let mut text = String::new();
@@ -122,20 +124,23 @@ impl Grid {
             // Writing into memory cannot fail.
             writeln!(out, "{}", text.trim_end()).ok();
         };
-        line(&self.names);
+        line(&names);
         line(&(0..widths.len()).map(|at| "-".repeat(drawn(at))).collect::<Vec<_>>());
         shown.iter().for_each(|row| line(row));
     }
 
+    /// A file holds what a row says; on a terminal nothing obeys it.
     fn csv(&self, out: &mut Vec<u8>) {
+        let watched = std::io::stdout().is_terminal();
+        let shown = |text: String| if watched { escaped(&text) } else { text };
         let mut line = |cells: Vec<String>| {
             let quoted: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
             // Writing into memory cannot fail.
             writeln!(out, "{}", quoted.join(",")).ok();
         };
-        line(self.names.clone());
+        line(self.names.iter().cloned().map(shown).collect());
         for row in &self.rows {
-            line(row.iter().map(text).collect());
+            line(row.iter().map(text).map(shown).collect());
         }
     }
 }
@@ -152,21 +157,11 @@ fn text(value: &Json) -> String {
 /// A cell of a table: one line, of so many characters at most.
 fn cell(value: &Json, most: usize) -> String {
     let text: String = if value.is_null() { "null".to_owned() } else { text(value) };
-    let mut shown = String::new();
-    for (at, c) in text.chars().enumerate() {
-        if at == most {
-            shown.push('…');
-            break;
-        }
-        match c {
-            '\n' => shown.push_str("\\n"),
-            '\t' => shown.push_str("\\t"),
-            // A terminal must not obey what a row says.
-            c if c.is_control() => shown.push('\u{fffd}'),
-            c => shown.push(c),
-        }
+    // A terminal must not obey what a row says.
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", escaped(&text[..end])),
+        None => escaped(&text),
     }
-    shown
 }
 
 fn csv_cell(text: &str) -> String {
@@ -195,7 +190,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "city                n  n");
         assert_eq!(lines[2], "Berlin, \"Mitte\"    12  1.5");
-        assert_eq!(lines[3], "a\\nb\u{fffd}[31m        null  [1,2]");
+        assert_eq!(lines[3], "a\\nb\\u001b[31m   null  [1,2]");
         assert_eq!(grid().len(), 2);
     }
 

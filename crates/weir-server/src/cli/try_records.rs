@@ -4,7 +4,7 @@ use crate::{
     cli::{
         ControllerAddress, Failure,
         document::DocumentArgument,
-        output::{data, harmless, say},
+        output::{data, escaped, say},
     },
     client::Client,
     node::TableConfigs,
@@ -55,7 +55,7 @@ impl TryArguments {
         for record in &records {
             *counts.entry(text(&record["fate"])).or_default() += 1;
             if self.json {
-                data(&record.to_string())?;
+                data(&escaped(&record.to_string()))?;
             } else {
                 lines(record)?;
             }
@@ -63,6 +63,9 @@ impl TryArguments {
         let empty = never_filled(&records);
         if !empty.is_empty() {
             say(&format!("{file}: no record filled {}", empty.join(", ")));
+        }
+        for line in cuts(&records) {
+            say(&format!("{file}: {line}"));
         }
         let counts: Vec<String> = counts.iter().map(|(fate, count)| format!("{count} {fate}")).collect();
         let said = if records.is_empty() { "no record is there yet".to_owned() } else { counts.join(", ") };
@@ -76,6 +79,35 @@ impl TryArguments {
         });
         Ok(())
     }
+}
+
+/// A value that is longer than its column allows.
+fn cut_text(cut: &Json) -> String {
+    let (column, length, most) = (text(&cut["column"]), &cut["length"], &cut["maxLength"]);
+    match cut["stored"].as_str() {
+        Some("DEFAULT") => format!("column {column}: {length} long, maxLength is {most}: the default is stored"),
+        Some("BEFORE_NUL") => format!("column {column}: what stands before the first NUL character is stored"),
+        _ => format!("column {column}: {length} long, maxLength is {most}: the first {most} are stored"),
+    }
+}
+
+/// Columns of whose values some are longer than they allow: how many records, the longest, and what to do.
+pub(super) fn cuts(records: &[Json]) -> Vec<String> {
+    let mut found: BTreeMap<&str, (usize, u64, u64)> = BTreeMap::new();
+    let all = records.iter().flat_map(|record| record["cut"].as_array().into_iter().flatten());
+    for cut in all.filter(|cut| cut["stored"] != "BEFORE_NUL") {
+        let number = |key: &str| cut[key].as_u64().unwrap_or(0);
+        let of = found.entry(cut["column"].as_str().unwrap_or_default()).or_default();
+        *of = (of.0 + 1, of.1.max(number("length")), number("maxLength"));
+    }
+    let line = |(column, (count, longest, most)): (&str, (usize, u64, u64))| {
+        format!(
+            "column {column}: {count} of {} records have values of up to {longest} characters, and maxLength is {most}: give it \
+             a greater maxLength in the schema",
+            records.len()
+        )
+    };
+    found.into_iter().map(line).collect()
 }
 
 /// Columns that are null in every row, where there is a row.
@@ -92,16 +124,48 @@ fn text(json: &Json) -> String {
 /// A record before and after.
 fn lines(record: &Json) -> Result<(), Failure> {
     let place = format!("{}/{}@{}", text(&record["topic"]), record["partition"], record["offset"]);
-    data(&format!("{place}  {}", text(&record["fate"])))?;
+    data(&escaped(&format!("{place}  {}", text(&record["fate"]))))?;
     if !record["value"].is_null() {
-        data(&format!("  record  {}", harmless(&text(&record["value"]))))?;
+        data(&format!("  record  {}", escaped(&text(&record["value"]))))?;
     }
     for row in record["rows"].as_array().into_iter().flatten() {
-        data(&format!("  row     {row}"))?;
+        data(&escaped(&format!("  row     {row}")))?;
+    }
+    if let Some(defaults) = record["defaults"].as_object().filter(|defaults| !defaults.is_empty()) {
+        let stored: Vec<String> = defaults.iter().map(|(column, value)| format!("{column} = {value}")).collect();
+        data(&escaped(&format!("  null    the default is stored: {}", stored.join(", "))))?;
+    }
+    for cut in record["cut"].as_array().into_iter().flatten() {
+        data(&escaped(&format!("  cut     {}", cut_text(cut))))?;
     }
     if let Some(reason) = record["reason"].as_str() {
         let column = record["column"].as_str().map(|column| format!(" column {column}:")).unwrap_or_default();
-        data(&format!("  {}{column} {}", text(&record["stage"]), harmless(reason)))?;
+        data(&format!("  {}{column} {}", text(&record["stage"]), escaped(reason)))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn cut_values_name_column_length_and_limit() {
+        let cut =
+            |length: u64, stored: &str| json!({"column": "note", "length": length, "maxLength": 512, "stored": stored});
+        assert_eq!(
+            cut_text(&cut(700, "BEGINNING")),
+            "column note: 700 long, maxLength is 512: the first 512 are stored"
+        );
+        assert!(cut_text(&cut(700, "DEFAULT")).ends_with("the default is stored"));
+        let records = [json!({"cut": [cut(700, "BEGINNING")]}), json!({"cut": [cut(900, "BEGINNING")]}), json!({})];
+        let lines = cuts(&records);
+        assert_eq!(lines.len(), 1);
+        assert!(
+            lines[0]
+                .starts_with("column note: 2 of 3 records have values of up to 900 characters, and maxLength is 512")
+        );
+        assert!(cuts(&[json!({"cut": [cut(5, "BEFORE_NUL")]})]).is_empty());
+    }
 }

@@ -5,6 +5,8 @@ use crate::node::{
     Node,
     open::{OWNER_MARK, in_time},
 };
+use crate::pinot_json::segment::artifact;
+use std::collections::{BTreeMap, BTreeSet};
 use weir_files::probe;
 use weir_types::{Classify, ErrorKind, TableName};
 
@@ -83,19 +85,48 @@ impl Node {
         let mut checks = vec![catalog, deep_store, disk, check_files(open_files())];
         // A catalog that cannot be read was told above.
         for table in self.tables().await.unwrap_or_default() {
-            checks.push(self.check_segments(&table.spec.name));
+            checks.push(self.check_segments(&table.spec.name).await);
         }
         checks
     }
 
-    /// Whether committed segments of a table could be read when somebody asked for them.
-    fn check_segments(&self, name: &TableName) -> Check {
+    /// Whether committed segments of a table could be read when somebody asked for them, and whether those that nobody asked for
+    /// are still somewhere.
+    async fn check_segments(&self, name: &TableName) -> Check {
         let failed: Vec<(String, String)> =
             self.ingest.open_troubles(name).into_iter().map(|(segment, why)| (segment.to_string(), why)).collect();
         let partitions = self.tables.get(name.as_str()).map(|table| table.partitions());
         let partitions = partitions.iter().flat_map(|partitions| partitions.values());
         let absent = partitions.map(|partition| partition.snapshot().absent.len()).sum();
-        grade_segments(name.as_str(), &failed, absent)
+        let check = grade_segments(name.as_str(), &failed, absent);
+        if check.grade == Grade::Wrong {
+            return check;
+        }
+        let (lost, alone) = self.not_in_deep_store(name).await;
+        grade_places(check, &lost, &alone)
+    }
+
+    /// Committed segments whose object the deep store lacks: those that are nowhere, and those of which this node alone has a
+    /// copy. Where it does not answer, nothing is known, and the deep store's own check says so.
+    async fn not_in_deep_store(&self, name: &TableName) -> (Vec<String>, Vec<String>) {
+        let store = &*self.ingest.deps().deep_store;
+        let (mut lost, mut alone) = (vec![], vec![]);
+        let segments = self.segments(name).await.unwrap_or_default();
+        let artifacts = segments.iter().filter_map(|segment| Some((&segment.name, artifact(segment)?)));
+        let mut by_folder: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+        for (segment, artifact) in artifacts {
+            let folder = artifact.key.rfind('/').map_or("", |end| &artifact.key[..=end]);
+            by_folder.entry(folder).or_default().push((&**segment, artifact.key.as_str()));
+        }
+        for (folder, segments) in by_folder {
+            let Ok(there) = in_time(store, store.list(folder)).await else { return (vec![], vec![]) };
+            let there: BTreeSet<String> = there.into_iter().map(|object| object.key).collect();
+            for (segment, _) in segments.into_iter().filter(|(_, key)| !there.contains(*key)) {
+                let list = if self.local_byte_count(name, segment).is_some() { &mut alone } else { &mut lost };
+                list.push(segment.to_owned());
+            }
+        }
+        (lost, alone)
     }
 
     async fn check_catalog(&self) -> Check {
@@ -167,6 +198,37 @@ impl Node {
                 .wrong("look whether the folder of the data is there and can be read"),
         }
     }
+}
+
+/// Some of many.
+fn some(names: &[String]) -> String {
+    let named = names.iter().take(SEGMENTS_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SEGMENTS_NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+/// What is said of segments beside what is wrong with their files: `lost` are nowhere, `alone` on this node only.
+fn grade_places(check: Check, lost: &[String], alone: &[String]) -> Check {
+    if !lost.is_empty() {
+        let detail =
+            format!("committed segments that neither the deep store nor this node has: {}: {}", lost.len(), some(lost));
+        return Check { detail, ..check }.wrong(
+            "answers lack their rows: put their objects back into the deep store (`SELECT segment, location FROM system.segments` \
+             says where they were)",
+        );
+    }
+    if !alone.is_empty() {
+        let detail = format!(
+            "committed segments that the deep store lacks, of which this node has the only copy: {}: {}",
+            alone.len(),
+            some(alone)
+        );
+        return Check { detail, ..check }
+            .look("keep the node's disk, and put the objects back into the deep store from a backup or from its folder of segments");
+    }
+    check
 }
 
 /// Bytes for people.
@@ -260,6 +322,17 @@ mod tests {
             found.detail,
             "committed segments that cannot be read: 31: s0 (gone), s1 (gone), s2 (gone) and 28 more"
         );
+    }
+
+    #[test]
+    fn segments_that_are_nowhere_are_wrong_before_anybody_asks() {
+        let check = || grade_segments("t", &[], 0);
+        let names = |count: usize| (0..count).map(|at| format!("s{at}")).collect::<Vec<_>>();
+        assert_eq!(grade_places(check(), &[], &[]), check());
+        let alone = grade_places(check(), &[], &names(1));
+        assert!(alone.grade == Grade::Look && alone.detail.ends_with("only copy: 1: s0"), "{alone:?}");
+        let lost = grade_places(check(), &names(5), &names(1));
+        assert!(lost.grade == Grade::Wrong && lost.detail.ends_with("has: 5: s0, s1, s2 and 2 more"), "{lost:?}");
     }
 
     #[test]

@@ -9,20 +9,24 @@ mod infer;
 mod listed;
 mod marks_dir;
 mod observe;
+mod offline;
 mod open;
 mod queries;
 mod refusal;
 mod secrets;
 mod settings;
+mod statement;
 mod tables;
 mod tail;
 mod topics;
+mod warnings;
 
 pub use checks::{Check, Grade};
 pub use data_dir::{DataDir, DataDirError};
 pub use infer::InferAsked;
 pub use listed::ListedSegment;
 pub use marks_dir::remove_orphaned_marks;
+pub use offline::Unmakeable;
 pub use open::OpenError;
 pub use queries::{Answered, Asked};
 pub use refusal::Refusal;
@@ -30,6 +34,7 @@ pub use settings::{Addresses, DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, Node
 pub use tables::{REALTIME, TableConfigs, capabilities};
 pub use tail::{TailAsked, Tailed, tail_from};
 pub use topics::{TopicInfo, produce_bounds};
+pub use warnings::warnings;
 
 use crate::pinot_json::consuming::ForceCommitJob;
 use parking_lot::Mutex;

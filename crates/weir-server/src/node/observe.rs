@@ -55,7 +55,7 @@ impl Node {
         let labels = labels(status.table.as_str(), partition.topic.as_str(), Some(partition.partition));
         let known = [
             (Gauge::LagMs, Some(number(status.lag_ms))),
-            (Gauge::LagOffsets, status.lag_offsets().map(number)),
+            (Gauge::LagOffsets, status.lag_offsets().filter(|_| status.dense).map(number)),
             (Gauge::OpenRows, Some(number(status.open_rows))),
             (Gauge::OpenBytes, Some(number(status.open_bytes))),
             (Gauge::SealAtMs, Some(status.open_seal_at_ms).filter(|at_ms| *at_ms > 0)),

@@ -1,7 +1,7 @@
 //! Queries: what the engine sees of the node, and the round from a request to its answer.
 
 use crate::{
-    node::{ListedSegment, Node, control, listed::listed},
+    node::{ListedSegment, Node, control, listed::listed, statement},
     pinot_json::query::AnswerIds,
     system::{self, quarantine},
 };
@@ -11,6 +11,7 @@ use std::{
 };
 use tokio::runtime::Handle;
 use weir_base::metrics::{Counter, Gauge, Labels};
+use weir_control::TableRecord;
 use weir_ingest::{IngestNode, Selection};
 use weir_query::{QueryRequest, QueryResponse, SystemTable, TableSource};
 use weir_table::{TableSnapshot, Tables};
@@ -87,6 +88,26 @@ impl Source {
         })
     }
 
+    fn records(&self) -> Result<Vec<TableRecord>, String> {
+        let ingest = self.ingest.clone();
+        self.asked(async move { ingest.deps().store.tables().await.map_err(|error| error.to_string()) })
+    }
+
+    fn columns(&self) -> Result<Vec<system::columns::Row>, String> {
+        let of_table = |record: TableRecord| {
+            let (schema, time) = (record.schema.clone(), record.spec.time_column.clone());
+            let fields: Vec<_> = schema.fields().to_vec();
+            fields.into_iter().zip(1..).map(move |(field, position)| system::columns::Row {
+                table: record.spec.name.to_string(),
+                position,
+                is_time: time.as_ref() == Some(&field.name),
+                in_key: schema.primary_key.contains(&field.name),
+                field,
+            })
+        };
+        Ok(self.records()?.into_iter().flat_map(of_table).collect())
+    }
+
     fn quarantine(&self) -> Result<Vec<quarantine::Row>, String> {
         let mut rows = vec![];
         for name in self.ingest.names() {
@@ -126,6 +147,8 @@ impl TableSource for Source {
             "quarantine" => system::table(quarantine::FIELDS, &self.quarantine()?),
             "skips" => system::table(system::skips::FIELDS, &self.skips()?),
             "audit" => system::table(system::audit::FIELDS, &self.audit()?),
+            "tables" => system::table(system::tables::FIELDS, &self.records()?),
+            "columns" => system::table(system::columns::FIELDS, &self.columns()?),
             _ => return Ok(None),
         }))
     }
@@ -172,7 +195,8 @@ impl Node {
         if asked.multistage && !by_option {
             options.push(("useMultistageEngine".to_owned(), "true".to_owned()));
         }
-        let request = QueryRequest { sql: asked.sql, options, database: asked.database };
+        let sql = statement::rewritten(&asked.sql, |name| self.tables.get(name).is_some()).unwrap_or(asked.sql);
+        let request = QueryRequest { sql, options, database: asked.database };
         let response = self.engine.execute(request).await;
         self.count_query(&response);
         Answered { response, ids }

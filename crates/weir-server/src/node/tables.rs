@@ -290,6 +290,17 @@ impl Node {
         Ok(record)
     }
 
+    /// Whether the schema of a document can take the place of that of the table of its name, where there is one.
+    ///
+    /// # Errors
+    /// A column would become unreadable: which, and why.
+    pub async fn check_change(&self, configs: &TableConfigs) -> Result<(), Refusal> {
+        match self.store.table(&configs.name).await? {
+            Some(before) => Ok(check_schema_change(&before.schema, &configs.schema.schema)?),
+            None => Ok(()),
+        }
+    }
+
     /// Drops a table with all that belongs to it but its schema.
     pub async fn drop_table(&self, name: &TableName, who: &str) -> Result<(), Refusal> {
         if self.ingest.drop_table(name, who).await? { Ok(()) } else { Err(no_table(name)) }

@@ -100,6 +100,7 @@ pub fn planned_move(planned: &PlannedMove) -> Json {
         "oldestOffset": planned.held.map(|held| held.0.number()),
         "endOffset": planned.held.map(|held| held.1.number()),
         "topicMadeAnew": planned.recreated,
+        "partitionEnds": planned.ends,
     })
 }
 

@@ -58,6 +58,9 @@ pub fn inferred_document(name: &str, stream: &Map<String, Json>, inferred: &Infe
     let (mut dimensions, mut metrics, mut times) = (vec![], vec![], vec![]);
     for field in &inferred.fields {
         let mut spec = json!({"name": field.name, "dataType": field.data_type.as_str()});
+        if let Some(length) = field.max_length {
+            spec["maxLength"] = json!(length);
+        }
         match &field.role {
             Role::Time { format, granularity } => {
                 spec["format"] = json!(format);
@@ -126,6 +129,7 @@ fn field_json(field: &Field) -> Json {
         "name": field.name, "dataType": field.data_type.as_str(), "multiValue": field.multi_value, "fieldType": role,
         "index": index, "records": field.records, "present": field.present, "nulls": field.nulls,
         "distinct": field.distinct, "min": field.min, "max": field.max, "why": field.why, "doubt": field.doubt,
+        "maxLength": field.max_length,
     })
 }
 

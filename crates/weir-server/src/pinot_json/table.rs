@@ -7,11 +7,19 @@ use weir_control::{TableRecord, redacted, redacted_at};
 /// The answer to a change of configuration: what was done, the keys that nobody knows (JSON pointer to value), and those
 /// that are accepted without an effect yet.
 #[must_use]
-pub fn config_success(status: &str, unrecognized: &BTreeMap<String, Json>, not_yet_effective: &[String]) -> Json {
+pub fn config_success(
+    status: &str,
+    unrecognized: &BTreeMap<String, Json>,
+    not_yet_effective: &[String],
+    warnings: &[String],
+) -> Json {
     let mut answer = Map::new();
     answer.insert("unrecognizedProperties".to_owned(), seen_properties(unrecognized));
     if !not_yet_effective.is_empty() {
         answer.insert("notYetEffective".to_owned(), json!(not_yet_effective));
+    }
+    if !warnings.is_empty() {
+        answer.insert("warnings".to_owned(), json!(warnings));
     }
     answer.insert("status".to_owned(), json!(status));
     Json::Object(answer)
@@ -86,12 +94,12 @@ mod tests {
     #[test]
     fn success_lists_what_is_not_known_and_what_has_no_effect() {
         assert_eq!(
-            config_success("done", &BTreeMap::new(), &[]).to_string(),
+            config_success("done", &BTreeMap::new(), &[], &[]).to_string(),
             r#"{"unrecognizedProperties":{},"status":"done"}"#
         );
         let unrecognized = BTreeMap::from([("/tableIndexConfig/x".to_owned(), json!(1))]);
         assert_eq!(
-            config_success("done", &unrecognized, &["tierConfigs".to_owned()]),
+            config_success("done", &unrecognized, &["tierConfigs".to_owned()], &[]),
             json!({"unrecognizedProperties": {"/tableIndexConfig/x": 1}, "notYetEffective": ["tierConfigs"], "status": "done"})
         );
     }
@@ -99,7 +107,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let unrecognized = BTreeMap::from([("/realtime/myApiKey".to_owned(), json!("hunter2"))]);
-        let shown = config_success("done", &unrecognized, &[]);
+        let shown = config_success("done", &unrecognized, &[], &[]);
         assert_eq!(shown["unrecognizedProperties"], json!({"/realtime/myApiKey": "*****"}));
     }
 

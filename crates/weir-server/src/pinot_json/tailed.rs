@@ -80,6 +80,7 @@ fn record(schema: Option<&Schema>, seen: &Seen, end: Option<NextOffset>) -> Map<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weir_ingest::Dropped;
     use weir_types::TopicName;
 
     #[test]
@@ -96,7 +97,7 @@ mod tests {
             fate,
         };
         let all = vec![
-            seen(Some(b"{\"a\":1}"), Some(json!({"a": 1})), Some(Fate::Filtered)),
+            seen(Some(b"{\"a\":1}"), Some(json!({"a": 1})), Some(Fate::Filtered(Dropped::ByFilter))),
             seen(Some(b"\xff"), None, None),
             seen(None, None, None),
         ];
@@ -105,7 +106,8 @@ mod tests {
         assert_eq!(
             lines[0],
             json!({"kind": "record", "topic": "t", "partition": 1, "offset": 7, "timestampMs": 5, "end": 9, "key": "k",
-                   "record": {"a": 1}, "fate": "FILTERED"})
+                   "record": {"a": 1}, "fate": "FILTERED", "stage": "FILTER",
+                   "reason": Dropped::ByFilter.reason()})
         );
         assert_eq!((&lines[1]["value"], &lines[2]["tombstone"]), (&json!("ff"), &json!(true)));
     }

@@ -1,6 +1,7 @@
 //! A record that was tried, and what would become of it, side by side.
 
 use serde_json::{Map, Value as Json, json};
+use weir_formats::stages::Cut;
 use weir_ingest::{Fate, Tried};
 use weir_types::{Column, DataType, FieldSpec, Schema, Value};
 
@@ -62,8 +63,25 @@ pub fn tried_record(schema: &Schema, tried: &Tried) -> Json {
     if let Fate::Rows { columns, .. } = &tried.fate {
         let rows = columns.first().map_or(0, Column::rows);
         put("rows", (0..rows).map(|row| row_of(schema, columns, row)).collect());
+        let defaults = defaults(schema, columns, rows);
+        if !defaults.is_empty() {
+            put("defaults", Json::Object(defaults));
+        }
     }
     record.into()
+}
+
+/// What is stored in columns that are null in some row: it is what a query sees, unless null handling is on.
+fn defaults(schema: &Schema, columns: &[Column], rows: usize) -> Map<String, Json> {
+    let cells = schema.fields().iter().zip(columns).filter_map(|(field, column)| {
+        let row = column.nulls.iter().map(|row| *row as usize).find(|row| *row < rows)?;
+        let stored = column
+            .values_of(row)
+            .next()
+            .map_or_else(|| value(field, field.default_null.clone()), |at| value(field, column.data.get(at)));
+        Some((field.name.to_string(), stored))
+    });
+    cells.collect()
 }
 
 /// A row as JSON.
@@ -73,16 +91,33 @@ pub(crate) fn row_of(schema: &Schema, columns: &[Column], row: usize) -> Json {
     Json::Object(cells.collect())
 }
 
+/// Values that are longer than their column allows.
+fn cut(cut: &Cut) -> Json {
+    let stored = match cut {
+        Cut { by_default: true, .. } => "DEFAULT",
+        Cut { longest, limit, .. } if *longest <= *limit as usize => "BEFORE_NUL",
+        Cut { .. } => "BEGINNING",
+    };
+    json!({"column": &*cut.column, "length": cut.longest, "maxLength": cut.limit, "stored": stored})
+}
+
 /// What would become of a record, without its rows.
 pub(crate) fn tried_fate(fate: &Fate, put: &mut impl FnMut(&str, Json) -> Option<Json>) {
     match fate {
-        Fate::Rows { altered, .. } => {
+        Fate::Rows { altered, cuts, .. } => {
             put("fate", json!("ROW"));
             if *altered {
                 put("altered", json!(true));
             }
+            if !cuts.is_empty() {
+                put("cut", cuts.iter().map(cut).collect());
+            }
         }
-        Fate::Filtered => _ = put("fate", json!("FILTERED")),
+        Fate::Filtered(dropped) => {
+            put("fate", json!("FILTERED"));
+            put("stage", json!(dropped.stage()));
+            put("reason", json!(dropped.reason()));
+        }
         Fate::Tombstone => _ = put("fate", json!("TOMBSTONE")),
         Fate::Rejected { stage, column, reason } => {
             put("fate", json!("REJECTED"));

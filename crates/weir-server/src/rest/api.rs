@@ -165,11 +165,11 @@ impl Api {
     /// The finished router: with `/openapi.json`, `/help`, and answers to whatever is not there.
     pub fn serve(self, node: Arc<Node>) -> Router {
         let document = openapi(self.title, &self.docs);
-        let served = document.clone();
+        let (served, page) = (document.clone(), help_page(self.title, &self.docs));
         self.router
             .route("/openapi.json", routing::get(move || async move { json_response(&document) }))
             .route("/swagger.json", routing::get(move || async move { json_response(&served) }))
-            .route("/help", routing::get(help))
+            .route("/help", routing::get(move || help(page)))
             .fallback(nothing_there)
             .method_not_allowed_fallback(not_that_way)
             .layer(from_fn(guarded))
@@ -191,8 +191,30 @@ async fn guarded(request: Request, next: Next) -> Response {
     }
 }
 
-async fn help() -> Response {
-    let mut response = HELP_PAGE.into_response();
+/// The help page with its paths as text: where scripts run, they put forms in their place.
+fn help_page(title: &str, docs: &[Doc]) -> String {
+    let line = |doc: &Doc| {
+        let query = if doc.query.is_empty() { String::new() } else { format!("?{}", doc.query.join("&amp;")) };
+        format!(
+            "<p class=\"path\"><b>{}</b> <code>{}{query}</code> <span>{}</span></p>\n",
+            doc.method.to_uppercase(),
+            in_markup(doc.path),
+            in_markup(doc.about)
+        )
+    };
+    let paths: String = docs.iter().map(line).collect();
+    HELP_PAGE
+        .replace("<h1 id=\"title\">weir</h1>", &format!("<h1 id=\"title\">{}</h1>", in_markup(title)))
+        .replace("loading ...", &paths)
+}
+
+/// Text as markup shows it.
+fn in_markup(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+async fn help(page: String) -> Response {
+    let mut response = page.into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     response
 }
@@ -242,6 +264,17 @@ pub fn openapi(title: &str, docs: &[Doc]) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_help_page_lists_paths_without_scripts() {
+        let api = crate::rest::controller();
+        let page = help_page(api.title, &api.docs);
+        for doc in api.docs() {
+            assert!(page.contains(&format!("<code>{}", in_markup(doc.path()))), "{}", doc.path());
+        }
+        assert!(!page.contains("loading ...") && page.contains("<h1 id=\"title\">weir controller</h1>"));
+        assert_eq!(in_markup("a<b>&\"c\""), "a&lt;b&gt;&amp;&quot;c&quot;");
+    }
     use crate::client::Client;
 
     #[tokio::test]

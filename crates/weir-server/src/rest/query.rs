@@ -24,13 +24,11 @@ const ROWS_INLINE: usize = 1000;
 const IN_QUERY: &[&str] = &["sql", "queryOptions", "trace"];
 
 pub(super) fn controller_routes(api: Api) -> Api {
-    api.get("/sql", "answers a query", IN_QUERY, get_sql).post(
-        "/sql",
-        "answers a query: {\"sql\", \"queryOptions\"}",
-        &[],
-        Carries::Json,
-        post_sql,
-    )
+    api.get("/sql", "answers a query", IN_QUERY, get_sql)
+        .post("/sql", "answers a query: {\"sql\", \"queryOptions\"}", &[], Carries::Json, post_sql)
+        // Clients that were given the controller's address where they want a broker's.
+        .get("/query/sql", "answers a query, as the broker does", IN_QUERY, get_sql)
+        .post("/query/sql", "answers a query, as the broker does", &[], Carries::Json, post_sql)
 }
 
 pub(super) fn broker_routes(api: Api) -> Api {

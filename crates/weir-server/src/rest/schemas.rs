@@ -68,7 +68,7 @@ async fn add(
 
 async fn put(node: &Node, schema: &ParsedSchema, who: &str, said: &str) -> ApiResult {
     node.put_schema(schema, who).await?;
-    Ok(json_response(&config_success(said, &schema.unrecognized, &[])))
+    Ok(json_response(&config_success(said, &schema.unrecognized, &[], &[])))
 }
 
 async fn update(

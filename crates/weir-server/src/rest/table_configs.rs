@@ -58,11 +58,12 @@ async fn add(State(node): State<Arc<Node>>, Who(who): Who, body: Body) -> ApiRes
     let configs = node.read_table_configs(&read_json(body).await?).await??;
     let record = node.create_table_configs(&configs, &who).await?;
     let said = format!("TableConfigs {} successfully added", configs.name);
-    Ok(json_response(&config_success(&said, &configs.unrecognized, &record.not_yet_effective)))
+    Ok(json_response(&config_success(&said, &configs.unrecognized, &record.not_yet_effective, &configs.warnings())))
 }
 
 async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
     let configs = node.read_table_configs(&read_json(body).await?).await??;
+    node.check_change(&configs).await?;
     let odd = node.ask_streams(&configs.new_table(), REALTIME).await?;
     let mut answer = Map::new();
     answer.insert("tableName".to_owned(), json!(configs.name.as_str()));
@@ -71,6 +72,10 @@ async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
     answer.insert("unrecognizedProperties".to_owned(), seen_properties(&configs.unrecognized));
     if !configs.realtime.not_yet_effective.is_empty() {
         answer.insert("notYetEffective".to_owned(), json!(configs.realtime.not_yet_effective));
+    }
+    let warnings = configs.warnings();
+    if !warnings.is_empty() {
+        answer.insert("warnings".to_owned(), json!(warnings));
     }
     if !odd.is_empty() {
         answer.insert("notes".to_owned(), json!(odd));
@@ -91,6 +96,7 @@ async fn try_records(State(node): State<Arc<Node>>, Query(params): Query<Params>
         }
     };
     let configs = node.read_table_configs(&read_json(body).await?).await??;
+    node.check_change(&configs).await?;
     let new = configs.new_table();
     let tried = node.try_records(&new, records, REALTIME).await?;
     Ok(json_response(&json!({
@@ -117,7 +123,7 @@ async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, Who(who
     }
     let record = node.update_table_configs(&configs, &who).await?;
     let said = format!("TableConfigs updated for {name}");
-    Ok(json_response(&config_success(&said, &configs.unrecognized, &record.not_yet_effective)))
+    Ok(json_response(&config_success(&said, &configs.unrecognized, &record.not_yet_effective, &configs.warnings())))
 }
 
 async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>, Who(who): Who) -> ApiResult {

@@ -1,7 +1,7 @@
 //! `/tables`: configs of tables whose schema is there already.
 
 use crate::{
-    node::{Node, Refusal},
+    node::{Node, Refusal, warnings},
     pinot_json::table::{config_success, seen_properties, table_config},
     rest::{
         Params,
@@ -84,7 +84,12 @@ async fn add(State(node): State<Arc<Node>>, Who(who): Who, body: Body) -> ApiRes
     let new = node.read_table(&read_json(body).await?).await?;
     let record = node.create_table(new, &who).await?;
     let said = format!("Table {}_REALTIME successfully added", record.spec.name);
-    Ok(json_response(&config_success(&said, &record.unrecognized, &record.not_yet_effective)))
+    Ok(json_response(&config_success(
+        &said,
+        &record.unrecognized,
+        &record.not_yet_effective,
+        &warnings(&record.spec, &record.schema),
+    )))
 }
 
 async fn validate(State(node): State<Arc<Node>>, body: Body) -> ApiResult {
@@ -112,7 +117,12 @@ async fn update(State(node): State<Arc<Node>>, Path(name): Path<String>, Who(who
     }
     let record = node.update_table(new, &who).await?;
     let said = format!("Table config updated for {name}");
-    Ok(json_response(&config_success(&said, &record.unrecognized, &record.not_yet_effective)))
+    Ok(json_response(&config_success(
+        &said,
+        &record.unrecognized,
+        &record.not_yet_effective,
+        &warnings(&record.spec, &record.schema),
+    )))
 }
 
 async fn delete(

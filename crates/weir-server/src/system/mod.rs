@@ -2,10 +2,12 @@
 //! rows, so that SQL, REST and the command line cannot disagree.
 
 pub mod audit;
+pub mod columns;
 pub mod partitions;
 pub mod quarantine;
 pub mod segments;
 pub mod skips;
+pub mod tables;
 
 use serde_json::{Map, Value as Json};
 use weir_query::SystemTable;
@@ -128,6 +130,8 @@ mod tests {
             ("quarantine", described(quarantine::FIELDS)),
             ("skips", described(skips::FIELDS)),
             ("audit", described(audit::FIELDS)),
+            ("tables", described(tables::FIELDS)),
+            ("columns", described(columns::FIELDS)),
         ];
         for (name, columns) in tables {
             let (_, section) = page.split_once(&format!("\n### `system.{name}`\n")).expect("the table has a section");
@@ -139,7 +143,7 @@ mod tests {
             }
         }
         let named = page.lines().filter(|line| line.starts_with("### `system.")).count();
-        assert_eq!(named, 5, "every section is of a table that there is");
+        assert_eq!(named, 7, "every section is of a table that there is");
     }
 
     #[test]

@@ -19,15 +19,23 @@ fn counted(ids: impl IntoIterator<Item = i64>) -> Json {
 
 impl Api {
     pub(crate) async fn partition(&self, topic: &str, partition: u32) -> Json {
-        let all = self.json("/tables/t/partitions").await;
+        self.partition_of("t", topic, partition).await
+    }
+
+    pub(crate) async fn partition_of(&self, table: &str, topic: &str, partition: u32) -> Json {
+        let all = self.json(&format!("/tables/{table}/partitions")).await;
         let of = |shown: &&Json| shown["topic"] == topic && shown["partition"] == partition;
         all.as_array().unwrap().iter().find(of).cloned().unwrap_or(Json::Null)
     }
 
     /// Waits for a partition's state, and gives all that is said of the partition.
     pub(crate) async fn wait_for_state(&self, topic: &str, partition: u32, state: &str) -> Json {
+        self.wait_for_state_of("t", topic, partition, state).await
+    }
+
+    pub(crate) async fn wait_for_state_of(&self, table: &str, topic: &str, partition: u32, state: &str) -> Json {
         eventually(&format!("{state} of {topic}/{partition}"), async || {
-            let shown = self.partition(topic, partition).await;
+            let shown = self.partition_of(table, topic, partition).await;
             if shown["state"] == state { Ok(shown) } else { Err(shown.to_string()) }
         })
         .await
@@ -42,7 +50,11 @@ impl Api {
 
     /// Every offset of every partition is accounted for.
     pub(crate) async fn assert_balanced(&self) {
-        for shown in self.json("/tables/t/partitions").await.as_array().unwrap() {
+        self.assert_balanced_of("t").await;
+    }
+
+    pub(crate) async fn assert_balanced_of(&self, table: &str) {
+        for shown in self.json(&format!("/tables/{table}/partitions")).await.as_array().unwrap() {
             let number = |key: &str| shown[key].as_i64().unwrap_or_else(|| panic!("{key} of {shown}"));
             let way = number("nextOffset") - number("startOffset") + number("rewound");
             assert_eq!(way, number("fetched") + number("gaps") + number("skipped"), "{shown}");

@@ -12,11 +12,16 @@ use weir_streams::kafka::testing::TestMessage;
 
 /// A document of table `t` with these columns, over one stream map.
 pub(crate) fn table(columns: &Json, map: &Json) -> Json {
+    named("t", columns, map)
+}
+
+/// A document of a table with these columns, over one stream map.
+pub(crate) fn named(name: &str, columns: &Json, map: &Json) -> Json {
     json!({
-        "tableName": "t",
-        "schema": {"schemaName": "t", "dimensionFieldSpecs": columns},
+        "tableName": name,
+        "schema": {"schemaName": name, "dimensionFieldSpecs": columns},
         "realtime": {
-            "tableName": "t",
+            "tableName": name,
             "tableType": "REALTIME",
             "segmentsConfig": {"replication": "1"},
             "tenants": {},
@@ -48,12 +53,21 @@ impl Api {
 
     /// Every message of every partition became something.
     pub(crate) async fn assert_reconciled(&self) {
-        for shown in self.json("/tables/t/partitions").await.as_array().unwrap() {
+        self.assert_reconciled_of("t").await;
+    }
+
+    pub(crate) async fn assert_reconciled_of(&self, table: &str) {
+        self.assert_accounted_of(table).await;
+        self.assert_balanced_of(table).await;
+    }
+
+    /// Every message that was fetched became something.
+    pub(crate) async fn assert_accounted_of(&self, table: &str) {
+        for shown in self.json(&format!("/tables/{table}/partitions")).await.as_array().unwrap() {
             let number = |key: &str| shown[key].as_i64().unwrap_or_else(|| panic!("{key} of {shown}"));
             let ends = ["stored", "filtered", "tombstones", "rejected", "replayed"];
             assert_eq!(number("fetched"), ends.iter().map(|end| number(end)).sum::<i64>(), "{shown}");
         }
-        self.assert_balanced().await;
     }
 }
 
@@ -127,6 +141,62 @@ async fn n01_one_bad_message_in_ten_thousand() {
         node.wait_for_rows("SELECT COUNT(*) FROM system.quarantine", &json!([[6]])).await;
     })
     .await;
+}
+
+/// One bad message in ten thousand in each partition of a stream of any kind, also of one whose offsets have gaps.
+pub(crate) async fn one_bad_in_ten_thousand(node: &TestNode, log: &Log) {
+    let topic = log.topic("n01", 2).await;
+    let columns = json!([
+        {"name": "id", "dataType": "LONG"}, {"name": "n", "dataType": "INT"}, {"name": "name", "dataType": "STRING"},
+        {"name": "__metadata$partition", "dataType": "INT"}, {"name": "__metadata$offset", "dataType": "LONG"},
+    ]);
+    node.make(&table(&columns, &log.map(&topic, &[]))).await;
+    let bad = bad();
+    let of = |partition: u32| &bad[[0, 4][partition as usize]];
+    let good = |id: usize| TestMessage::of(format!("{{\"id\":{id},\"n\":{id},\"name\":\"n{id}\"}}"));
+    for partition in [0, 1] {
+        let from = partition as usize * GOOD_PER_BAD;
+        let mut all: Vec<TestMessage> = (from..from + GOOD_PER_BAD).map(good).collect();
+        all.insert(GOOD_PER_BAD / 2, TestMessage::of(of(partition).0.clone()));
+        log.append_messages(&topic, partition, &all).await;
+    }
+    let rows = 2 * GOOD_PER_BAD;
+    let count = "SELECT COUNT(*), COUNT(DISTINCT id), MAX(id) FROM t";
+    node.wait_for_rows(count, &json!([[rows, rows, (rows - 1) as f64]])).await;
+    node.wait_for_sum("rejected", 2).await;
+    for partition in [0, 1] {
+        // Its offset lies between those of its neighbours.
+        let middle = partition as usize * GOOD_PER_BAD + GOOD_PER_BAD / 2;
+        let around = format!(
+            "SELECT \"__metadata$offset\" FROM t WHERE id IN ({}, {middle}) AND \"__metadata$partition\" = {partition} ORDER BY id",
+            middle - 1
+        );
+        let around = node.rows(&around).await;
+        let sql = format!(
+            "SELECT \"offset\", stage, \"column\", topic FROM system.quarantine WHERE \"table\" = 't' AND \"partition\" = {partition}"
+        );
+        let kept = node.rows(&sql).await;
+        let (_, stage, column) = of(partition);
+        assert_eq!((kept.as_array().unwrap().len(), around.as_array().unwrap().len()), (1, 2), "{kept} {around}");
+        assert_eq!(json!([kept[0][1], kept[0][2], kept[0][3]]), json!([stage, column, topic]), "{kept}");
+        let (before, at, behind) = (around[0][0].as_i64(), kept[0][0].as_i64(), around[1][0].as_i64());
+        assert!(before < at && at < behind, "{before:?} {at:?} {behind:?}");
+        // Nothing was read twice, and the segment that was opened first is still open.
+        let shown = node.wait_for_state(&topic, partition, "CONSUMING").await;
+        assert_eq!(shown["fetched"], GOOD_PER_BAD + 1, "{shown}");
+        assert!(shown["openSegment"].as_str().unwrap().starts_with(&format!("t__{partition}__0__")), "{shown}");
+    }
+    node.assert_accounted_of("t").await;
+    node.commit("t").await;
+    node.wait_for_rows(count, &json!([[rows, rows, (rows - 1) as f64]])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n01_on_the_local_log() {
+    let node = TestNode::start().await;
+    one_bad_in_ten_thousand(&node, &Log::local(&node)).await;
+    node.assert_balanced().await;
+    node.server.stop().await;
 }
 
 fn dated(check: bool, map: &Json) -> Json {

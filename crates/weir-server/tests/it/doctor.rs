@@ -129,7 +129,6 @@ async fn segments_that_are_lost_are_told() {
     let listed = node.rows("SELECT segment FROM system.segments WHERE state = 'DONE' ORDER BY segment").await;
     let (well, code) = found(node.controller.base(), &[]);
     assert!(code == Some(0) && of(&well, "segments")[0]["grade"] == "OK", "{well:?}");
-    node.kill();
 
     let names: Vec<&str> = listed.as_array().unwrap().iter().map(|row| row[0].as_str().unwrap()).collect();
     assert_eq!(names.len(), 2, "{listed}");
@@ -139,6 +138,13 @@ async fn segments_that_are_lost_are_told() {
         assert!(lost.len() >= 2, "{lost:?}");
         lost.iter().for_each(|path| std::fs::remove_file(path).unwrap());
     }
+    // Nobody asked for their rows since then: the files alone tell.
+    let (unasked, code) = found(node.controller.base(), &[]);
+    let segments = of(&unasked, "segments");
+    let detail = segments[0]["detail"].as_str().unwrap();
+    assert!(code == Some(1) && segments[0]["grade"] == "WRONG", "{unasked:?}");
+    assert!(detail.starts_with("committed segments that neither the deep store nor this node has: 2: "), "{detail}");
+    node.kill();
     let node = start();
     eventually("the lack of rows", async || {
         let answer = node.ask("SELECT SUM(id) FROM orders").await;
@@ -171,7 +177,7 @@ async fn a_port_that_says_nothing_is_not_waited_for() {
         assert!(finding["grade"] == "WRONG" && told, "{finding}");
     }
     assert!(!of(&dumb, "tables").is_empty(), "what comes after the broker is looked at: {dumb:?}");
-    // Ten seconds each, and room for a slow machine; other commands wait for two minutes.
+    // Ten seconds each, and room for a slow machine.
     assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 

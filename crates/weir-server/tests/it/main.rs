@@ -1,6 +1,8 @@
 //! A node in this process, asked over HTTP as clients ask it; and the binary, started as people start it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod bad_days_creation;
+mod bad_days_decoders;
 mod bad_days_offsets;
 mod bad_days_records;
 mod bad_days_registry;
@@ -14,10 +16,14 @@ mod control;
 mod decoders;
 mod discovery;
 mod doctor;
+mod every_key;
+mod every_trap;
 mod first_minutes;
 mod first_record;
 mod infer;
 mod observability;
+mod on_kinesis;
+mod on_pulsar;
 mod opening;
 mod process;
 mod quarantine;
@@ -33,3 +39,6 @@ mod tail;
 mod topics;
 mod tried;
 mod views;
+#[cfg(feature = "wasm")]
+mod wasm;
+mod written;

@@ -20,7 +20,12 @@ async fn every_way_to_ask_is_answered() {
     let node = filled().await;
     let body = json!({"sql": "SELECT COUNT(*) FROM orders", "queryOptions": ";timeoutMs=5000", "trace": "true"});
     let encoded = "SELECT%20COUNT(*)%20FROM%20orders";
-    for (client, path) in [(&node.broker, "/query/sql"), (&node.broker, "/query"), (&node.controller, "/sql")] {
+    for (client, path) in [
+        (&node.broker, "/query/sql"),
+        (&node.broker, "/query"),
+        (&node.controller, "/sql"),
+        (&node.controller, "/query/sql"),
+    ] {
         let posted = client.send_json(Method::POST, path, &body).await.unwrap();
         assert_eq!(posted.json()["resultTable"]["rows"], json!([[20]]), "{path}: {}", posted.text());
         assert_eq!(posted.headers["x-pinot-error-code"], "-1");
@@ -29,6 +34,21 @@ async fn every_way_to_ask_is_answered() {
         assert_eq!(client.send_json(Method::POST, path, &json!({})).await.unwrap().status, 400);
         assert_eq!(client.get(path).await.unwrap().status, 400);
     }
+    node.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_and_columns_are_shown() {
+    let node = filled().await;
+    assert_eq!(node.rows("SHOW TABLES").await, json!([["orders"]]));
+    let columns = node.rows("DESCRIBE orders;").await;
+    let of = |name: &str| {
+        columns.as_array().unwrap().iter().find(|row| row[0] == name).unwrap_or_else(|| panic!("{columns}"))
+    };
+    assert_eq!((&of("country")[1], &of("country")[5]), (&json!("STRING"), &json!(512)));
+    assert_eq!((&of("ts")[2], &of("ts")[6]), (&json!("DATE_TIME"), &json!("TIME")));
+    let unknown = node.ask("DESCRIBE nope").await;
+    assert_eq!(unknown["exceptions"][0]["errorCode"], 190, "{unknown}");
     node.server.stop().await;
 }
 

@@ -9,8 +9,32 @@ const HEAD: &str = "# Pinot's quick-starts
 What becomes of the table configs of Pinot's streaming quick-starts: each was written again with the same keys
 (`crates/weir-server/tests/it/quick_starts.json`), and this page is written by the test that reads them
 (`WEIR_BLESS=1 cargo test -p weir-server --test it quick_starts`). Keys that are accepted and have no effect yet change how fast
-an answer comes, never what it is.
+an answer comes, never what it is. For those that are refused stands what to change; the config with these changes is accepted,
+which the test sees.
 ";
+
+/// Makes a change to a document, and says it.
+fn changed(document: &mut Json, change: &Json) -> String {
+    let pointer = change["at"].as_str().unwrap();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    let place = document.pointer_mut(parent).unwrap_or_else(|| panic!("nothing is at {parent}"));
+    let shown = pointer[1..].replace('/', ".");
+    match (&change["to"], place) {
+        (Json::Null, Json::Object(object)) => {
+            assert!(object.remove(key).is_some(), "nothing is at {pointer}");
+            format!("`{shown}` removed")
+        }
+        (Json::Null, Json::Array(list)) => {
+            list.remove(key.parse().unwrap());
+            format!("`{shown}` removed")
+        }
+        (value, Json::Object(object)) => {
+            object.insert(key.to_owned(), value.clone());
+            format!("`{shown}` set to `{value}`")
+        }
+        (_, place) => panic!("{pointer}: {place} cannot be changed"),
+    }
+}
 
 #[test]
 fn quick_starts_load_or_say_what_is_in_the_way() {
@@ -34,6 +58,16 @@ fn quick_starts_load_or_say_what_is_in_the_way() {
                     assert!(!error.path.is_empty() && !error.reason.is_empty(), "{name}: {error}");
                     writeln!(page, "- `{}`: {}", error.path, error.reason).unwrap();
                 }
+                let mut mended = quick_start["document"].clone();
+                let changes =
+                    quick_start["mended"].as_array().unwrap_or_else(|| panic!("{name} is refused: mended is missing"));
+                writeln!(page, "\nAccepted with:\n").unwrap();
+                for change in changes {
+                    writeln!(page, "- {}", changed(&mut mended, change)).unwrap();
+                }
+                let why = changes.iter().find_map(|change| change["so"].as_str());
+                why.into_iter().for_each(|why| writeln!(page, "\n{why}").unwrap());
+                TableConfigs::parse(&mended).unwrap_or_else(|errors| panic!("{name} with its changes: {errors}"));
             }
         }
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use weir_streams::{
     LocalLogs, MemoryStreams, ProduceRecord,
     kafka::testing::{TestBroker, TestMessage},
+    kinesis::testing::TestKinesis,
+    pulsar::testing::TestPulsar,
 };
 use weir_types::{NextOffset, TopicName};
 
@@ -14,6 +16,8 @@ pub(crate) enum Log {
     Memory(Arc<MemoryStreams>),
     Local(Arc<LocalLogs>),
     Kafka(TestBroker),
+    Pulsar(TestPulsar),
+    Kinesis(TestKinesis),
 }
 
 fn topic(name: &str) -> TopicName {
@@ -42,11 +46,31 @@ impl Log {
         found
     }
 
+    /// A real Pulsar, where there is one.
+    pub(crate) async fn pulsar() -> Option<Self> {
+        let found = TestPulsar::find().await.map(Self::Pulsar);
+        if found.is_none() {
+            eprintln!("skipped: WEIR_PULSAR names no broker");
+        }
+        found
+    }
+
+    /// A stand-in for Kinesis, where there is one.
+    pub(crate) fn kinesis() -> Option<Self> {
+        let found = TestKinesis::find().map(Self::Kinesis);
+        if found.is_none() {
+            eprintln!("skipped: WEIR_KINESIS names no service");
+        }
+        found
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Memory(_) => "memory",
             Self::Local(_) => "local",
             Self::Kafka(_) => "kafka",
+            Self::Pulsar(_) => "pulsar",
+            Self::Kinesis(_) => "kinesis",
         }
     }
 
@@ -62,6 +86,8 @@ impl Log {
             Self::Memory(memory) => memory.create(&topic(name), partitions),
             Self::Local(local) => drop(local.create_topic(&topic(name), partitions).unwrap()),
             Self::Kafka(broker) => broker.create(name, partitions).await,
+            Self::Pulsar(broker) => broker.create(name, partitions),
+            Self::Kinesis(service) => service.create(name, i32::try_from(partitions).unwrap()).await,
         }
     }
 
@@ -69,6 +95,8 @@ impl Log {
         match self {
             Self::Memory(_) | Self::Local(_) => self.create(name, partitions).await,
             Self::Kafka(broker) => broker.grow(name, partitions).await,
+            Self::Pulsar(broker) => broker.grow(name, partitions),
+            Self::Kinesis(_) => panic!("shards are split one by one"),
         }
     }
 
@@ -84,6 +112,7 @@ impl Log {
                 broker.delete(name).await;
                 broker.create(name, partitions).await;
             }
+            Self::Pulsar(_) | Self::Kinesis(_) => panic!("tests of the connector make topics anew"),
         }
     }
 
@@ -93,6 +122,7 @@ impl Log {
             Self::Memory(memory) => memory.truncate_before(&topic(name), partition, NextOffset::new(offset)),
             Self::Local(_) => panic!("the local log keeps what is needed"),
             Self::Kafka(broker) => broker.delete_before(name, partition, offset).await,
+            Self::Pulsar(_) | Self::Kinesis(_) => panic!("no message is deleted by its offset there"),
         }
     }
 
@@ -128,6 +158,25 @@ impl Log {
                 local.produce(&topic(name), messages.iter().map(record).collect(), None).await.unwrap();
             }
             Self::Kafka(broker) => broker.append_messages(name, partition, messages).await,
+            Self::Pulsar(broker) => {
+                // Some alone in their entries, some with others.
+                let topic = format!("{name}-partition-{partition}");
+                for (at, some) in messages.chunks(700).enumerate() {
+                    let value = |message: &TestMessage| {
+                        let key = message.key.clone().map(|key| String::from_utf8(key).unwrap());
+                        (key, message.value.clone().unwrap_or_default())
+                    };
+                    broker.append_values(&topic, (at as u32 % 2) * 35, some.iter().map(value).collect()).await;
+                }
+            }
+            Self::Kinesis(service) => {
+                // Each record has a key.
+                let record = |message: &TestMessage| {
+                    let key = message.key.clone().map_or("k".to_owned(), |key| String::from_utf8(key).unwrap());
+                    (key, message.value.clone().unwrap_or_default())
+                };
+                service.append(name, partition as usize, messages.iter().map(record).collect()).await;
+            }
         }
     }
 
@@ -143,8 +192,22 @@ impl Log {
         set("decoder.class.name", "json");
         set("consumer.prop.auto.offset.reset", "smallest");
         set("fetch.timeout.millis", "200");
-        if let Self::Kafka(broker) = self {
-            set("broker.list", &broker.address);
+        match self {
+            Self::Kafka(broker) => set("broker.list", &broker.address),
+            Self::Pulsar(broker) => set("bootstrap.servers", &format!("pulsar://{}", broker.address)),
+            Self::Kinesis(service) => {
+                let endpoint = format!("http://{}", service.address);
+                for (key, value) in [
+                    ("region", "us-east-1"),
+                    ("endpoint", &endpoint),
+                    ("accessKey", "key"),
+                    ("secretKey", "secret"),
+                    ("requests_per_second_limit", "1000"),
+                ] {
+                    map[key] = value.into();
+                }
+            }
+            Self::Memory(_) | Self::Local(_) => {}
         }
         for (key, value) in more {
             match key.strip_prefix("/") {

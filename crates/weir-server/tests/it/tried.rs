@@ -44,6 +44,7 @@ async fn records_are_tried_before_there_is_a_table_and_go_the_same_way_after() {
     assert_eq!(fates, ["ROW", "FILTERED", "REJECTED", "REJECTED"], "{tried}");
     assert_eq!((&records[0]["rows"][0]["place"], &records[0]["offset"]), (&json!("DE-10"), &json!(0)), "{tried}");
     assert!(records[0]["value"].as_str().unwrap().contains("\"code\""), "{tried}");
+    assert_eq!((&records[1]["stage"], &records[0]["defaults"]["amount"]), (&json!("FILTER"), &json!(0.0)), "{tried}");
     assert_eq!((&records[2]["stage"], &records[2]["column"]), (&json!("TRANSFORM"), &json!("place")), "{tried}");
     assert!(records[2]["reason"].as_str().unwrap().contains("no Base64"), "{tried}");
     assert_eq!((&records[3]["stage"], &records[3]["column"]), (&json!("DATA_TYPE"), &json!("id")), "{tried}");
@@ -61,6 +62,49 @@ async fn records_are_tried_before_there_is_a_table_and_go_the_same_way_after() {
     node.wait_for_rows("SELECT place FROM second", &json!([["DE-10"]])).await;
     let rejected = "SELECT stage FROM system.quarantine WHERE \"table\" = 'second' ORDER BY \"offset\"";
     node.wait_for_rows(rejected, &json!([["TRANSFORM"], ["DATA_TYPE"]])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cut_and_what_would_be_refused_is_told() {
+    let node = TestNode::start().await;
+    node.make(&orders(1)).await;
+    let long = "x".repeat(700);
+    node.produce("orders", &[json!({"id": 1, "country": long, "ts": 1_767_225_600_000_i64})]).await;
+    let mut second = derived();
+    second["realtime"]["ingestionConfig"]["transformConfigs"] = json!([]);
+    let tried = node.post("/tableConfigs/try", &second).await.json();
+    let cut = json!([{"column": "country", "length": 700, "maxLength": 512, "stored": "BEGINNING"}]);
+    assert_eq!((&tried["records"][0]["fate"], &tried["records"][0]["cut"]), (&json!("ROW"), &cut), "{tried}");
+
+    // The table is there: its columns keep their types, also where a config is only looked at.
+    let mut changed = orders(1);
+    for field in changed["schema"]["dimensionFieldSpecs"].as_array_mut().unwrap() {
+        if field["name"] == "country" {
+            field["dataType"] = json!("LONG");
+        }
+    }
+    for path in ["/tableConfigs/validate", "/tableConfigs/try"] {
+        let answer = node.post(path, &changed).await;
+        assert!(answer.status == 400 && answer.text().contains("country"), "{path}: {}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slip_in_an_expression_is_said_where_a_table_is_made() {
+    let node = TestNode::start().await;
+    let mut document = derived();
+    let transform = &mut document["realtime"]["ingestionConfig"]["transformConfigs"][0];
+    transform["transformFunction"] = json!("upper(contry)");
+    for path in ["/tableConfigs", "/tableConfigs/validate"] {
+        // Made first, so that the second is asked of a table that is there.
+        let answer = node.post(path, &document).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let warnings = answer.json()["warnings"].to_string();
+        assert!(
+            warnings.contains("reads 'contry', which is no column") && warnings.contains("'country'"),
+            "{path}: {warnings}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use crate::{
         broker::BrokerAddress,
         document::DocumentArgument,
         output::{data, escaped, say},
+        try_records::cuts,
     },
     client::{Answer, Client},
     node::{Check, Grade, TableConfigs},
@@ -280,6 +281,13 @@ fn offline(document: &DocumentArgument, found: &mut Findings) -> Result<Option<J
                 let check = Check::ok("config", file.clone(), format!("{pointer}: nobody knows this key"));
                 found.add(&check.look("it has no effect: look whether it is misspelt"))?;
             }
+            for error in configs.unmakeable().errors {
+                found.add(&Check::ok("config", file.clone(), error).wrong("mend the setting"))?;
+            }
+            for warning in configs.warnings() {
+                let remedy = "look whether that is meant";
+                found.add(&Check::ok("config", file.clone(), warning).look(remedy))?;
+            }
             Ok(Some(json))
         }
         Err(errors) => {
@@ -300,11 +308,15 @@ async fn online(client: &Client, document: &DocumentArgument, json: &Json) -> Re
     if reached {
         let patient = client.giving_up_after(ASKS_OTHERS);
         let answer = patient.send_json(Method::POST, &format!("/tableConfigs/try?records={TRIED}"), json).await?;
-        checks.push(if answer.is_success() {
-            records(&file, &document.word(), &answer.json()["records"])
+        if answer.is_success() {
+            let tried = answer.json()["records"].as_array().cloned().unwrap_or_default();
+            checks.extend(cuts(&tried).into_iter().map(|line| {
+                Check::ok("values", file.clone(), line).look("what is beyond the length of its column is not stored")
+            }));
+            checks.push(records(&file, &document.word(), &Json::Array(tried)));
         } else {
-            Check::ok("records", file, answer.error()).wrong("mend what it names")
-        });
+            checks.push(Check::ok("records", file, answer.error()).wrong("mend what it names"));
+        }
     }
     Ok(checks)
 }

@@ -1,12 +1,12 @@
 //! What is wrong with a table: its streams, its partitions, what it rejected, what it passed over.
 
 use crate::{
-    cli::{ControllerAddress, Failure, apply::texts, doctor::ASKS_OTHERS, shell_word},
+    cli::{ControllerAddress, Failure, apply::texts, doctor::ASKS_OTHERS, shell_word, try_records::cuts},
     client::Client,
     node::Check,
 };
 use hyper::Method;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
 /// Partitions and places that are named; of more there is a count.
@@ -21,13 +21,60 @@ pub(super) async fn checks(client: &Client, address: &ControllerAddress, name: &
     }
     let mut checks = streams(client, name, &config.json()).await?;
     let partitions = client.get(&format!("/tables/{name}/partitions")).await?;
-    checks.extend(states(name, client.base(), &partitions.json()));
+    let partitions = partitions.json();
+    checks.extend(states(name, client.base(), &partitions));
+    checks.extend(altered(client, name, &partitions).await);
     let kept = client.get(&format!("/tables/{name}/quarantine?limit=1")).await?.json();
     let there = |verb: &str| address.same(&format!("weir quarantine {verb} {name}"));
     checks.push(quarantine(name, &kept, &there("list"), &there("replay")));
     let skips = client.get(&format!("/tables/{name}/skips")).await?;
     checks.extend(skipped(name, &skips.json()));
     Ok(checks)
+}
+
+/// Records that are looked at for values that are cut.
+const LOOKED_AT: u64 = 200;
+/// More rows than one in so many are worth a look.
+const SELDOM: u64 = 100;
+
+/// Rows of which a value was cut, or is null because it could not be read: how many, and which columns of the newest.
+async fn altered(client: &Client, name: &str, partitions: &Json) -> Option<Check> {
+    let sum = |key: &str| partitions.as_array().into_iter().flatten().filter_map(|row| row[key].as_u64()).sum::<u64>();
+    let (altered, rows) = (sum("altered"), sum("rows"));
+    if altered == 0 {
+        return None;
+    }
+    let asked = json!({"table": name, "from": format!("last:{LOOKED_AT}"), "once": true, "limit": LOOKED_AT});
+    let mut newest = vec![];
+    // Where as many watch already as may, or a broker is away, the counts alone are told.
+    let patient = client.giving_up_after(ASKS_OTHERS);
+    if let Ok(Ok(mut lines)) = patient.post_for_lines("/tail", &asked).await {
+        let reading = async {
+            while let Ok(Some(line)) = lines.next().await {
+                newest.extend(serde_json::from_slice::<Json>(&line).ok().filter(|told| told["kind"] == "record"));
+            }
+        };
+        tokio::time::timeout(ASKS_OTHERS, reading).await.ok();
+    }
+    Some(grade_altered(name, altered, rows, &cuts(&newest)))
+}
+
+fn grade_altered(name: &str, altered: u64, rows: u64, cuts: &[String]) -> Check {
+    let detail = format!(
+        "{altered} values of {rows} rows were cut, wrapped, or made null because they could not be read{}",
+        if cuts.is_empty() { String::new() } else { format!("; of the newest messages, {}", cuts.join("; ")) }
+    );
+    let check = Check::ok("values", name, detail);
+    if cuts.is_empty() && altered.saturating_mul(SELDOM) < rows {
+        return check;
+    }
+    check.look(if cuts.is_empty() {
+        format!("`weir tail {name} --from last:{LOOKED_AT} --once --json` tells which: those with `altered`")
+    } else {
+        "give those columns a greater maxLength (or maxLengthExceedStrategy ERROR, which keeps such records in quarantine); \
+         what was cut stays as it is"
+            .to_owned()
+    })
 }
 
 /// Whether the streams of a config answer, and the schema registries that their messages need.
@@ -155,7 +202,6 @@ fn skipped(name: &str, skips: &Json) -> Vec<Check> {
 mod tests {
     use super::*;
     use crate::node::Grade;
-    use serde_json::json;
 
     #[test]
     fn partitions_in_one_state_are_one_finding() {
@@ -180,6 +226,19 @@ mod tests {
         for state in ["HALTED", "RECREATED"] {
             assert_eq!(states("t", "c", &json!([partition(0, state, "")]))[0].grade, Grade::Wrong, "{state}");
         }
+    }
+
+    #[test]
+    fn cut_values_are_looked_at() {
+        let cut = "column note: 3 of 9 records have values of up to 700 characters".to_owned();
+        let found = grade_altered("t", 3, 1000, std::slice::from_ref(&cut));
+        assert!(
+            found.grade == Grade::Look && found.detail.contains(&cut) && found.remedy.unwrap().contains("maxLength")
+        );
+        assert_eq!(
+            (grade_altered("t", 3, 1000, &[]).grade, grade_altered("t", 10, 1000, &[]).grade),
+            (Grade::Ok, Grade::Look)
+        );
     }
 
     #[test]

@@ -63,6 +63,9 @@ fn query_option(text: &str) -> Result<String, String> {
     }
 }
 
+/// A query may run for long; a node that hangs meanwhile is noticed.
+const LONGEST_QUERY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
 /// Asks a broker.
 struct Asker {
     broker: Client,
@@ -110,7 +113,8 @@ impl Asker {
 impl SqlArguments {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let asker = Asker {
-            broker: Client::new(&self.broker.url(&self.address).await?),
+            // A query ends by the node's time limit, or that of an option.
+            broker: Client::new(&self.broker.url(&self.address).await?).giving_up_after(LONGEST_QUERY),
             options: self.option.join(";"),
             format: self.format.unwrap_or_else(Format::of_stdout),
             watched: std::io::stdout().is_terminal(),

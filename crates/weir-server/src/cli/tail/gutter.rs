@@ -1,10 +1,15 @@
 //! What fields the records have that went by: their kinds, how many have them, and what changed on the way.
 
 use serde_json::{Map, Value as Json, json};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 /// Fields that are followed: more are keys that are data, as in `{"user-17": ..}`.
 const FIELDS_MOST: usize = 500;
+/// Names that are counted beyond those: keys that are data may come for ever.
+const LEFT_OUT_MOST: usize = 100_000;
 /// Records for which a change is marked.
 const MARKED_FOR: u64 = 1_000;
 
@@ -60,7 +65,8 @@ pub(super) struct Gutter {
     records: u64,
     fields: Vec<Field>,
     at: HashMap<String, usize>,
-    left_out: u64,
+    /// Names beyond those that are followed, by their hash.
+    left_out: HashSet<u64>,
 }
 
 impl Gutter {
@@ -78,7 +84,9 @@ impl Gutter {
             let (position, new) = match self.at.get(name) {
                 Some(position) => (*position, false),
                 None if self.fields.len() >= FIELDS_MOST => {
-                    self.left_out += 1;
+                    if self.left_out.len() < LEFT_OUT_MOST {
+                        self.left_out.insert(hash_of(name));
+                    }
                     continue;
                 }
                 None => {
@@ -127,7 +135,12 @@ impl Gutter {
             let share = percent(field.present, self.records);
             format!("{name:width$}  {share:>6}  {}{mark}", field.kinds_text())
         };
-        let head = format!("{} records, {} fields", self.records, self.fields.len());
+        let beyond = match self.left_out.len() {
+            0 => String::new(),
+            LEFT_OUT_MOST.. => format!(", and {LEFT_OUT_MOST} or more that are not followed"),
+            beyond => format!(", and {beyond} that are not followed"),
+        };
+        let head = format!("{} records, {} fields{beyond}", self.records, self.fields.len());
         let mut lines = vec![head];
         lines.extend(order.iter().map(line));
         if left > 0 {
@@ -152,7 +165,7 @@ impl Gutter {
         };
         json!({
             "kind": "schema", "records": self.records, "fields": self.fields.iter().map(field).collect::<Vec<_>>(),
-            "leftOut": self.left_out,
+            "leftOut": self.left_out.len(),
         })
     }
 }
@@ -179,6 +192,12 @@ impl Field {
             }
         }
     }
+}
+
+fn hash_of(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A share for people: only all is 100 %, and only none is 0 %.
@@ -259,6 +278,10 @@ mod tests {
         gutter.add(&many, "t/0@3");
         assert_eq!(gutter.fields.len(), FIELDS_MOST);
         assert_eq!(gutter.json()["leftOut"], json!(FIELDS_MOST + 2));
+        // Names are counted, not how often they come.
+        gutter.add(&many, "t/0@4");
+        assert_eq!(gutter.json()["leftOut"], json!(FIELDS_MOST + 2));
+        assert!(gutter.lines(9)[0].ends_with("500 fields, and 502 that are not followed"), "{:?}", gutter.lines(2));
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl Shown {
         }
         self.count += 1;
         let fate = told["fate"].as_str();
-        self.wrong += u64::from(told["reason"].is_string());
+        self.wrong += u64::from(told["reason"].is_string() && fate != Some("FILTERED"));
         let place = place(told);
         let changes = match &told["record"] {
             Json::Object(record) => self.gutter.add(record, &place),
@@ -219,7 +219,8 @@ impl Shown {
         let why = told["reason"].as_str().map(|reason| {
             let column = told["column"].as_str().map(|column| format!("column {column}: ")).unwrap_or_default();
             let stage = told["stage"].as_str().map(|stage| format!("{stage} ")).unwrap_or_default();
-            format!("  ! {stage}{column}{reason}")
+            let mark = if fate == Some("FILTERED") { "-" } else { "!" };
+            format!("  {mark} {stage}{column}{reason}")
         });
         let tone = if fate == Some("FILTERED") { Tone::Dim } else { Tone::Plain };
         let fate = fate.filter(|fate| *fate != "ROW").map(|fate| format!("{fate}  ")).unwrap_or_default();
@@ -232,7 +233,10 @@ impl Shown {
         let line = format!("{place}  {key}{fate}{value}");
         match why {
             // Behind a long record the reason would be cut.
-            Some(why) if self.screen.is_terminal() => self.waiting.extend([(tone, line), (Tone::Wrong, why)]),
+            Some(why) if self.screen.is_terminal() => {
+                let of_why = if tone == Tone::Dim { Tone::Dim } else { Tone::Wrong };
+                self.waiting.extend([(tone, line), (of_why, why)]);
+            }
             why => self.waiting.push((tone, line + &why.unwrap_or_default())),
         }
         Ok(())

@@ -5,8 +5,8 @@ mod way;
 use crate::{
     cli::{
         ControllerAddress, Failure,
-        output::{data, data_raw, say},
-        quarantine::escaped,
+        output::{data, data_raw, escaped, say},
+        quarantine::in_url,
         table_text::{Format, Grid},
     },
     client::Client,
@@ -15,7 +15,8 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use clap::Args;
 use hyper::Method;
 use serde_json::{Value as Json, json};
-use way::{Facts, Step, way};
+use std::time::Duration;
+use way::{Facts, Step, again, way};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +28,10 @@ Examples:
 By offset it says whether the message was read, skipped, rejected or is a row, in which segment, and since when it can be
 seen. By key it lists the rows whose primary key (or --column) has that value, and the rejected messages with that key.";
 
+/// Messages from an offset on among which that of the offset is looked for: those of other topics come between.
+const LOOKED_AT: u64 = 64;
+/// How long a message is waited for that is read again.
+const READ_AGAIN: Duration = Duration::from_secs(20);
 /// Rows that are listed of a key: more are no single message any more.
 const ROWS: usize = 20;
 /// Entries of the quarantine asked for at once.
@@ -72,7 +77,12 @@ impl WhyArguments {
                 if facts.partition.is_null() && facts.segments.is_empty() {
                     return Err(Failure::Failed(asked.no_partition(topic, partition).await?));
                 }
-                way(&facts)
+                let mut steps = way(&facts);
+                if let Some(now) = asked.as_it_is_now(&steps, topic, partition, offset).await? {
+                    steps.pop();
+                    steps.push(now);
+                }
+                steps
             }
             (_, _, _, Some(key)) => asked.by_key(key, self.column.as_deref()).await?,
             _ => return Err(Failure::Usage("give --topic, --partition and --offset, or --key".to_owned())),
@@ -85,7 +95,7 @@ fn write(steps: &[Step], format: Format) -> Result<(), Failure> {
     if format == Format::Table {
         let width = steps.iter().map(|step| step.step.len()).max().unwrap_or(0);
         for Step { step, verdict, detail } in steps {
-            data(&format!("{step:width$}  {verdict}: {detail}"))?;
+            data(&escaped(&format!("{step:width$}  {verdict}: {detail}")))?;
         }
         return Ok(());
     }
@@ -104,7 +114,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     async fn get(&self, path: &str) -> Result<Json, Failure> {
-        let answer = self.client.get(&format!("/tables/{}/{path}", escaped(self.table))).await?;
+        let answer = self.client.get(&format!("/tables/{}/{path}", in_url(self.table))).await?;
         if answer.is_success() { Ok(answer.json()) } else { Err(Failure::Failed(answer.error())) }
     }
 
@@ -139,7 +149,7 @@ impl Asked<'_> {
             quoted(topic)
         );
         let segments = self.sql(&sql).await?;
-        let which = format!("quarantine?topic={}&partition={partition}&offsets={offset}", escaped(topic));
+        let which = format!("quarantine?topic={}&partition={partition}&offsets={offset}", in_url(topic));
         let quarantine = self.get(&which).await?;
         let rejected: u64 = partitions.iter().filter_map(|row| row["rejected"].as_u64()).sum();
         Ok(Facts {
@@ -150,6 +160,35 @@ impl Asked<'_> {
             segments,
             quarantine,
         })
+    }
+
+    /// What becomes of a message with the table as it is now, where counts alone leave it open whether it is a row: it is read
+    /// again. None where that is not open, or its stream does not give it.
+    async fn as_it_is_now(
+        &self,
+        steps: &[Step],
+        topic: &str,
+        partition: u32,
+        offset: u64,
+    ) -> Result<Option<Step>, Failure> {
+        let Some(open) = steps.last().filter(|step| step.verdict == "ROW_OR_NONE") else { return Ok(None) };
+        let asked = json!({
+            "table": self.raw_name(), "from": offset.to_string(), "partition": partition, "once": true, "limit": LOOKED_AT,
+        });
+        // As many watch already as may, or the broker is away.
+        let Ok(mut lines) = self.client.post_for_lines("/tail", &asked).await? else { return Ok(None) };
+        let reading = async {
+            while let Ok(Some(line)) = lines.next().await {
+                let told: Json = serde_json::from_slice(&line).unwrap_or_default();
+                let here = told["kind"] == "record" && told["topic"] == topic && told["partition"] == partition;
+                if here && told["offset"].as_u64().is_some_and(|at| at >= offset) {
+                    return Some(told);
+                }
+            }
+            None
+        };
+        let told = tokio::time::timeout(READ_AGAIN, reading).await.ok().flatten();
+        Ok(told.and_then(|told| again(open, &told, offset)))
     }
 
     /// The table's name as the system tables spell it.
@@ -263,7 +302,7 @@ impl Asked<'_> {
             let entries = page["entries"].as_array().into_iter().flatten();
             found.extend(entries.filter(has_key).cloned());
             match page["next"].as_str() {
-                Some(next) if found.len() < ROWS => after = format!("&after={}", escaped(next)),
+                Some(next) if found.len() < ROWS => after = format!("&after={}", in_url(next)),
                 _ => break,
             }
         }

@@ -75,15 +75,36 @@ fn range(segment: &Json, next: Option<u64>) -> Option<(u64, u64)> {
     Some((start, end))
 }
 
-/// The way of the message; the last step is the answer.
+/// The way of the message; the last step is the answer. Where the topic was made anew, it is the message of the log that is read
+/// now: what had its offset in the log of before is told beside it.
 pub(super) fn way(facts: &Facts) -> Vec<Step> {
     let next = number(&facts.partition, "nextOffset");
+    let anew = facts.skips.iter().rfind(|row| word(row, "kind") == "RESTART");
     let holds = |segment: &&Json| range(segment, next).is_some_and(|(start, end)| (start..end).contains(&facts.offset));
     let (replays, segments): (Vec<&Json>, Vec<&Json>) =
         facts.segments.iter().filter(holds).partition(|segment| word(segment, "sealReason") == "replay");
+    let (before, segments): (Vec<&Json>, Vec<&Json>) =
+        segments.into_iter().partition(|segment| anew.is_some_and(|anew| is_before(segment, anew)));
     let entry = facts.quarantine["entries"].get(0);
-    let mut steps = vec![position(facts, !segments.is_empty())];
+    let (entry_before, entry) = match (entry, anew) {
+        (Some(entry), Some(anew)) if entry["timeMs"].as_i64() < anew["atMs"].as_i64() => (Some(entry), None),
+        (entry, _) => (None, entry),
+    };
+    let start = anew.and_then(|anew| number(anew, "toOffset")).or_else(|| number(&facts.partition, "startOffset"));
+    let mut steps = vec![position(facts, start, !segments.is_empty())];
     let skip = skipped(facts, &mut steps);
+    for segment in before {
+        let held = in_segment(segment, next).detail;
+        steps.push(step(
+            "segment",
+            "OF_BEFORE",
+            format!("in the log of before, that offset was another message: {held}"),
+        ));
+    }
+    if let Some(entry) = entry_before {
+        let text = format!("in the log of before, that offset was another message: {}", rejection(entry));
+        steps.push(step("quarantine", "OF_BEFORE", text));
+    }
     for segment in &segments {
         steps.push(in_segment(segment, next));
     }
@@ -94,9 +115,16 @@ pub(super) fn way(facts: &Facts) -> Vec<Step> {
     steps
 }
 
-fn position(facts: &Facts, in_segment: bool) -> Step {
+/// Whether a segment holds messages of the log that was there before the topic was made anew.
+fn is_before(segment: &Json, anew: &Json) -> bool {
+    // As in Pinot, a segment is called by table, partition, sequence and time.
+    let sequence = word(segment, "segment").rsplit("__").nth(1).and_then(|sequence| sequence.parse::<u64>().ok());
+    sequence.zip(number(anew, "beforeSequence")).is_some_and(|(sequence, first)| sequence < first)
+}
+
+fn position(facts: &Facts, start: Option<u64>, in_segment: bool) -> Step {
     let (offset, row) = (facts.offset, &facts.partition);
-    let (Some(start), Some(next)) = (number(row, "startOffset"), number(row, "nextOffset")) else {
+    let (Some(start), Some(next)) = (start, number(row, "nextOffset")) else {
         return step("position", "NOT_A_PARTITION", "the table does not read this partition now");
     };
     let doing = match word(row, "reason") {
@@ -135,6 +163,7 @@ fn skipped<'a>(facts: &'a Facts, steps: &mut Vec<Step>) -> Option<&'a Json> {
         let (when, why) = (time(row, "atMs"), word(row, "reason"));
         match kind {
             "RESTART" => {
+                skipped = None;
                 let text =
                     format!("at {when} the topic was found made anew: offsets before that counted in another log");
                 steps.push(step("skips", "RESTARTED", text));
@@ -269,6 +298,28 @@ fn row_or_not(facts: &Facts, segment: &Json) -> Step {
     step("answer", "ROW_OR_NONE", text)
 }
 
+/// The answer where the message, or the next one that there is, was read again and went the way that the table now says.
+pub(super) fn again(open: &Step, told: &Json, offset: u64) -> Option<Step> {
+    if number(told, "offset")? != offset {
+        let text = format!("the stream has no message at {offset}: the next one is at {}", told["offset"]);
+        return Some(step("answer", "NO_MESSAGE", text));
+    }
+    let why = match (word(told, "stage"), word(told, "reason")) {
+        ("", "") => String::new(),
+        (stage, reason) => format!(" (stage {stage}: {reason})"),
+    };
+    let now = "read again with the table as it is now";
+    match word(told, "fate") {
+        "FILTERED" => Some(step("answer", "FILTERED", format!("{now}, it gives no row{why}"))),
+        "TOMBSTONE" => Some(step("answer", "TOMBSTONE", format!("it has no value, so it gives no row ({now})"))),
+        "ROW" => Some(step("answer", "ROW", format!("{}; {now}, it gives a row", open.detail))),
+        "REJECTED" => {
+            Some(step("answer", "REJECTED", format!("{now}, it would be rejected{why}, and it is not in quarantine")))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,6 +359,21 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_is_read_again_says_what_it_is() {
+        let mut mixed = facts(30);
+        mixed.partition["filtered"] = json!(3);
+        let open = answered(&mixed);
+        assert_eq!(open.verdict, "ROW_OR_NONE");
+        let told = |at: u64, fate: &str| json!({"offset": at, "fate": fate, "stage": "FILTER", "reason": "r"});
+        let filtered = again(&open, &told(30, "FILTERED"), 30).unwrap();
+        assert_eq!(filtered.verdict, "FILTERED");
+        assert!(filtered.detail.ends_with("it gives no row (stage FILTER: r)"), "{}", filtered.detail);
+        assert_eq!(again(&open, &told(30, "ROW"), 30).unwrap().verdict, "ROW");
+        assert_eq!(again(&open, &told(31, "ROW"), 30).unwrap().verdict, "NO_MESSAGE");
+        assert_eq!(again(&open, &json!({}), 30), None);
+    }
+
+    #[test]
     fn what_was_not_read_says_how_far_reading_is() {
         assert_eq!(answered(&facts(45)).verdict, "NOT_READ_YET");
         assert!(answered(&facts(45)).detail.contains("next offset to read is 40, 5 before it"));
@@ -330,6 +396,40 @@ mod tests {
         assert_eq!(answered(&facts(25)).verdict, "REMOVED");
         let loss = json!({"kind": "LOSS", "fromOffset": 11, "toOffset": 13, "reason": "RETENTION", "atMs": 5});
         assert_eq!(answered(&Facts { skips: vec![loss], ..facts(12) }).verdict, "LOST");
+    }
+
+    #[test]
+    fn of_a_topic_that_was_made_anew_the_message_of_now_is_told() {
+        let mut anew = facts(12);
+        anew.skips = vec![
+            json!({"kind": "SKIP", "fromOffset": 0, "toOffset": 3, "reason": "RETENTION", "atMs": 1}),
+            json!({"kind": "RESTART", "fromOffset": 20, "toOffset": 0, "reason": "RECREATED", "atMs": 2000,
+                "beforeSequence": 1}),
+        ];
+        anew.segments = vec![
+            json!({"segment": "t__0__0__20260101T0000Z", "state": "DONE", "startOffset": 10, "endOffset": 20, "rows": 10,
+                "sealReason": "rows", "createdMs": 0, "sealedMs": 1000, "location": "file:///a"}),
+            json!({"segment": "t__0__1__20260102T0000Z", "state": "CONSUMING", "startOffset": 0, "endOffset": null,
+                "rows": null, "sealReason": null, "createdMs": 2000, "sealedMs": null}),
+        ];
+        anew.partition["nextOffset"] = json!(5);
+        let of_before = |steps: &[Step]| steps.iter().any(|step| step.verdict == "OF_BEFORE");
+        let steps = way(&anew);
+        assert_eq!(steps.last().unwrap().verdict, "NOT_READ_YET", "{steps:?}");
+        assert!(of_before(&steps), "{steps:?}");
+        // What was passed over in the log of before is there in the log of now.
+        let steps = way(&Facts { offset: 2, ..anew.clone() });
+        let end = steps.last().unwrap();
+        assert_eq!((end.verdict, of_before(&steps)), ("ROW", false), "{steps:?}");
+        assert!(end.detail.contains("t__0__1__"), "{}", end.detail);
+        anew.partition["nextOffset"] = json!(15);
+        let end = answered(&anew);
+        assert!(end.verdict == "ROW" && end.detail.contains("t__0__1__"), "{end:?}");
+        let entry = |ms: i64| json!([{"timeMs": ms, "stage": "DECODE", "column": null, "reason": "no JSON"}]);
+        anew.quarantine["entries"] = entry(1999);
+        assert_eq!((answered(&anew).verdict, of_before(&way(&anew))), ("ROW", true));
+        anew.quarantine["entries"] = entry(2001);
+        assert_eq!(answered(&anew).verdict, "REJECTED");
     }
 
     #[test]

@@ -12,7 +12,10 @@ function svg(tag, attributes) {
   return node;
 }
 
-/** A chart with `update(samples)`; a sample is `{ at, value }`, a value of null is a gap. `windowMs` is its width in time. */
+// A young chart is as wide as what it knows, so that a line is seen after a few seconds; it grows by these steps.
+const STEPS = [30_000, 60_000, 120_000];
+
+/** A chart with `update(samples)`; a sample is `{ at, value }`, a value of null is a gap. `windowMs` is its greatest width in time. */
 export function chart({ title, about, show, windowMs }) {
   const line = svg('path', { class: 'line', 'vector-effect': 'non-scaling-stroke' });
   const area = svg('path', { class: 'area' });
@@ -20,15 +23,19 @@ export function chart({ title, about, show, windowMs }) {
   picture.append(area, line);
   const now = el('span.now', {}, '–');
   const most = el('span.most');
+  const since = el('span');
+  const ago = ms => span(ms).replace(' 0 s', '').replace('.0 s', ' s') + ' ago';
   const node = el('figure.chart', {},
     el('figcaption', { title: about }, el('span', {}, title), now),
     el('div.plot', {}, picture, most),
-    el('div.axis', {}, el('span', {}, span(windowMs) .replace(' 0 s', '') + ' ago'), el('span', {}, 'now')));
+    el('div.axis', {}, since, el('span', {}, 'now')));
   node.update = (samples, at) => {
     const inside = samples.filter(sample => sample.at >= at - windowMs);
     const values = inside.map(sample => sample.value).filter(value => value !== null);
     const top = Math.max(1, ...values) * 1.08;
-    const x = sample => ((sample.at - at + windowMs) / windowMs * WIDTH).toFixed(1);
+    const known = inside.length ? at - inside[0].at : 0;
+    const width = STEPS.find(step => known <= step && step < windowMs) ?? windowMs;
+    const x = sample => ((sample.at - at + width) / width * WIDTH).toFixed(1);
     const y = sample => (HEIGHT - 1 - sample.value / top * (HEIGHT - 3)).toFixed(1);
     let path = '';
     let fields = '';
@@ -36,7 +43,7 @@ export function chart({ title, about, show, windowMs }) {
     const end = () => {
       if (run.length) {
         const points = run.map(sample => `${x(sample)} ${y(sample)}`);
-        path += 'M' + points.join('L') + (run.length === 1 ? 'h.1' : '');
+        path += 'M' + points.join('L') + (run.length === 1 ? 'h-3' : '');
         fields += `M${x(run[0])} ${HEIGHT}L` + points.join('L') + `L${x(run.at(-1))} ${HEIGHT}Z`;
       }
       run = [];
@@ -47,6 +54,7 @@ export function chart({ title, about, show, windowMs }) {
     area.setAttribute('d', fields);
     const last = inside.at(-1)?.value ?? null;
     const greatest = values.length ? Math.max(...values) : null;
+    fill(since, ago(width));
     fill(now, last === null ? '–' : show(last));
     fill(most, greatest === null ? '' : 'most ' + show(greatest));
     picture.setAttribute('aria-label', last === null ? `${title}: not known yet`

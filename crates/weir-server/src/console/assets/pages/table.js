@@ -15,7 +15,7 @@ const MOST_SEGMENTS = 500;
 /** What each reason of a seal means. */
 const SEALS = {
   rowLimit: 'as many rows as it may have', timeLimit: 'it was old enough', sizeLimit: 'its file would be large enough',
-  memoryLimit: 'the node needed memory', forceCommitMessageReceived: 'somebody asked, or settings changed',
+  memoryLimit: 'the node needed memory', forceCommitMessageReceived: 'somebody asked', settingsChanged: 'settings or schema changed',
   endOfPartitionGroup: 'the partition ended', streamGap: 'the stream has a gap behind it', replay: 'made of records from quarantine',
 };
 
