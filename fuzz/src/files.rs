@@ -73,7 +73,7 @@ fn changed(of: &[u8], mut changes: &[u8]) -> Vec<u8> {
 /// the place, or opens.
 pub(crate) fn segment() -> Target {
     let (schema, rows) = rows();
-    let whole = built(&schema, &rows).bytes;
+    let whole = built(&schema, &rows).bytes();
     Box::new(move |data| {
         let bent = changed(&whole, data);
         let is_bent = bent != whole;

@@ -130,7 +130,14 @@ impl Path {
 
 fn nothing(schema: &Arc<Schema>) -> Prepared {
     let rows = RowBatch { columns: vec![], message_of_row: vec![] };
-    Prepared { rows, rejects: vec![], counts: Default::default(), to: 0, asked: schema.clone() }
+    Prepared {
+        rows,
+        rejects: vec![],
+        counts: Default::default(),
+        to: 0,
+        asked: schema.clone(),
+        told: Default::default(),
+    }
 }
 
 /// What holds of a batch of messages.

@@ -77,9 +77,12 @@ impl Decimal {
         (digits.saturating_add(scale.unsigned_abs()) <= MAX_DECIMAL as u64).then_some(Self(number))
     }
 
-    /// In plain notation, with the zeros that it ends in.
+    /// In plain notation, with the zeros that it ends in; nothing has none before the point.
     #[must_use]
     pub fn plain(&self) -> String {
+        if self.0.is_zero() && self.0.fractional_digit_count() < 0 {
+            return "0".to_owned();
+        }
         self.0.to_plain_string()
     }
 
@@ -151,6 +154,14 @@ mod tests {
     fn made(a: &str, operator: Operator, b: &str) -> Result<String, String> {
         let made = Decimal::parse(a).unwrap().computed(operator, &Decimal::parse(b).unwrap());
         made.map(|made| made.plain()).map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn nothing_is_one_zero() {
+        let large = Decimal::parse("1E+40").expect("a number");
+        assert_eq!(large.computed(Operator::Minus, &large).expect("a number").plain(), "0");
+        let small = Decimal::parse("0.10").expect("a number");
+        assert_eq!(small.computed(Operator::Minus, &small).expect("a number").plain(), "0.00");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod block;
 mod chunk;
 mod column;
 mod dictionary;
+mod recent;
 mod snapshot;
 #[cfg(test)]
 mod tests;
