@@ -296,8 +296,22 @@ struct RealAppend {
     path: PathBuf,
 }
 
+impl RealAppend {
+    /// That the file has at least so many bytes.
+    fn holds(&self, byte_count: u64) -> io::Result<()> {
+        let held = self.file.metadata().map_err(at(&self.path))?.len();
+        if held < byte_count {
+            let text = format!("{}: {held} bytes are left of {byte_count}: somebody cut it", self.path.display());
+            return Err(io::Error::other(text));
+        }
+        Ok(())
+    }
+}
+
 impl AppendFile for RealAppend {
     fn append(&mut self, content: &[u8]) -> io::Result<()> {
+        // What others cut off would come back as zeros between what is there and what is written.
+        self.holds(self.byte_count)?;
         let written = self.file.write_all_at(content, self.byte_count);
         // A failed write may have left a part: the length is what the file says.
         self.byte_count = match &written {
@@ -326,6 +340,7 @@ impl AppendFile for RealAppend {
     }
 
     fn truncate(&mut self, byte_count: u64) -> io::Result<()> {
+        self.holds(byte_count)?;
         self.file.set_len(byte_count).map_err(at(&self.path))?;
         self.byte_count = byte_count;
         if byte_count <= self.synced {
@@ -394,5 +409,10 @@ mod tests {
         file.sync().unwrap();
         file.append(b"!").unwrap();
         assert_eq!(RealDisk.read(&path).unwrap(), b"kept!");
+        // Somebody else cuts it.
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(2).unwrap();
+        assert!(file.append(b"more").unwrap_err().to_string().contains("2 bytes are left of 5"));
+        assert!(file.truncate(5).is_err(), "it does not grow by zeros");
+        assert_eq!(RealDisk.read(&path).unwrap(), b"ke");
     }
 }

@@ -167,12 +167,21 @@ fn intersect_indices<'a>(args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a
 /// A condition on each value of an array, which is called `v` in it.
 struct Condition(Expression);
 
+/// What a condition may make of values for one array: each makes its own, and thousands of long ones take seconds.
+const CONDITION_MOST: usize = 256 << 20;
+/// What it made of one value is given up before the next once it is this much.
+const CONDITION_HELD: usize = 1 << 20;
+
 impl Condition {
     fn made(constants: &[Option<Datum<'_>>]) -> Result<Box<dyn Ready>, Fault> {
         let Some(Some(Datum::Text(condition))) = constants.get(1) else {
             return Err(Fault::new("the condition (argument 2) must be a text that is the same for every row"));
         };
         let expression = Expression::parse(condition).map_err(|error| Fault::new(error.to_string()))?;
+        // A few in one another would be asked for every value of every value.
+        if condition.to_ascii_lowercase().contains("filtermv") {
+            return Err(Fault::new(format!("'{condition}': a condition of filterMv cannot have another in it")));
+        }
         match expression.fields().iter().find(|field| !field.eq_ignore_ascii_case("v")) {
             Some(field) => Err(Fault::new(format!("'{condition}' reads '{field}'; the values are called v"))),
             None => Ok(Box::new(Self(expression))),
@@ -182,10 +191,17 @@ impl Condition {
 
 impl Ready for Condition {
     fn call<'a>(&self, args: &[Datum<'a>], arena: &'a Bump) -> Result<Datum<'a>, Fault> {
-        let mut kept = vec![];
+        let (mut kept, mut made, mut all) = (vec![], Bump::new(), 0_usize);
         for item in args[0].items(arena) {
+            if made.allocated_bytes() > CONDITION_HELD {
+                all = all.saturating_add(made.allocated_bytes());
+                if all > CONDITION_MOST {
+                    return Err(Fault::new("the condition of filterMv makes more than 256 MiB of values".to_owned()));
+                }
+                made = Bump::new();
+            }
             let read = |_: usize| *item;
-            let holds = self.0.value(&read, arena)?;
+            let holds = self.0.value(&read, &made)?;
             if !holds.is_null() && holds.truth()? {
                 kept.push(*item);
             }
@@ -400,6 +416,8 @@ mod tests {
         for (bad, why) in [
             ("filterMv(array(1), 'w > 5')", "reads 'w'; the values are called v"),
             ("filterMv(array(1), 'v >')", "cannot be evaluated"),
+            ("filterMv(generateIntArray(0, 999), 'length(repeat(''a'', 15000000)) > v')", "more than 256 MiB"),
+            ("filterMv(array(1), 'arrayLength(filterMv(array(2), ''v > 1'')) > v')", "cannot have another in it"),
             ("filterMv(array(1), concat('v', ' > 5'))", "must be a text that is the same for every row"),
         ] {
             let fault = eval(bad).unwrap_err();

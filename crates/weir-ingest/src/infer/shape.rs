@@ -119,12 +119,16 @@ fn cells_of(values: &[&[u8]], header: Option<&str>, why: &mut Vec<String>) -> Op
     let first = lines[0].first()?;
     let in_message = lines.iter().all(|lines| lines.len() > 1 && lines.first() == Some(first));
     let of_line = |line: &str, delimiter| cells(line, delimiter).len();
-    let found = DELIMITERS.into_iter().find_map(|delimiter| {
+    let split = |delimiter| {
         let width = of_line(lines[0].last()?, delimiter);
         let alike = lines.iter().flatten().filter(|line| of_line(line, delimiter) == width).count();
         let all = lines.iter().map(Vec::len).sum::<usize>();
         (width > 1 && alike * 10 >= all * 9).then_some((delimiter, width, alike, all))
-    });
+    };
+    // Names that were given tell their delimiter. Else the one that makes more cells: decimal commas stand in every line too.
+    let fits = |delimiter, width| header.is_some_and(|header| of_line(header, delimiter) == width);
+    let found = DELIMITERS.into_iter().rev().filter_map(split);
+    let found = found.max_by_key(|(delimiter, width, ..)| (fits(*delimiter, *width), *width));
     let (delimiter, width, alike, all) = found?;
     why.push(format!("{} of {all} lines have {width} cells between {delimiter:?}", percent(alike, all)));
     if in_message && are_names(&cells(first, delimiter)) {

@@ -258,6 +258,12 @@ impl Lower<'_> {
         if close.iter().any(|known| known.replace('_', "").eq_ignore_ascii_case(&name.replace('_', ""))) {
             return invalid(format!("function '{}' does not take these arguments", function.name));
         }
+        // A word of SQL that stands by itself is read as a function.
+        if matches!(function.args, datafusion::sql::sqlparser::ast::FunctionArguments::None) {
+            return invalid(format!(
+                "'{name}' is a word of SQL and no function that is known: a column of that name is written in double quotes, \"{name}\""
+            ));
+        }
         invalid(format!("function '{}' is not known{}", function.name, did_you_mean(&close)))
     }
 

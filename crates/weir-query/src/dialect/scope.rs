@@ -152,7 +152,10 @@ pub(super) fn resolve(scopes: &[Scope], qualifier: Option<&str>, name: &str) -> 
     let close = did_you_mean(&near(name, columns));
     let tables: Vec<&str> = relations().map(|relation| relation.alias.as_str()).collect();
     let of = if tables.is_empty() { String::new() } else { format!(" of {}", tables.join(", ")) };
-    Err(QueryException::new(Code::UnknownColumn, format!("column '{name}'{of} does not exist{close}")))
+    // No column's name looks like that: it is a text in the wrong quotes.
+    let plain = name.chars().all(|letter| letter.is_alphanumeric() || "_$.".contains(letter));
+    let quotes = if plain { "" } else { "; text stands in single quotes" };
+    Err(QueryException::new(Code::UnknownColumn, format!("column '{name}'{of} does not exist{close}{quotes}")))
 }
 
 /// Whether an expression, before it is rewritten, is a BIG_DECIMAL: a column, or what is computed of one. Its text does not

@@ -124,7 +124,8 @@ fn text(json: &Json) -> String {
 /// A record before and after.
 fn lines(record: &Json) -> Result<(), Failure> {
     let place = format!("{}/{}@{}", text(&record["topic"]), record["partition"], record["offset"]);
-    data(&escaped(&format!("{place}  {}", text(&record["fate"]))))?;
+    let altered = if record["altered"] == true { "  altered: a value changed, or bytes were left over" } else { "" };
+    data(&escaped(&format!("{place}  {}{altered}", text(&record["fate"]))))?;
     if !record["value"].is_null() {
         data(&format!("  record  {}", escaped(&text(&record["value"]))))?;
     }

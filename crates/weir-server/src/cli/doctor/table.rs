@@ -118,6 +118,10 @@ fn states(name: &str, controller: &str, partitions: &Json) -> Vec<Check> {
             "LAGGING" => {
                 check.look("it reads slower than is written: more partitions, or fewer indexes and expressions")
             }
+            "PAUSED" if reason.is_some_and(|reason| reason.contains("DISABLED")) => check.wrong(format!(
+                "somebody disabled the table, which answers no query; `curl -X PUT {}` enables it",
+                shell_word(&format!("{controller}/tables/{name}/state?state=enable"))
+            )),
             "PAUSED" => check.look(format!("somebody paused it; `{resume}` goes on")),
             "GONE" => check.look("the topic has these partitions no more; their rows stay, and there is nothing to do"),
             "RETRYING" => {

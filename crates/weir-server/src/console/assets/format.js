@@ -24,8 +24,10 @@ export function span(ms) {
   const number = Math.max(0, Number(ms));
   if (number < 1000) return Math.round(number) + ' ms';
   if (number < 60e3) return (number / 1000).toFixed(1) + ' s';
-  if (number < 3600e3) return Math.floor(number / 60e3) + ' min ' + Math.round(number % 60e3 / 1000) + ' s';
-  if (number < 48 * 3600e3) return Math.floor(number / 3600e3) + ' h ' + Math.round(number % 3600e3 / 60e3) + ' min';
+  const seconds = Math.round(number / 1000);
+  if (seconds < 3600) return Math.floor(seconds / 60) + ' min ' + seconds % 60 + ' s';
+  const minutes = Math.round(number / 60e3);
+  if (minutes < 48 * 60) return Math.floor(minutes / 60) + ' h ' + minutes % 60 + ' min';
   return Math.round(number / 86400e3) + ' days';
 }
 
