@@ -9,22 +9,21 @@ use weir_types::{
     secret::{HIDDEN, has_references, is_secret, shown, shown_of_secret},
 };
 
-/// The same JSON as it may be seen: literal secrets replaced, references as they are. Objects under a telling key are
-/// looked into.
+/// The same JSON as it may be seen: literal secrets replaced, references as they are. Below a telling key all texts and numbers are
+/// secrets.
 #[must_use]
 pub fn redacted(json: &Json) -> Json {
     seen("", false, json)
 }
 
-/// `telling` is true below a list whose key says that it holds secrets.
+/// `telling` is true below a key that says that it holds secrets.
 fn seen(key: &str, telling: bool, json: &Json) -> Json {
+    let below = telling || is_secret(key);
     match json {
         Json::Object(object) => {
-            Json::Object(object.iter().map(|(key, value)| (key.clone(), seen(key, false, value))).collect())
+            Json::Object(object.iter().map(|(key, value)| (key.clone(), seen(key, below, value))).collect())
         }
-        Json::Array(items) => {
-            Json::Array(items.iter().map(|item| seen(key, telling || is_secret(key), item)).collect())
-        }
+        Json::Array(items) => Json::Array(items.iter().map(|item| seen(key, below, item)).collect()),
         Json::String(text) if telling => Json::String(shown_of_secret(text)),
         Json::String(text) => Json::String(shown(key, text)),
         Json::Number(_) if telling || is_secret(key) => Json::String(HIDDEN.to_owned()),
@@ -35,8 +34,9 @@ fn seen(key: &str, telling: bool, json: &Json) -> Json {
 /// The same values by their JSON pointers, as they may be seen.
 #[must_use]
 pub fn redacted_at<'a>(pointer: &'a str, json: &Json) -> Json {
-    let key: &'a str = pointer.rsplit('/').next().unwrap_or_default();
-    seen(key, false, json)
+    let mut keys = pointer.rsplit('/');
+    let key: &'a str = keys.next().unwrap_or_default();
+    seen(key, keys.any(is_secret), json)
 }
 
 /// Puts what is stored in the place of every secret that comes back as it was shown. A hidden one that nothing is stored
@@ -53,20 +53,20 @@ struct Keeper {
 
 impl Keeper {
     fn keep(&mut self, path: &str, key: &str, telling: bool, sent: &Json, stored: Option<&Json>) -> Json {
+        let secret = telling || is_secret(key);
         match sent {
             Json::Object(object) => {
                 let kept = object.iter().map(|(key, value)| {
                     let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                     let stored = stored.and_then(|stored| stored.get(key));
-                    (key.clone(), self.keep(&below, key, false, value, stored))
+                    (key.clone(), self.keep(&below, key, secret, value, stored))
                 });
                 Json::Object(kept.collect())
             }
             Json::Array(items) => {
-                let telling = telling || is_secret(key);
                 let kept = items.iter().enumerate().map(|(at, item)| {
                     let stored = stored.and_then(Json::as_array).and_then(|stored| counterpart(item, at, stored));
-                    self.keep(&format!("{path}[{at}]"), key, telling, item, stored)
+                    self.keep(&format!("{path}[{at}]"), key, secret, item, stored)
                 });
                 Json::Array(kept.collect())
             }
@@ -98,8 +98,8 @@ impl Keeper {
 /// neither.
 fn counterpart<'a>(item: &Json, at: usize, stored: &'a [Json]) -> Option<&'a Json> {
     match item.as_object().and_then(called) {
-        Some(name) => stored.iter().find(|stored| stored.as_object().and_then(called) == Some(name)),
-        None => stored.get(at),
+        Some(name) if name != HIDDEN => stored.iter().find(|stored| stored.as_object().and_then(called) == Some(name)),
+        _ => stored.get(at),
     }
 }
 
@@ -169,6 +169,11 @@ mod tests {
         assert!(!shown.to_string().contains("hunter"), "{shown}");
         assert_eq!(redacted(&json!({"tokens": ["a", "env:B"]})), json!({"tokens": [HIDDEN, "env:B"]}));
         assert_eq!(redacted_at("/tableIndexConfig/api-key", &json!("x")), HIDDEN);
+        let nested = json!({"credentials": {"user": "a", "more": [{"name": "S"}, 7], "on": true}, "plain": {"x": "y"}});
+        let hidden = json!({"credentials": {"user": HIDDEN, "more": [{"name": HIDDEN}, HIDDEN], "on": true}, "plain": {"x": "y"}});
+        assert_eq!(redacted(&nested), hidden);
+        assert_eq!(keep_stored(&hidden, Some(&nested)).unwrap(), nested);
+        assert_eq!(redacted_at("/credentials/more/0/x", &json!("S")), HIDDEN);
     }
 
     #[test]

@@ -92,9 +92,10 @@ fn rounded<'a>(args: &[Datum<'a>], whole: fn(f64) -> f64, call: fn(f64, i32) -> 
 /// The bucket of a number among `count` of the same width from `low` to `high`, from 1; 0 before them, `count + 1` behind.
 fn width_bucket(args: &[Datum<'_>]) -> Result<i64, Fault> {
     let (number, low, high) = (args[0].double()?, args[1].double()?, args[2].double()?);
-    let count = args[3].int()?;
-    if count <= 0 || count == i32::MAX {
-        return Err(Fault::new(format!("{count} buckets cannot be; a whole number above 0 can")));
+    // The bucket behind the last is an INT too.
+    let count = args[3].long()?;
+    if !(1..i64::from(i32::MAX)).contains(&count) {
+        return Err(Fault::new(format!("{count} buckets cannot be; 1 to {} can", i32::MAX - 1)));
     }
     if low == high || !low.is_finite() || !high.is_finite() || number.is_nan() {
         return Err(Fault::new(format!("there are no buckets of {number} between {low} and {high}")));
@@ -103,11 +104,11 @@ fn width_bucket(args: &[Datum<'_>]) -> Result<i64, Fault> {
     let (before, behind) = if low < high { (number < low, number >= high) } else { (number > low, number <= high) };
     Ok(match (before, behind) {
         (true, _) => 0,
-        (_, true) => i64::from(count) + 1,
+        (_, true) => count + 1,
         // Halves: the width itself need not be a number.
         _ => {
-            let part = (number / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0) * f64::from(count);
-            (part.floor() as i64).clamp(0, i64::from(count) - 1) + 1
+            let part = (number / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0) * count as f64;
+            (part.floor() as i64).clamp(0, count - 1) + 1
         }
     })
 }
@@ -323,7 +324,7 @@ mod tests {
         ] {
             assert_eq!(eval(call).as_deref(), Ok(expected), "{call}");
         }
-        for bad in ["widthBucket(1, 0, 10, 0)", "widthBucket(1, 5, 5, 3)"] {
+        for bad in ["widthBucket(1, 0, 10, 0)", "widthBucket(5, 0, 10, 4294967298)", "widthBucket(1, 5, 5, 3)"] {
             assert!(eval(bad).is_err(), "{bad}");
         }
     }
