@@ -195,7 +195,8 @@ impl Node {
         if asked.multistage && !by_option {
             options.push(("useMultistageEngine".to_owned(), "true".to_owned()));
         }
-        let sql = statement::rewritten(&asked.sql, |name| self.tables.get(name).is_some()).unwrap_or(asked.sql);
+        let spelled = |asked: &str| Some(self.tables.get(asked)?.name().as_str().to_owned());
+        let sql = statement::rewritten(&asked.sql, spelled).unwrap_or(asked.sql);
         let request = QueryRequest { sql, options, database: asked.database };
         let response = self.engine.execute(request).await;
         self.count_query(&response);

@@ -4,18 +4,44 @@
 /// Tables and columns that such a statement shows: more than anybody has.
 const ROWS_MOST: u32 = 100_000;
 
-/// The query that a statement means; none where it is no such statement. `known`: whether there is a table of that name.
-pub(super) fn rewritten(sql: &str, known: impl Fn(&str) -> bool) -> Option<String> {
+/// The query that a statement means; none where it is no such statement. `spelled`: how the table of a name is spelled.
+pub(super) fn rewritten(sql: &str, spelled: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let sql = uncommented(sql);
     // What `SET` says before a statement holds for it.
     let (settings, last) = match sql.trim().trim_end_matches(';').rsplit_once(';') {
         Some((settings, last)) => (Some(settings), last),
         None => (None, sql.trim().trim_end_matches(';')),
     };
-    let query = of_statement(last.trim(), known)?;
+    let query = of_statement(last.trim(), spelled)?;
     Some(settings.map_or_else(|| query.clone(), |settings| format!("{settings}; {query}")))
 }
 
-fn of_statement(text: &str, known: impl Fn(&str) -> bool) -> Option<String> {
+/// Without comments, which stand outside of quotes.
+fn uncommented(sql: &str) -> String {
+    let (mut kept, mut rest, mut quote) = (String::with_capacity(sql.len()), sql, None);
+    while let Some(letter) = rest.chars().next() {
+        let comment = match quote {
+            None if rest.starts_with("--") => Some(rest.find('\n').unwrap_or(rest.len())),
+            None if rest.starts_with("/*") => Some(rest.find("*/").map_or(rest.len(), |end| end + 2)),
+            _ => None,
+        };
+        if let Some(end) = comment {
+            kept.push(' ');
+            rest = &rest[end..];
+            continue;
+        }
+        quote = match quote {
+            Some(open) if open == letter => None,
+            None if matches!(letter, '\'' | '"' | '`') => Some(letter),
+            open => open,
+        };
+        kept.push(letter);
+        rest = &rest[letter.len_utf8()..];
+    }
+    kept
+}
+
+fn of_statement(text: &str, spelled: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut words = text.split_whitespace();
     let first = words.next()?.to_ascii_uppercase();
     let rest: Vec<&str> = words.collect();
@@ -24,21 +50,20 @@ fn of_statement(text: &str, known: impl Fn(&str) -> bool) -> Option<String> {
         ("SHOW", [_]) if is(0, "TABLES") => {
             Some(format!("SELECT tableName FROM system.tables ORDER BY tableName LIMIT {ROWS_MOST}"))
         }
-        ("SHOW", [_, _, table]) if is(0, "COLUMNS") && (is(1, "FROM") || is(1, "IN")) => Some(columns(table, known)),
-        ("DESCRIBE" | "DESC", [table]) => Some(columns(table, known)),
-        ("DESCRIBE" | "DESC", [_, table]) if is(0, "TABLE") => Some(columns(table, known)),
+        ("SHOW", [_, _, table]) if is(0, "COLUMNS") && (is(1, "FROM") || is(1, "IN")) => Some(columns(table, spelled)),
+        ("DESCRIBE" | "DESC", [table]) => Some(columns(table, spelled)),
+        ("DESCRIBE" | "DESC", [_, table]) if is(0, "TABLE") => Some(columns(table, spelled)),
         _ => None,
     }
 }
 
 /// A table that is not known is asked for itself: the answer says what is wrong with its name.
-fn columns(table: &str, known: impl Fn(&str) -> bool) -> String {
+fn columns(table: &str, spelled: impl Fn(&str) -> Option<String>) -> String {
     let name = table.trim_matches(['"', '`']);
     let name = name.strip_prefix("default.").unwrap_or(name);
-    let name = name.strip_suffix("_REALTIME").unwrap_or(name);
-    if !known(name) {
+    let Some(name) = spelled(name) else {
         return format!("SELECT * FROM {table} LIMIT 0");
-    }
+    };
     let name = name.replace('\'', "''");
     format!(
         "SELECT columnName, dataType, fieldType, \"format\", defaultNullValue, maxLength, \"role\" FROM system.columns \
@@ -50,27 +75,30 @@ fn columns(table: &str, known: impl Fn(&str) -> bool) -> String {
 mod tests {
     use super::*;
 
+    fn same(name: &str) -> Option<String> {
+        let name = name.to_lowercase();
+        Some(name.strip_suffix("_realtime").unwrap_or(&name).to_owned())
+    }
+
     #[test]
     fn statements_become_queries_and_queries_stay() {
-        for text in ["show tables", " SHOW  TABLES ; "] {
-            assert!(rewritten(text, |_| true).unwrap().starts_with("SELECT tableName FROM system.tables"), "{text}");
+        for text in ["show tables", " SHOW  TABLES ; ", "-- all\nSHOW TABLES -- of them", "/*x*/ show /**/ tables"] {
+            assert!(rewritten(text, same).unwrap().starts_with("SELECT tableName FROM system.tables"), "{text}");
         }
         for text in
-            ["DESCRIBE orders", "desc \"orders\";", "describe table orders_REALTIME", "SHOW COLUMNS FROM orders"]
+            ["DESCRIBE Orders", "desc \"orders\";", "describe table orders_REALTIME", "SHOW COLUMNS FROM orders"]
         {
-            assert!(rewritten(text, |_| true).unwrap().contains("WHERE tableName = 'orders'"), "{text}");
+            assert!(rewritten(text, same).unwrap().contains("WHERE tableName = 'orders'"), "{text}");
         }
         assert!(
-            rewritten("SET timeoutMs=5; SHOW TABLES", |_| true)
-                .unwrap()
-                .starts_with("SET timeoutMs=5; SELECT tableName")
+            rewritten("SET timeoutMs=5; SHOW TABLES", same).unwrap().starts_with("SET timeoutMs=5; SELECT tableName")
         );
-        assert!(rewritten("DESCRIBE o'x", |_| true).unwrap().contains("'o''x'"));
-        assert_eq!(rewritten("DESCRIBE system.segments", |_| false).unwrap(), "SELECT * FROM system.segments LIMIT 0");
+        assert!(rewritten("DESCRIBE o'x", same).unwrap().contains("'o''x'"));
+        assert_eq!(rewritten("DESCRIBE system.segments", |_| None).unwrap(), "SELECT * FROM system.segments LIMIT 0");
         for text in
             ["SELECT 1", "SELECT * FROM show", "SHOW", "SHOW TABLES FROM a b", "", "SELECT 'a; SHOW TABLES' FROM t"]
         {
-            assert_eq!(rewritten(text, |_| true), None, "{text}");
+            assert_eq!(rewritten(text, same), None, "{text}");
         }
     }
 }
