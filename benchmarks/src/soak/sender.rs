@@ -34,7 +34,7 @@ const PACE: Duration = Duration::from_secs(2);
 /// Messages are sent in bursts of one such tick.
 const TICK: Duration = Duration::from_millis(10);
 /// All is acknowledged within this once the broker is there; a client that was long without one needs some seconds.
-const FLUSH: Duration = Duration::from_secs(90);
+const FLUSH: Duration = Duration::from_secs(240);
 
 /// What is sent, and to where; shared with the thread that sends.
 pub(super) struct Plan {
