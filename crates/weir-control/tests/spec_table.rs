@@ -218,6 +218,7 @@ fn wrong_stream_values_name_key_value_and_remedy() {
         ("stream.kafka.broker.list", json!("${file:brokers}"), "a path from the root on"),
         ("streamType", json!("pulsar"), "kafka, local can"),
         ("streamType", json!(null), "must name the stream's type"),
+        ("streamType", json!(" "), "must name the stream's type"),
     ] {
         let found = errors(&with_stream(key, value.clone()));
         let path = format!("tableIndexConfig.streamConfigs.{key}");

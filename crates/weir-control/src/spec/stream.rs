@@ -157,10 +157,12 @@ fn maps<'a>(root: &At<'a>, findings: &mut Findings) -> Vec<At<'a>> {
 /// The stream's type; empty where it cannot be read: then nothing is said of its keys.
 fn stream_type(map: &At<'_>, known: Option<&[&str]>, findings: &mut Findings) -> Arc<str> {
     let at = map.key("streamType");
-    if at.is_absent() {
+    let text = findings.text(&at);
+    // What is no text has been told.
+    if at.is_absent() || text.as_ref().is_some_and(|text| text.trim().is_empty()) {
         findings.wrong(&at, format!("must name the stream's type{}", one_of(known)));
     }
-    let name: Arc<str> = findings.text(&at).unwrap_or_default().trim().to_ascii_lowercase().into();
+    let name: Arc<str> = text.unwrap_or_default().trim().to_ascii_lowercase().into();
     if let Some(known) = known
         && !name.is_empty()
         && !known.contains(&&*name)

@@ -391,7 +391,8 @@ fn constant(value: &Value) -> Result<Node, String> {
         Value::Number(text, _) => match (text.parse::<i64>(), text.parse::<f64>()) {
             (Ok(number), _) => Constant::Long(number),
             (Err(_), Ok(_)) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Constant::Decimal(text.as_str().into())
+                // A decimal's text is written as a number, which begins with no zeros.
+                Constant::Decimal(text.trim_start_matches('0').into())
             }
             (Err(_), Ok(number)) => Constant::Double(number),
             _ => return Err(format!("'{text}' is no number")),

@@ -59,6 +59,7 @@ fn values() {
         ("CAST(1e19 AS LONG)", "9223372036854775807"),
         ("CAST(4294967297 AS INT)", "1"),
         ("CAST('1.50' AS BIG_DECIMAL)", "1.50"),
+        ("0003000000000000000000000000001", "3000000000000000000000000001"),
         ("CAST(5.0 AS BIG_DECIMAL)", "5.0"),
         ("CAST(1e10 AS BIG_DECIMAL)", "10000000000"),
         ("CAST(' true ' AS BOOLEAN)", "true"),
