@@ -13,4 +13,6 @@ pub mod tasks;
 pub use backoff::Backoff;
 pub use chance::Chance;
 pub use clock::{Clock, SetClock, SharedClock, SimClock, SystemClock};
-pub use disk::{AppendFile, DirEntry, Disk, FileLock, Mapped, MemDisk, RandomFile, RealDisk, SharedDisk, lock_file};
+pub use disk::{
+    AppendFile, BlockBuffer, DirEntry, Disk, FileLock, Mapped, MemDisk, RandomFile, RealDisk, SharedDisk, lock_file,
+};

@@ -109,7 +109,12 @@ fn what_is_wrong_is_named_with_its_place() {
         (
             json!({"enrichmentConfigs": [{"enricherType": "magic"}]}),
             "enrichmentConfigs[0].enricherType",
-            "generateColumn is",
+            "generateColumn and clpEnricher are",
+        ),
+        (
+            json!({"enrichmentConfigs": [{"enricherType": "clpEnricher", "properties": {"field": "m"}}]}),
+            "enrichmentConfigs[0].properties.fields",
+            "is missing or empty",
         ),
         (json!({"filterConfig": {"filterFunction": "count id"}}), "filterConfig.filterFunction", "gives LONG"),
     ] {
@@ -141,6 +146,11 @@ fn a_value_of_another_kind_is_one_error_with_its_place() {
         (
             json!({"complexTypeConfig": {"fieldsToUnnest": [""]}}),
             "complexTypeConfig.fieldsToUnnest[0] = : must name a field that holds an array: name one, or remove it",
+        ),
+        (
+            json!({"complexTypeConfig": {"fieldsToUnnest": ["a.b", "a.\u{0}c"]}}),
+            "complexTypeConfig.fieldsToUnnest[1] = a.\u{0}c: cannot be part of a field's name: \
+             'a.\u{0}c' is not a column name: it holds a control character",
         ),
         (
             json!({"complexTypeConfig": {"fieldsToUnnest": ["a", 5]}}),

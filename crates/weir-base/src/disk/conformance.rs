@@ -1,12 +1,13 @@
 //! What every disk must do, the real one and the one in memory alike; each one's tests call it with an empty folder.
 
-use super::{Disk, SharedDisk};
+use super::{BLOCK_BYTES, BlockBuffer, Disk, SharedDisk};
 use std::{io::ErrorKind, path::Path};
 
 /// Runs the suite below `root`, an absent or empty folder; it panics where the disk does not conform.
 pub fn conformance(disk: &SharedDisk, root: &Path) {
     let disk = &**disk;
     files_grow_at_their_end(disk, &root.join("append"));
+    files_grow_by_blocks(disk, &root.join("blocks"));
     files_are_written_at_positions(disk, &root.join("random"));
     files_are_written_whole(disk, &root.join("whole"));
     new_files_do_not_replace(disk, &root.join("new"));
@@ -44,6 +45,30 @@ fn files_grow_at_their_end(disk: &dyn Disk, dir: &Path) {
     }
     assert!(disk.open_append(dir).is_err(), "a folder is no file");
     assert!(disk.open_append(&path.join("below")).is_err(), "a file is no folder");
+}
+
+fn files_grow_by_blocks(disk: &dyn Disk, dir: &Path) {
+    let path = dir.join("file");
+    let (one, two) = (vec![1; BLOCK_BYTES], vec![2; 3 * BLOCK_BYTES]);
+    let mut file = disk.open_append_uncached(&path).expect("a file opens");
+    // From pages, and from anywhere.
+    let mut pages = BlockBuffer::default();
+    file.append(pages.fill(|out| out.extend_from_slice(&one))).expect("it takes a block");
+    let mapped = disk.map(&path).expect("it maps");
+    file.append(pages.fill(|out| out.extend_from_slice(&two))).expect("it takes blocks");
+    file.append(&[&[0], &one[..]].concat()[1..]).expect("it takes what lies elsewhere");
+    assert_eq!(disk.read(&path).expect("it is there"), [&one[..], &two, &one].concat());
+    assert_eq!(&mapped[..], &one[..], "what was mapped before stays");
+    drop(file);
+    let mut file = disk.open_append_uncached(&path).expect("a file opens again");
+    file.truncate(2 * BLOCK_BYTES as u64).expect("it is cut back");
+    file.append(pages.fill(|out| out.extend_from_slice(&one))).expect("it takes a block");
+    file.append(b"odd").expect("it takes what is no block");
+    file.append(pages.fill(|out| out.extend_from_slice(&two))).expect("it takes blocks at odd places");
+    file.sync().expect("it syncs");
+    let content = [&one[..], &two[..BLOCK_BYTES], &one, b"odd", &two].concat();
+    assert_eq!(file.byte_count(), content.len() as u64);
+    assert_eq!(disk.read(&path).expect("it is there"), content);
 }
 
 fn files_are_written_at_positions(disk: &dyn Disk, dir: &Path) {

@@ -3,6 +3,7 @@
 //! The real one is the file system; the one in memory can be full, tear writes and lose what was not synced, and so
 //! simulates a bad day.
 
+mod blocks;
 #[cfg(any(test, feature = "testing"))]
 mod conformance;
 mod faults;
@@ -10,6 +11,7 @@ mod lock;
 mod memory;
 mod real;
 
+pub use blocks::{BLOCK_BYTES, BlockBuffer, whole_blocks};
 #[cfg(any(test, feature = "testing"))]
 pub use conformance::conformance;
 pub use lock::{FileLock, lock_file};
@@ -45,6 +47,11 @@ pub trait Disk: Send + Sync + 'static {
     /// Opens a file for appending and makes it, and its parent folders, where absent; writing starts at
     /// its end. The name of a new file is durable when its content is.
     fn open_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
+    /// `open_append` of a file that is read after a restart, if ever: where it grows by whole blocks that a [`BlockBuffer`]
+    /// holds, the system need not cache them. The default knows no difference.
+    fn open_append_uncached(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        self.open_append(path)
+    }
     /// Opens a file for reading and writing at positions and makes it, and its parent folders, where absent.
     fn open_random(&self, path: &Path) -> io::Result<Box<dyn RandomFile>>;
     /// The whole content.

@@ -1,11 +1,13 @@
 //! The file system of the machine.
 
-use super::{AppendFile, DirEntry, Disk, Mapped, RandomFile, SharedDisk, faults::Guarded, millis};
+use super::{
+    AppendFile, BLOCK_BYTES, BlockBuffer, DirEntry, Disk, Mapped, RandomFile, SharedDisk, faults::Guarded, millis,
+};
 use memmap2::Mmap;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{
     fs::{File, OpenOptions},
-    io::{self, IoSlice, Write},
+    io::{self, IoSlice, Read, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
@@ -79,9 +81,19 @@ fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(at(path))
 }
 
-/// Writes and syncs a new file of pieces, as many at once as the system takes.
+/// Writes and syncs a new file of pieces.
 fn write_synced(path: &Path, pieces: &[&[u8]]) -> io::Result<()> {
+    let byte_count: usize = pieces.iter().map(|piece| piece.len()).sum();
+    if byte_count >= DIRECT_FROM && write_gathered(path, pieces)? {
+        return Ok(());
+    }
     let mut file = OpenOptions::new().create_new(true).write(true).open(path)?;
+    write_vectored(&mut file, pieces)?;
+    file.sync_all()
+}
+
+/// Writes pieces, as many at once as the system takes.
+fn write_vectored(file: &mut File, pieces: &[&[u8]]) -> io::Result<()> {
     let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
     let mut rest = &mut slices[..];
     // Empty ones at the front would read as a disk that takes nothing.
@@ -94,26 +106,102 @@ fn write_synced(path: &Path, pieces: &[&[u8]]) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    file.sync_all()
+    Ok(())
 }
 
-/// What disks and file systems take past the cache: whole blocks from whole pages.
+/// Files from this size on are written past the cache: a sync waits for the disk anyhow, and the copy in the cache costs
+/// more than reading it back. Smaller ones are not worth a second handle.
+const DIRECT_FROM: usize = 1 << 20;
+
+/// What is gathered of pieces before it is written: enough that the disk is at work and not asked, little enough that it
+/// stays in a core's cache.
+const GATHERED: usize = 1 << 20;
+
+/// Writes and syncs a new file of pieces past the cache, then has it read into the cache, for whoever asks for it next.
+/// False, with no file left, where the system does not do that.
+fn write_gathered(path: &Path, pieces: &[&[u8]]) -> io::Result<bool> {
+    let file = match open_past_cache(OpenOptions::new().create_new(true), path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            absent_is_fine(std::fs::remove_file(path))?;
+            return Ok(false);
+        }
+        opened => opened?,
+    };
+    let (mut buffer, mut at) = (BlockBuffer::default(), 0);
+    let (mut pieces, mut left) = (pieces.iter(), &[][..]);
+    loop {
+        let gathered = buffer.fill(|out| {
+            let end = out.len() + GATHERED;
+            while out.len() < end {
+                if left.is_empty() {
+                    let Some(next) = pieces.next() else { return };
+                    left = next;
+                }
+                let (taken, rest) = left.split_at(left.len().min(end - out.len()));
+                out.extend_from_slice(taken);
+                left = rest;
+            }
+        });
+        let whole = gathered.len() / BLOCK_BYTES * BLOCK_BYTES;
+        match file.write_all_at(&gathered[..whole], at) {
+            // The system took the flag and does not take the write.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput && at == 0 => {
+                std::fs::remove_file(path)?;
+                return Ok(false);
+            }
+            written => written?,
+        }
+        at += whole as u64;
+        if gathered.len() < GATHERED {
+            // What is no block goes the usual way.
+            let tail = OpenOptions::new().write(true).open(path)?;
+            tail.write_all_at(&gathered[whole..], at)?;
+            tail.sync_all()?;
+            read_ahead(path);
+            return Ok(true);
+        }
+    }
+}
+
+/// Has the system cache a file before somebody asks for it. Where it does not, who asks waits for the disk, and is told
+/// what is wrong.
+fn read_ahead(path: &Path) {
+    let Ok(mut file) = File::open(path) else { return };
+    #[cfg(target_os = "linux")]
+    drop(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed));
+    let mut passed = vec![0; 64 << 10];
+    while matches!(file.read(&mut passed), Ok(1..)) {}
+}
+
+/// Whether these bytes can go past the cache to that place of a file.
+fn is_of_blocks(content: &[u8], offset: u64) -> bool {
+    let block = BLOCK_BYTES as u64;
+    content.len().is_multiple_of(BLOCK_BYTES)
+        && content.as_ptr().addr().is_multiple_of(BLOCK_BYTES)
+        && offset.is_multiple_of(block)
+}
+
+/// A file that is there, opened to be written past the cache; `None` where the system does not do that.
 #[cfg(target_os = "linux")]
-const BLOCK: usize = 4096;
+fn open_past_cache(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.write(true).custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed()).open(path)
+}
+
+/// Only Linux takes such files.
+#[cfg(not(target_os = "linux"))]
+fn open_past_cache(_options: &mut OpenOptions, _path: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::InvalidInput.into())
+}
 
 /// Writes a new file of which nothing is to stay in the system's cache: its memory is better used for what is read. False,
 /// with no file left, where the system does not do that for these bytes.
-#[cfg(target_os = "linux")]
 fn write_past_cache(path: &Path, content: &[u8]) -> io::Result<bool> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let (blocks, rest) = content.split_at(content.len() / BLOCK * BLOCK);
-    if blocks.is_empty() || !content.as_ptr().addr().is_multiple_of(BLOCK) {
+    let (blocks, rest) = content.split_at(content.len() / BLOCK_BYTES * BLOCK_BYTES);
+    if blocks.is_empty() || !is_of_blocks(blocks, 0) {
         return Ok(false);
     }
-    let mut options = OpenOptions::new();
-    let direct =
-        options.create_new(true).write(true).custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed()).open(path);
-    let written = direct.and_then(|file| {
+    let written = open_past_cache(OpenOptions::new().create_new(true), path).and_then(|file| {
         file.write_all_at(blocks, 0)?;
         // What is no block goes the usual way.
         let file = if rest.is_empty() { file } else { OpenOptions::new().write(true).open(path)? };
@@ -128,12 +216,6 @@ fn write_past_cache(path: &Path, content: &[u8]) -> io::Result<bool> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// Only Linux takes such files.
-#[cfg(not(target_os = "linux"))]
-fn write_past_cache(_path: &Path, _content: &[u8]) -> io::Result<bool> {
-    Ok(false)
 }
 
 /// Has `write` make a synced file under a temporary name, has `place` give it the name `path`, and makes that durable.
@@ -157,8 +239,13 @@ fn publish(
 impl Disk for RealDisk {
     fn open_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
         let file = open_or_make(path)?;
-        let byte_count = file.metadata().map_err(at(path))?.len();
-        Ok(Box::new(RealAppend { file, byte_count, synced: byte_count, doubtful: false, path: path.to_owned() }))
+        Ok(Box::new(RealAppend::new(file, None, path)?))
+    }
+
+    fn open_append_uncached(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        let file = open_or_make(path)?;
+        let direct = open_past_cache(&mut OpenOptions::new(), path).ok();
+        Ok(Box::new(RealAppend::new(file, direct, path)?))
     }
 
     fn open_random(&self, path: &Path) -> io::Result<Box<dyn RandomFile>> {
@@ -288,6 +375,8 @@ impl Disk for RealDisk {
 
 struct RealAppend {
     file: File,
+    /// The same, past the cache: for whole blocks.
+    direct: Option<File>,
     byte_count: u64,
     /// Length at the last sync that worked.
     synced: u64,
@@ -297,6 +386,23 @@ struct RealAppend {
 }
 
 impl RealAppend {
+    fn new(file: File, direct: Option<File>, path: &Path) -> io::Result<Self> {
+        let byte_count = file.metadata().map_err(at(path))?.len();
+        Ok(Self { file, direct, byte_count, synced: byte_count, doubtful: false, path: path.to_owned() })
+    }
+
+    /// Writes at the end, past the cache where that can be.
+    fn write(&mut self, content: &[u8]) -> io::Result<()> {
+        if let Some(direct) = self.direct.as_ref().filter(|_| is_of_blocks(content, self.byte_count)) {
+            match direct.write_all_at(content, self.byte_count) {
+                // The system took the flag and does not take the write.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
+                written => return written,
+            }
+        }
+        self.file.write_all_at(content, self.byte_count)
+    }
+
     /// That the file has at least so many bytes.
     fn holds(&self, byte_count: u64) -> io::Result<()> {
         let held = self.file.metadata().map_err(at(&self.path))?.len();
@@ -312,7 +418,7 @@ impl AppendFile for RealAppend {
     fn append(&mut self, content: &[u8]) -> io::Result<()> {
         // What others cut off would come back as zeros between what is there and what is written.
         self.holds(self.byte_count)?;
-        let written = self.file.write_all_at(content, self.byte_count);
+        let written = self.write(content);
         // A failed write may have left a part: the length is what the file says.
         self.byte_count = match &written {
             Ok(()) => self.byte_count + content.len() as u64,

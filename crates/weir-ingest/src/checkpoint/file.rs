@@ -11,13 +11,14 @@ use crate::pipeline::consuming_spec;
 use std::{io, path::Path, sync::Arc};
 use weir_base::{
     Disk,
+    disk::whole_blocks,
     frames::{Cursor, FrameLayout, put_long},
 };
 use weir_control::{SegmentRecord, TableRecord};
 use weir_segment::{ConsumingSegment, ConsumingSpec, consuming::Chunk};
 use weir_types::{Accounting, NextOffset};
 
-const MAGIC: &[u8; 8] = b"WEIRCKP1";
+const MAGIC: &[u8; 8] = b"WEIRCKP2";
 /// The head after the magic, and each block.
 const FRAME: FrameLayout = FrameLayout { marker: &[], length_at: 0, crc_at: 4, head_bytes: 8, covers_head: false };
 
@@ -94,24 +95,25 @@ impl Identity {
         Self { start, ..self.clone() }
     }
 
-    /// The head of the file.
+    /// The head of the file, whole blocks of the disk.
     pub(super) fn head(&self) -> Vec<u8> {
-        let mut frame = vec![];
-        FRAME.begin(&mut frame);
-        frame.extend_from_slice(&self.table_uid.to_le_bytes());
-        frame.extend_from_slice(&self.start.number().to_le_bytes());
-        frame.extend_from_slice(&self.created_ms.to_le_bytes());
-        put_long(&mut frame, self.segment.as_bytes());
-        put_long(&mut frame, &self.form);
-        FRAME.seal(&mut frame);
-        [&MAGIC[..], &frame].concat()
+        let mut head = MAGIC.to_vec();
+        FRAME.begin(&mut head);
+        head.extend_from_slice(&self.table_uid.to_le_bytes());
+        head.extend_from_slice(&self.start.number().to_le_bytes());
+        head.extend_from_slice(&self.created_ms.to_le_bytes());
+        put_long(&mut head, self.segment.as_bytes());
+        put_long(&mut head, &self.form);
+        head.resize(whole_blocks(head.len()), 0);
+        FRAME.seal(&mut head[MAGIC.len()..]);
+        head
     }
 }
 
-/// First row, end row, next offset and counts before a chunk.
-const STATE: usize = 4 + 4 + 8 + 11 * 8;
+/// First row, end row, next offset, counts, and the bytes of the chunk, before it.
+const STATE: usize = 4 + 4 + 8 + 11 * 8 + 4;
 
-/// Appends the frame of a block that ends at `boundary`.
+/// Appends the frame of a block that ends at `boundary`, whole blocks of the disk.
 pub(super) fn put_frame(chunk: &Chunk<'_>, boundary: &Boundary, out: &mut Vec<u8>) {
     let from = out.len();
     FRAME.begin(out);
@@ -121,7 +123,12 @@ pub(super) fn put_frame(chunk: &Chunk<'_>, boundary: &Boundary, out: &mut Vec<u8
     for count in numbers(&boundary.counts) {
         out.extend_from_slice(&count.to_le_bytes());
     }
+    let length_at = out.len();
+    out.extend_from_slice(&[0; 4]);
     chunk.encode(out);
+    let length = u32::try_from(out.len() - length_at - 4).expect("a frame is far below 4 GiB");
+    out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+    out.resize(from + whole_blocks(out.len() - from), 0);
     FRAME.seal(&mut out[from..]);
 }
 
@@ -136,16 +143,25 @@ fn counts(numbers: [u64; 11]) -> Accounting {
     Accounting { fetched, stored, filtered, tombstones, rejected, replayed, gaps, skipped, rows, altered, bytes }
 }
 
-/// What stands in a frame: its first row, its boundary, its chunk.
-fn split(body: &[u8]) -> Option<(u32, Boundary, &[u8])> {
+/// What stands in a frame.
+struct Split<'a> {
+    first: u32,
+    boundary: Boundary,
+    chunk: &'a [u8],
+    /// Bytes of the body.
+    byte_count: usize,
+}
+
+fn split(body: &[u8]) -> Option<Split<'_>> {
     let mut cursor = Cursor::new(body);
     let (first, rows, next) = (cursor.u32()?, cursor.u32()?, NextOffset::new(cursor.u64()?));
     let mut numbers = [0; 11];
     for number in &mut numbers {
         *number = cursor.u64()?;
     }
-    let chunk = body.get(STATE..)?;
-    Some((first, Boundary { rows, next, counts: counts(numbers) }, chunk))
+    let length = cursor.u32()? as usize;
+    let boundary = Boundary { rows, next, counts: counts(numbers) };
+    Some(Split { first, boundary, chunk: cursor.take(length)?, byte_count: body.len() })
 }
 
 /// Restores what the file at `path` holds, up to `end` where one is given.
@@ -181,25 +197,24 @@ fn read(
     while at < file.len() {
         let rows = last.map_or(0, |last| last.rows);
         let least = last.map_or(identity.start, |last| last.next);
-        let follows = |(first, boundary, _): &(u32, Boundary, &[u8])| {
-            *first == rows && boundary.rows > rows && boundary.next >= least
-        };
-        let Some((_, boundary, chunk)) = FRAME.body_at(&file, at).and_then(split).filter(follows) else {
+        let follows =
+            |frame: &Split<'_>| frame.first == rows && frame.boundary.rows > rows && frame.boundary.next >= least;
+        let Some(frame) = FRAME.body_at(&file, at).and_then(split).filter(follows) else {
             torn = true;
             break;
         };
+        let Split { boundary, chunk, byte_count, .. } = frame;
         if end.is_some_and(|end| boundary.next > end) {
             break;
         }
         let from = at + FRAME.head_bytes + STATE;
-        let to = from + chunk.len();
-        if let Err(error) = restoring.take_up(&file, from..to) {
+        if let Err(error) = restoring.take_up(&file, from..from + chunk.len()) {
             return Ok(Found::Misfit(error.to_string()));
         }
         if restoring.rows() != boundary.rows {
             return Ok(Found::Misfit(format!("a frame has not the rows up to {}", boundary.rows)));
         }
-        at = to;
+        at += FRAME.head_bytes + byte_count;
         last = Some(boundary);
     }
     if let Some(damage) = file.damage() {

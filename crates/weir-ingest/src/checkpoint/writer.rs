@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::{io, path::PathBuf, sync::Arc};
 use tokio::sync::mpsc;
 use weir_base::{
-    AppendFile,
+    AppendFile, BlockBuffer,
     metrics::{Counter, Labels},
     tasks::{HeavyWork, spawn_named},
 };
@@ -65,12 +65,19 @@ impl CheckpointQueue {
 }
 
 async fn write_all(heavy: HeavyWork, mut jobs: mpsc::Receiver<Job>) {
+    // One for all: memory that was written to before is written to faster.
+    let mut buffer = BlockBuffer::default();
     while let Some(job) = jobs.recv().await {
         match job {
             Job::Write(table, file, written) => {
-                let ours = file.clone();
-                if off(heavy, move || ours.write(&table, &written)).await.is_none() {
-                    file.close();
+                let (ours, mut lent) = (file.clone(), std::mem::take(&mut buffer));
+                let write = move || {
+                    ours.write(&table, &written, &mut lent);
+                    lent
+                };
+                match off(heavy, write).await {
+                    Some(back) => buffer = back,
+                    None => file.close(),
                 }
             }
             Job::Remove(table, segment, file) => {
@@ -134,13 +141,13 @@ impl CheckpointFile {
 
     /// Appends blocks. Where the disk does not take them, the segment's checkpoint ends and its file goes: a hole in the
     /// rows would make all behind it useless.
-    fn write(&self, table: &Checkpoints, written: &Written) {
+    fn write(&self, table: &Checkpoints, written: &Written, buffer: &mut BlockBuffer) {
         let mut inner = self.inner.lock();
         if matches!(inner.state, State::Over) {
             return;
         }
         // Offsets below the rows will not be read again: what was rejected among them must be safe first.
-        let appended = table.quarantine.sync().and_then(|()| self.append(table, &mut inner, written));
+        let appended = table.quarantine.sync().and_then(|()| self.append(table, &mut inner, written, buffer));
         if let Err(error) = appended {
             let segment = &*inner.identity.segment;
             tracing::warn!(segment, %error, "checkpoint ends: after a restart these rows are read from the stream");
@@ -150,20 +157,25 @@ impl CheckpointFile {
         }
     }
 
-    fn append(&self, table: &Checkpoints, inner: &mut Inner, written: &Written) -> io::Result<()> {
-        let mut bytes = vec![];
+    fn append(
+        &self,
+        table: &Checkpoints,
+        inner: &mut Inner,
+        written: &Written,
+        buffer: &mut BlockBuffer,
+    ) -> io::Result<()> {
         if matches!(inner.state, State::Fresh | State::Kept(_)) {
             let kept = if let State::Kept(byte_count) = inner.state { byte_count } else { 0 };
             if kept == 0 {
                 // Snapshots may still hold rows where they lie in a file of that name.
-                table.disk.remove_file(&self.path)?;
+                table.clear(&self.path)?;
             }
-            let mut file = table.disk.open_append(&self.path)?;
+            let mut file = table.disk.open_append_uncached(&self.path)?;
             if file.byte_count() != kept {
                 file.truncate(kept)?;
             }
             if kept == 0 {
-                file.append(&inner.identity.head())?;
+                file.append(buffer.fill(|out| out.extend_from_slice(&inner.identity.head())))?;
             }
             inner.state = State::Open(file);
         }
@@ -172,9 +184,7 @@ impl CheckpointFile {
             let end = chunk.rows().end;
             // Blocks that froze after the last boundary come with the next hand-over.
             let Some(boundary) = written.boundaries.iter().find(|boundary| boundary.rows == end) else { break };
-            bytes.clear();
-            put_frame(&chunk, boundary, &mut bytes);
-            file.append(&bytes)?;
+            file.append(buffer.fill(|out| put_frame(&chunk, boundary, out)))?;
             inner.rows = end;
         }
         Ok(())

@@ -2,7 +2,14 @@
 
 use crate::spec::read::{At, Findings};
 use std::sync::Arc;
-use weir_types::{ComplexTypeSpec, NotUnnested, Schema};
+use weir_types::{ColumnName, ComplexTypeSpec, NotUnnested, Schema};
+
+/// A part of a field's name holds nothing that such a name cannot hold.
+fn field_part(at: &At<'_>, part: &str, findings: &mut Findings) {
+    if let Err(error) = ColumnName::parse(part) {
+        findings.wrong(at, format!("cannot be part of a field's name: {error}"));
+    }
+}
 
 /// Reads `complexTypeConfig`.
 pub(super) fn complex_type(at: &At<'_>, schema: Option<&Schema>, findings: &mut Findings) -> Option<ComplexTypeSpec> {
@@ -10,11 +17,16 @@ pub(super) fn complex_type(at: &At<'_>, schema: Option<&Schema>, findings: &mut 
         return None;
     }
     let unnest = findings.texts(&at.key("fieldsToUnnest"));
-    for (field_at, _) in unnest.iter().filter(|(_, name)| name.trim().is_empty()) {
-        findings.wrong(field_at, "must name a field that holds an array: name one, or remove it");
+    for (field_at, name) in &unnest {
+        if name.trim().is_empty() {
+            findings.wrong(field_at, "must name a field that holds an array: name one, or remove it");
+        } else {
+            field_part(field_at, name, findings);
+        }
     }
     let delimiter_at = at.key("delimiter");
     let delimiter = findings.words(&delimiter_at).filter(|text| !text.is_empty()).unwrap_or_else(|| ".".into());
+    field_part(&delimiter_at, &delimiter, findings);
     let not_unnested_at = at.key("collectionNotUnnestedToJson");
     let not_unnested = match findings.text(&not_unnested_at).map(|text| text.trim().to_ascii_uppercase()).as_deref() {
         None | Some("NON_PRIMITIVE") => NotUnnested::NestedToJson,
@@ -38,6 +50,7 @@ pub(super) fn complex_type(at: &At<'_>, schema: Option<&Schema>, findings: &mut 
             findings.wrong(&new_at, "renames names that begin with nothing: name a beginning");
             continue;
         }
+        field_part(&new_at, old, findings);
         let taken = schema.and_then(|schema| schema.fields().iter().find(|field| field.name.as_str().starts_with(old)));
         if let Some(field) = taken {
             let reason =
