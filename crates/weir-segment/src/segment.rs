@@ -52,6 +52,15 @@ pub struct ColumnInfo {
     pub single_value: bool,
 }
 
+/// Between what a column's values lie in a range of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// All rows have ids: the least and the greatest.
+    Ids(u32, u32),
+    /// All are stored whole numbers: the least and the greatest, defaults of null rows included.
+    Numbers(i64, i64),
+}
+
 /// Values by id; ids of a sealed segment are in the order of the values, those of a consuming one in order of arrival.
 pub trait Dictionary: Send + Sync {
     /// How many values (a snapshot's prefix, for consuming segments).
@@ -88,6 +97,10 @@ pub trait Segment: Send + Sync {
     fn read_values(&self, column: ColumnAt, rows: Range<u32>, out: &mut Column);
     /// The texts of a single-value column of text or bytes where all of them lie in memory as they are, by runs of rows.
     fn raw_texts(&self, _column: ColumnAt) -> Option<Vec<&BytesColumn>> {
+        None
+    }
+    /// Between what the values of a single-value column lie in a row range, where that is known without reading it.
+    fn span(&self, _column: ColumnAt, _rows: Range<u32>) -> Option<Span> {
         None
     }
     /// Appends the null rows of a row range, ascending, as row numbers of the segment.

@@ -1,6 +1,7 @@
 //! An immutable run of rows in columns: narrow dictionary ids or raw values, ends of multi-value rows, null rows.
 
 use super::{chunk::Lent, tiers::Piece};
+use crate::segment::Span;
 use roaring::RoaringBitmap;
 use std::{
     mem::size_of,
@@ -160,9 +161,31 @@ pub(super) struct ColumnBlock {
     pub(super) ends: Option<Vec<u32>>,
     /// Null rows, numbered in the segment.
     pub(super) nulls: RoaringBitmap,
+    span: OnceLock<Option<Span>>,
 }
 
 impl ColumnBlock {
+    /// Values, the positions of a multi-value column, and null rows.
+    pub(super) fn new(values: Held, ends: Option<Vec<u32>>, nulls: RoaringBitmap) -> Self {
+        Self { values, ends, nulls, span: OnceLock::new() }
+    }
+
+    /// Between what ids or whole numbers lie, one for each row, that are in memory; looked at once. Nobody skips by it what
+    /// a damaged file holds.
+    pub(super) fn span(&self) -> Option<Span> {
+        let Held::Own(values) = &self.values else { return None };
+        let look = || match values {
+            _ if self.ends.is_some() => None,
+            Values::Ids(Ids::U8(ids)) => least_greatest(ids).map(|(a, b)| Span::Ids(a.into(), b.into())),
+            Values::Ids(Ids::U16(ids)) => least_greatest(ids).map(|(a, b)| Span::Ids(a.into(), b.into())),
+            Values::Ids(Ids::U32(ids)) => least_greatest(ids).map(|(a, b)| Span::Ids(a, b)),
+            Values::Raw(ColumnData::Int(v)) => least_greatest(v).map(|(a, b)| Span::Numbers(a.into(), b.into())),
+            Values::Raw(ColumnData::Long(v)) => least_greatest(v).map(|(a, b)| Span::Numbers(a, b)),
+            Values::Raw(_) => None,
+        };
+        *self.span.get_or_init(look)
+    }
+
     /// Positions of the values of these rows of the block.
     pub(super) fn value_range(&self, rows: &Range<usize>) -> Range<usize> {
         self.ends.as_ref().map_or(rows.clone(), |ends| ends[rows.start] as usize..ends[rows.end] as usize)
@@ -172,6 +195,11 @@ impl ColumnBlock {
         let ends = self.ends.as_ref().map_or(0, |ends| ends.capacity() * size_of::<u32>());
         self.values.bytes() + ends + nulls_bytes(&self.nulls) + size_of::<Self>()
     }
+}
+
+fn least_greatest<T: Ord + Copy>(values: &[T]) -> Option<(T, T)> {
+    let first = *values.first()?;
+    Some(values.iter().fold((first, first), |(least, greatest), value| (least.min(*value), greatest.max(*value))))
 }
 
 /// Bytes of memory that rows keep: their containers hold about what they serialize to, each with a head.
@@ -257,11 +285,11 @@ impl Block {
         let columns = (0..kinds.len())
             .map(|column| {
                 let parts: Vec<&ColumnBlock> = blocks.iter().map(|block| &block.columns[column]).collect();
-                ColumnBlock {
-                    values: Held::Own(merge_values(&parts, kinds[column], |ids, out| decode(column, ids, out))),
-                    ends: merge_ends(&parts),
-                    nulls: parts.iter().fold(RoaringBitmap::new(), |all, part| all | &part.nulls),
-                }
+                ColumnBlock::new(
+                    Held::Own(merge_values(&parts, kinds[column], |ids, out| decode(column, ids, out))),
+                    merge_ends(&parts),
+                    parts.iter().fold(RoaringBitmap::new(), |all, part| all | &part.nulls),
+                )
             })
             .collect();
         Self::new(blocks[0].start, blocks.iter().map(|block| block.rows).sum(), columns)

@@ -300,7 +300,7 @@ impl Rest<'_, '_> {
             return Err("has another number of values than rows");
         }
         let state = ColumnState { by_id: flags & BY_ID != 0, dictionary, judged, min_max };
-        let block = ColumnBlock { values: Held::Lent(values, OnceLock::new()), ends, nulls };
+        let block = ColumnBlock::new(Held::Lent(values, OnceLock::new()), ends, nulls);
         Ok(ColumnChunk { block, most_id: passed.most_id, new_values, state })
     }
 }

@@ -109,7 +109,7 @@ impl ColumnWriter {
             ends.truncate(1);
             closed
         });
-        ColumnBlock { values: Held::Own(values), ends, nulls: std::mem::take(&mut self.nulls) }
+        ColumnBlock::new(Held::Own(values), ends, std::mem::take(&mut self.nulls))
     }
 
     /// Whether the values since the last look were new so often that raw is the better form. The open rows must have

@@ -6,7 +6,7 @@ use super::{
     dictionary::SnapshotDictionary,
     tiers::{Piece, Tiers},
 };
-use crate::segment::{ColumnAt, ColumnInfo, ColumnStats, Dictionary, Segment, SegmentMeta};
+use crate::segment::{ColumnAt, ColumnInfo, ColumnStats, Dictionary, Segment, SegmentMeta, Span};
 use roaring::RoaringBitmap;
 use std::{collections::HashMap, ops::Range, sync::Arc};
 use weir_base::Mapped;
@@ -117,6 +117,21 @@ impl Segment for ConsumingSnapshot {
                 _ => None,
             });
         texts.collect()
+    }
+
+    fn span(&self, column: ColumnAt, rows: Range<u32>) -> Option<Span> {
+        // Blocks of the tail come and go: looking at them costs what reading them costs.
+        if rows.end > self.frozen_rows() {
+            return None;
+        }
+        let mut spans = self.blocks.over(rows).map(|(block, _)| block.columns[column.0].span());
+        let first = spans.next()??;
+        spans.try_fold(first, |all, span| match (all, span?) {
+            (Span::Ids(a, b), Span::Ids(c, d)) => Some(Span::Ids(a.min(c), b.max(d))),
+            (Span::Numbers(a, b), Span::Numbers(c, d)) => Some(Span::Numbers(a.min(c), b.max(d))),
+            // Some by id, some raw.
+            _ => None,
+        })
     }
 
     fn read_nulls(&self, column: ColumnAt, rows: Range<u32>, out: &mut Vec<u32>) {

@@ -34,11 +34,12 @@ proptest! {
         (model, filters, valid) in model_and_filters(60),
         raw in any::<u8>(),
         cuts in prop::collection::vec((1_usize..9, any::<bool>()), 60),
+        block_rows in prop_oneof![Just(BLOCK_ROWS), 1_u32..20],
     ) {
         let named = |at: &usize| raw & (1 << at) != 0;
         let fields = model.schema.fields();
         let no_dictionary = (0..fields.len()).filter(named).map(|at| fields[at].name.clone()).collect();
-        let mut segment = segment(&model.schema, no_dictionary);
+        let mut segment = segment(&model.schema, no_dictionary).with_block_rows(block_rows);
         let mut snapshots = vec![];
         let mut done = 0;
         for (count, publish) in cuts {
@@ -95,7 +96,11 @@ pub(super) fn wide_model(rows: usize) -> Model {
 }
 
 fn filled(model: &Model, batch: usize) -> ConsumingSegment {
-    let mut segment = segment(&model.schema, HashSet::new());
+    filled_in_blocks(model, batch, BLOCK_ROWS)
+}
+
+fn filled_in_blocks(model: &Model, batch: usize, block_rows: u32) -> ConsumingSegment {
+    let mut segment = segment(&model.schema, HashSet::new()).with_block_rows(block_rows);
     for start in (0..model.rows.len()).step_by(batch) {
         let end = (start + batch).min(model.rows.len());
         segment.append(&model.batch(start..end), &|at| NextOffset::new(start as u64 + u64::from(at)));
@@ -212,6 +217,44 @@ fn doc_ids_filter_and_morsels_without_candidates_are_left_out() {
         (batches.len(), batches[0].num_rows(), stats.entries_in_filter, stats.entries_post_filter),
         (1, 1, 0, 4)
     );
+}
+
+#[test]
+fn frozen_blocks_in_which_no_value_can_pass_are_not_read() {
+    let model = wide_model(70_000);
+    let mut segment = filled(&model, 7_000);
+    assert_eq!(segment.frozen_rows(), 63_000, "three blocks of 21,000 rows");
+    let snapshot: Arc<dyn Segment> = segment.snapshot();
+    let column = |name: &str, predicate| Filter::Column { column: ColumnName::parse(name).unwrap(), predicate };
+    let looked_at = |filter: &Filter| {
+        check_scan(&snapshot, &model, filter, None);
+        let scan = SegmentScan::new(snapshot.clone(), None, Arc::new(model.request(filter.clone(), false)));
+        let mut stats = ScanStats::default();
+        for morsel in scan.morsels() {
+            scan.read(morsel, &mut stats).unwrap();
+        }
+        stats.entries_in_filter
+    };
+    // Steps of 8,192 rows: those that touch what is not frozen, and those that touch the block.
+    let tail = 8_192 + 4_464;
+    let at = |row: i64| column("u", Predicate::Eq(Value::Long(row * 3)));
+    assert_eq!(looked_at(&at(69_999)), tail);
+    assert_eq!(looked_at(&at(30_000)), tail + 4 * 8_192, "raw numbers");
+    looked_at(&Filter::Or(vec![at(30_000), at(69_999), Filter::Not(Box::new(at(5)))]));
+    let k = |value| column("k", Predicate::Eq(Value::Int(value)));
+    assert_eq!(looked_at(&k(299)), 70_000, "values that come again are in each block");
+
+    // Values that come in their order have ids in that order; null rows would have an early one.
+    let mut model = model.head(14_000);
+    for (at, row) in model.rows.iter_mut().enumerate() {
+        row[0] = Cell { null: false, values: vec![Value::Int((at / 50) as i32)] };
+    }
+    let mut segment = filled_in_blocks(&model, 500, 1_000);
+    let snapshot: Arc<dyn Segment> = segment.snapshot();
+    let scan = SegmentScan::new(snapshot, None, Arc::new(model.request(k(100), false)));
+    let mut stats = ScanStats::default();
+    let rows: usize = scan.read(0..14_000, &mut stats).unwrap().iter().map(|batch| batch.num_rows()).sum();
+    assert_eq!((rows, stats.entries_in_filter), (50, 8_192));
 }
 
 /// The first look sees few rows, in which values that come again are mostly new: text goes raw there only where it is nearly

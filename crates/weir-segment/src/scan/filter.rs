@@ -5,7 +5,10 @@ use super::{
     compare::{Test, Verdict},
     source::{Held, Source, resolve},
 };
-use crate::{error::SegmentError, segment::Segment};
+use crate::{
+    error::SegmentError,
+    segment::{Segment, Span},
+};
 use roaring::RoaringBitmap;
 use std::ops::Range;
 use weir_indexes::{Answer, Filter, Predicate};
@@ -226,6 +229,18 @@ impl Node {
         }
     }
 
+    /// Whether any of these rows may pass, as far as is known without reading them.
+    pub(super) fn may_pass(&self, segment: &dyn Segment, rows: &Range<u32>) -> bool {
+        match self {
+            Self::All | Self::Not(_) => true,
+            Self::None => false,
+            Self::And(nodes) => nodes.iter().all(|node| node.may_pass(segment, rows)),
+            Self::Or(nodes) => nodes.iter().any(|node| node.may_pass(segment, rows)),
+            Self::Rows(passing) => passing.range_cardinality(rows.clone()) > 0,
+            Self::Leaf(leaf) => leaf.may_pass(segment, rows),
+        }
+    }
+
     /// Takes out of `mask` (one for each row of `rows`) the rows that do not pass.
     pub(super) fn evaluate(
         &self,
@@ -288,6 +303,22 @@ pub(super) fn keep(set: &RoaringBitmap, rows: &Range<u32>, mask: &mut [bool]) {
 }
 
 impl Leaf {
+    fn may_pass(&self, segment: &dyn Segment, rows: &Range<u32>) -> bool {
+        if !self.held.single_value || !self.held.as_stored() {
+            return true;
+        }
+        match segment.span(self.held.at, rows.clone()) {
+            None => true,
+            Some(Span::Numbers(least, greatest)) => {
+                self.test.verdict(&Value::Long(least), &Value::Long(greatest)) != Verdict::None
+            }
+            Some(Span::Ids(least, greatest)) => self.by_id.as_ref().is_none_or(|by_id| {
+                let ids = by_id.get(least as usize..=greatest as usize);
+                ids.is_none_or(|ids| ids.contains(&true))
+            }),
+        }
+    }
+
     fn evaluate(
         &self,
         segment: &dyn Segment,

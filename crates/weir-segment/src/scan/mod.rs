@@ -171,7 +171,11 @@ impl SegmentScan {
 
     fn may_pass(&self, rows: &Range<u32>) -> bool {
         let holds = |set: &RoaringBitmap| set.range_cardinality(rows.clone()) > 0;
-        self.among.as_ref().is_none_or(holds) && self.validity.as_deref().is_none_or(holds)
+        // What is wrong with a filter reading tells.
+        let filter = self.filter.as_ref().ok();
+        self.among.as_ref().is_none_or(holds)
+            && self.validity.as_deref().is_none_or(holds)
+            && filter.is_none_or(|filter| filter.may_pass(&*self.segment, rows))
     }
 
     /// Reads a range of rows (a morsel, or any part of the segment): the rows that pass, in order, in batches of at
