@@ -168,7 +168,9 @@ fn write_gathered(path: &Path, pieces: &[&[u8]]) -> io::Result<bool> {
 fn read_ahead(path: &Path) {
     let Ok(mut file) = File::open(path) else { return };
     #[cfg(target_os = "linux")]
-    drop(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed));
+    {
+        _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
+    }
     let mut passed = vec![0; 64 << 10];
     while matches!(file.read(&mut passed), Ok(1..)) {}
 }

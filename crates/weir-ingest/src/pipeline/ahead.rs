@@ -21,6 +21,8 @@ const MOST: usize = 3;
 pub(super) struct Ahead {
     turns: Arc<Semaphore>,
     waiting: VecDeque<Waiting>,
+    /// Messages that were appended: giving their memory back costs a share of what appending them does.
+    spent: Option<MessageBatch>,
     /// The segment whose decoders are kept: what a null time is stored as is the segment's.
     segment: u32,
     idle: Vec<RecordDecoder>,
@@ -43,20 +45,27 @@ struct Done {
 
 impl Ahead {
     pub(super) fn new(table: &TableContext) -> Self {
-        Self { turns: table.permits.ahead.clone(), waiting: VecDeque::new(), segment: 0, idle: vec![] }
+        Self { turns: table.permits.ahead.clone(), waiting: VecDeque::new(), spent: None, segment: 0, idle: vec![] }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
+    /// Whether another batch would be decoded meanwhile, or is the first.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() < MOST
+        self.waiting.is_empty() || (self.waiting.len() < MOST && self.turns.available_permits() > 0)
     }
 
     /// Forgets what was fetched: it is fetched again.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
+        self.spent = None;
+    }
+
+    /// Takes a batch that was appended: who decodes the next one gives up its memory. With none behind it, it goes at once.
+    pub(super) fn give_back(&mut self, batch: MessageBatch) {
+        self.spent = if self.waiting.is_empty() { None } else { Some(batch) };
     }
 
     /// Takes a batch in, to be handed out after all before it; gives it back where none is ahead of it and no thread is
@@ -85,7 +94,9 @@ impl Ahead {
             self.waiting.push_back(Waiting::Fetched(batch));
             return Ok(None);
         }
+        let spent = self.spent.take();
         let task = tokio::task::spawn_blocking(move || {
+            drop(spent);
             let decoded = decoder.decode(&*batch.messages, 0, batch.messages.len());
             Done { batch, decoded, decoder, segment, _turn: turn }
         });

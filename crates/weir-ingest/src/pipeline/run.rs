@@ -240,10 +240,12 @@ impl PartitionPipeline {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => self.obey(command).await?,
-                first = ahead.next(self.open.record.name.sequence), if reads && !ahead.is_empty() => self.take_first(first).await?,
+                // What is at hand is decoded beside what is appended next.
                 batch = reader.next_batch(fetch.unwrap_or(FETCH)),
                     if reads && fetch.is_some() && ahead.has_room() && !self.open.is_at_agreed_end() =>
                     self.take_in(batch, &mut ahead).await?,
+                first = ahead.next(self.open.record.name.sequence), if reads && !ahead.is_empty() =>
+                    self.take_first(first, &mut ahead).await?,
                 () = tick => self.tick().await?,
             }
         }
@@ -285,7 +287,7 @@ impl PartitionPipeline {
                 // What came before the error may be gone from the stream by now.
                 while !ahead.is_empty() && !self.reopen && !self.halted {
                     let first = ahead.next(self.open.record.name.sequence).await;
-                    self.take_first(first).await?;
+                    self.take_first(first, ahead).await?;
                 }
                 return Err(Interrupted::Stream(error));
             }
@@ -300,21 +302,27 @@ impl PartitionPipeline {
         }
         let more = batch.high_watermark.is_some_and(|high| high.since(batch.range.end()) >= FETCH.max_messages as u64);
         if ahead.is_empty() && (!more || batch.messages.is_empty()) {
-            return self.take(batch, None).await;
+            return self.take(&batch, None).await;
         }
         // What waits to be decoded is not visible yet.
         self.caught_up = false;
         let (record, segment) = (&self.settings, &self.open.record);
         let make = || record_decoder(&self.table, record, &self.stream, segment, self.open.range().start());
         match ahead.put(batch, segment.name.sequence, make).await.map_err(Interrupted::Local)? {
-            Some(batch) => self.take(batch, None).await,
+            Some(batch) => self.take(&batch, None).await,
             None => Ok(()),
         }
     }
 
-    async fn take_first(&mut self, first: Result<(MessageBatch, Option<Prepared>), String>) -> Result<(), Interrupted> {
+    async fn take_first(
+        &mut self,
+        first: Result<(MessageBatch, Option<Prepared>), String>,
+        ahead: &mut Ahead,
+    ) -> Result<(), Interrupted> {
         let (batch, decoded) = first.map_err(Interrupted::Local)?;
-        self.take(batch, decoded).await
+        let taken = self.take(&batch, decoded).await;
+        ahead.give_back(batch);
+        taken
     }
 
     /// A reader where reading goes on, once it may.
@@ -456,7 +464,7 @@ impl PartitionPipeline {
 
     /// Takes a batch in runs that end where the open segment's row limit is reached. One that is `decoded` already is taken
     /// so where it is one run.
-    async fn take(&mut self, batch: MessageBatch, mut decoded: Option<Prepared>) -> Result<(), Interrupted> {
+    async fn take(&mut self, batch: &MessageBatch, mut decoded: Option<Prepared>) -> Result<(), Interrupted> {
         let fetched_ms = self.table.deps.clock.wall_ms();
         let messages = &*batch.messages;
         if decoded.is_none() {
@@ -467,7 +475,7 @@ impl PartitionPipeline {
         let until = self.paused.as_ref().and_then(|_| self.owed());
         let mut at = 0;
         while at < messages.len() {
-            let (to, next) = self.open.run_of(&batch, at, until);
+            let (to, next) = self.open.run_of(batch, at, until);
             let whole = (at, to) == (0, messages.len());
             let prepared = match decoded.take().filter(|decoded| whole && decoded.to == to) {
                 Some(decoded) => self.path.finish(messages, decoded),
@@ -481,13 +489,13 @@ impl PartitionPipeline {
             let next = if prepared.to < to { messages.offset(prepared.to - 1).after() } else { next };
             let to = prepared.to;
             if let Some(halt) = self.must_halt(&prepared, fetched_ms) {
-                self.take_before_halt(&batch, at, halt, fetched_ms)?;
+                self.take_before_halt(batch, at, halt, fetched_ms)?;
                 return Ok(());
             }
-            self.quarantine(&batch, &prepared, fetched_ms)?;
-            self.append(&batch, &prepared, next)?;
+            self.quarantine(batch, &prepared, fetched_ms)?;
+            self.append(batch, &prepared, next)?;
             at = to;
-            self.publish(&batch, fetched_ms)?;
+            self.publish(batch, fetched_ms)?;
             self.flush_if_due(fetched_ms).await?;
             // What is left of the batch is read again once the agreed end is fixed.
             self.reopen |= self.open.is_at_agreed_end() || until.is_some_and(|until| next >= until);
@@ -497,12 +505,12 @@ impl PartitionPipeline {
             }
         }
         if messages.is_empty() {
-            let (_, next) = self.open.run_of(&batch, 0, until);
+            let (_, next) = self.open.run_of(batch, 0, until);
             if next > self.open.next() {
                 self.open.append(&empty(), &Accounting::default(), &|_| NextOffset::ZERO, next);
             }
             self.reopen |= self.open.is_at_agreed_end();
-            self.publish(&batch, fetched_ms)?;
+            self.publish(batch, fetched_ms)?;
         }
         Ok(())
     }
