@@ -9,12 +9,14 @@ use parking_lot::Mutex;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use rdkafka::{
     ClientContext, Message,
+    bindings::rd_kafka_brokers_add,
     config::{ClientConfig, FromClientConfigAndContext},
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
 };
 use std::{
+    ffi::CString,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -34,7 +36,9 @@ const PACE: Duration = Duration::from_secs(2);
 /// Messages are sent in bursts of one such tick.
 const TICK: Duration = Duration::from_millis(10);
 /// All is acknowledged within this once the broker is there; a client that was long without one needs some seconds.
-const FLUSH: Duration = Duration::from_secs(240);
+const FLUSH: Duration = Duration::from_secs(90);
+/// A client without brokers is told of them this often.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is sent, and to where; shared with the thread that sends.
 pub(super) struct Plan {
@@ -70,12 +74,19 @@ struct Letter {
     fate: Fate,
 }
 
-struct Acks(Arc<Ledger>);
+struct Acks {
+    ledger: Arc<Ledger>,
+    /// No broker was to be had, and nothing was acknowledged since.
+    deserted: Arc<AtomicBool>,
+}
 
 impl ClientContext for Acks {
     // The broker goes away and comes back all the time: worth a line only where it does not end.
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.complains(format!("{error}: {reason}"));
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.deserted.store(true, Ordering::SeqCst);
+        }
+        self.ledger.complains(format!("{error}: {reason}"));
     }
 }
 
@@ -85,8 +96,11 @@ impl ProducerContext for Acks {
     fn delivery(&self, result: &DeliveryResult<'_>, letter: Box<Letter>) {
         match result {
             // The offset is not always told: what was sent twice and is there once is acknowledged without.
-            Ok(message) => self.0.acknowledged(message.partition() as usize, letter.number, letter.fate),
-            Err((error, _)) => self.0.fail(format!("event {} was not delivered: {error}", letter.number)),
+            Ok(message) => {
+                self.deserted.store(false, Ordering::SeqCst);
+                self.ledger.acknowledged(message.partition() as usize, letter.number, letter.fate);
+            }
+            Err((error, _)) => self.ledger.fail(format!("event {} was not delivered: {error}", letter.number)),
         }
     }
 }
@@ -109,19 +123,18 @@ impl Sender {
             .set("queue.buffering.max.messages", "500000")
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.refresh.interval.ms", "1000");
-        let producer = ThreadedProducer::from_config_and_context(&config, Acks(ledger.clone()))?;
+        let deserted = Arc::new(AtomicBool::new(false));
+        let acks = Acks { ledger: ledger.clone(), deserted: deserted.clone() };
+        let producer = ThreadedProducer::from_config_and_context(&config, acks)?;
+        let brokers = Brokers { list: CString::new(broker)?, deserted, told: Instant::now() };
         let (steady, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let failed = Arc::new(Mutex::new(None));
         let thread = {
             let (plan, ledger, steady) = (plan.clone(), ledger.clone(), steady.clone());
             let (stop, failed) = (stop.clone(), failed.clone());
             std::thread::spawn(move || {
-                let mut sending = Sending { producer, plan, ledger, stop, value: vec![] };
-                let sent = sending.run(&steady, SmallRng::seed_from_u64(seed));
-                let sent = sent.and_then(|()| {
-                    let flushed = sending.producer.flush(FLUSH);
-                    flushed.map_err(|error| format!("{error}: {}", sending.ledger.open_letters()).into())
-                });
+                let mut sending = Sending { producer, brokers, plan, ledger, stop, value: vec![] };
+                let sent = sending.run(&steady, SmallRng::seed_from_u64(seed)).and_then(|()| sending.flush());
                 *failed.lock() = sent.err().map(|error| error.to_string());
             })
         };
@@ -178,9 +191,32 @@ pub(super) mod label {
     }
 }
 
+/// Where the client finds brokers when it has none left.
+///
+/// A broker that is going away may answer that the cluster has no brokers. The library forgets those it knew then and is to
+/// begin anew with those of its settings, but calls that off where the answer is not worked through yet
+/// (confluentinc/librdkafka#5301): such a client sends nothing for ever, unless it is told of brokers from outside.
+struct Brokers {
+    list: CString,
+    deserted: Arc<AtomicBool>,
+    told: Instant,
+}
+
+impl Brokers {
+    fn tell(&mut self, producer: &ThreadedProducer<Acks>) {
+        if !self.deserted.load(Ordering::SeqCst) || self.told.elapsed() < TELL_AGAIN {
+            return;
+        }
+        self.told = Instant::now();
+        // SAFETY: the client is alive, and the list, which ends with a zero byte, is copied.
+        unsafe { rd_kafka_brokers_add(producer.client().native_ptr(), self.list.as_ptr()) };
+    }
+}
+
 /// The thread's side.
 struct Sending {
     producer: ThreadedProducer<Acks>,
+    brokers: Brokers,
     plan: Arc<Plan>,
     ledger: Arc<Ledger>,
     stop: Arc<AtomicBool>,
@@ -207,9 +243,24 @@ impl Sending {
                 due -= 1.0;
                 self.send_next()?;
             }
+            self.brokers.tell(&self.producer);
             std::thread::sleep(TICK);
         }
         Ok(())
+    }
+
+    /// Waits until all is acknowledged.
+    fn flush(&mut self) -> Result<(), Failure> {
+        let until = Instant::now() + FLUSH;
+        loop {
+            match self.producer.flush(TELL_AGAIN) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) if Instant::now() < until => {
+                    self.brokers.tell(&self.producer);
+                }
+                Err(error) => return Err(format!("{error}: {}", self.ledger.open_letters()).into()),
+            }
+        }
     }
 
     fn send_next(&mut self) -> Result<(), Failure> {
@@ -253,7 +304,7 @@ impl Sending {
     }
 
     /// Gives a message to the client, waiting while its queue is full or a new partition is not known to it yet.
-    fn give(&self, partition: i32, number: u64, fate: Fate, value: Option<&Vec<u8>>) -> Result<(), Failure> {
+    fn give(&mut self, partition: i32, number: u64, fate: Fate, value: Option<&Vec<u8>>) -> Result<(), Failure> {
         self.ledger.sends(partition as usize, fate);
         let key = label::write(number, fate);
         let mut record: BaseRecord<'_, [u8], [u8], Box<Letter>> =
@@ -269,6 +320,7 @@ impl Sending {
                     if Instant::now() < deadline =>
                 {
                     record = back;
+                    self.brokers.tell(&self.producer);
                     std::thread::sleep(TICK);
                 }
                 Err((error, _)) => return Err(format!("event {number} cannot be sent: {error}").into()),

@@ -25,11 +25,11 @@ use crate::{
 };
 use async_trait::async_trait;
 use client::Client;
-use clients::Clients;
+use clients::{Clients, Seen};
 use offsets::Question;
 use parking_lot::Mutex;
 use rdkafka::{ClientConfig, consumer::Consumer};
-use reader::KafkaReader;
+use reader::{How, KafkaReader};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use weir_types::{NextOffset, StartAt, StreamSpec, TopicName};
@@ -43,6 +43,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub fn source(spec: &StreamSpec, queues: Arc<Queues>) -> Result<SharedSource, StreamError> {
     let config = settings::client_config(spec)?;
     let read_committed = config.get("isolation.level") == Some("read_committed");
+    // The library gives up a fetch itself once it has waited for both.
+    let ms = |key: &str, usual| config.get(key).and_then(|ms| ms.parse().ok()).unwrap_or(usual);
+    let stalls_after = Duration::from_millis(ms("socket.timeout.ms", 60_000) + ms("fetch.wait.max.ms", 500));
     Ok(Arc::new(KafkaSource {
         topic: spec.topic.to_string(),
         clients: Clients::new(spec.topic.to_string(), config.clone(), queues),
@@ -51,6 +54,7 @@ pub fn source(spec: &StreamSpec, queues: Arc<Queues>) -> Result<SharedSource, St
         read_committed,
         asking: Mutex::new(None),
         seen: tokio::sync::Mutex::new(None),
+        stalls_after,
     }))
 }
 
@@ -63,8 +67,10 @@ struct KafkaSource {
     clients: Clients,
     /// The client that questions are asked through; made anew after a failure.
     asking: Mutex<Option<Arc<Client>>>,
-    /// The partitions as they were last seen, and when.
-    seen: tokio::sync::Mutex<Option<(Instant, Arc<[u32]>)>>,
+    /// The topic as it was last seen, and when.
+    seen: tokio::sync::Mutex<Option<(Instant, Seen)>>,
+    /// Where nothing comes for so long of what the log holds, nothing will.
+    stalls_after: Duration,
 }
 
 /// Readers that are opened at once are served by one question: what it said serves for so long.
@@ -98,12 +104,15 @@ async fn blocking<T: Send + 'static>(
 
 impl KafkaSource {
     fn client(&self) -> Result<Arc<Client>, StreamError> {
-        let mut asking = self.asking.lock();
-        if let Some(client) = &*asking {
-            return Ok(client.clone());
+        let kept = self.asking.lock().clone();
+        // One that lost all brokers may have lost them for ever (confluentinc/librdkafka#5301).
+        if let Some(client) = kept
+            && client::trouble(&client, &self.topic).is_none()
+        {
+            return Ok(client);
         }
         let client = Arc::new(client::connect(&self.config, &self.topic)?);
-        *asking = Some(client.clone());
+        *self.asking.lock() = Some(client.clone());
         Ok(client)
     }
 
@@ -173,21 +182,23 @@ impl KafkaSource {
         })
     }
 
-    /// How many partitions there are, `partition` among them.
-    async fn with(&self, partition: u32) -> Result<usize, StreamError> {
+    /// The topic as it is, `partition` in it.
+    async fn with(&self, partition: u32) -> Result<Seen, StreamError> {
         let mut seen = self.seen.lock().await;
-        if let Some((at, partitions)) = &*seen
+        if let Some((at, topic)) = &*seen
             && at.elapsed() < SEEN_SERVES
-            && partitions.contains(&partition)
+            && topic.partitions.contains(&partition)
         {
-            return Ok(partitions.len());
+            return Ok(topic.clone());
         }
-        let partitions: Arc<[u32]> = self.partitions().await?.into();
-        *seen = Some((Instant::now(), partitions.clone()));
-        if !partitions.contains(&partition) {
+        // The identity first: a client that is made later knows no topic of before.
+        let id = self.topic_id().await?;
+        let topic = Seen { partitions: self.partitions().await?.into(), id };
+        *seen = Some((Instant::now(), topic.clone()));
+        if !topic.partitions.contains(&partition) {
             return Err(StreamError::PartitionMissing { topic: self.topic.clone(), partition });
         }
-        Ok(partitions.len())
+        Ok(topic)
     }
 
     /// Offsets of some partitions, in their order; the end where no message is as young as asked for.
@@ -255,9 +266,14 @@ impl StreamSource for KafkaSource {
 
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {
         // A client says nothing of a partition that is not there, and nothing for long of a missing topic.
-        let partitions = self.with(partition).await?;
+        let seen = self.with(partition).await?;
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let seat = self.clients.seat(number, partitions, from).await?;
-        Ok(Box::new(KafkaReader::new(seat, &self.topic, from, self.fetch_timeout, self.read_committed)))
+        let seat = self.clients.seat(number, &seen, from).await?;
+        let how = How {
+            fetch_timeout: self.fetch_timeout,
+            read_committed: self.read_committed,
+            stalls_after: self.stalls_after,
+        };
+        Ok(Box::new(KafkaReader::new(seat, &self.topic, from, how)))
     }
 }

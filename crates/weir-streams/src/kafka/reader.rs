@@ -13,7 +13,7 @@ use super::{
 use crate::contract::{FetchLimit, MessageBatch, PartitionReader, StreamError, Watermarks};
 use async_trait::async_trait;
 use rdkafka::{bindings::rd_kafka_resp_err_t, consumer::Consumer, error::RDKafkaErrorCode};
-use std::{collections::VecDeque, time::Duration};
+use std::{cmp::Ordering, collections::VecDeque, time::Duration};
 use tokio::{
     task::{JoinError, JoinHandle},
     time::Instant,
@@ -32,7 +32,49 @@ const ASK: Duration = Duration::from_secs(5);
 struct Asked {
     /// The next offset when it was asked.
     at: NextOffset,
-    answer: JoinHandle<Result<Watermarks, StreamError>>,
+    answer: JoinHandle<Result<Found, StreamError>>,
+}
+
+/// What the broker said.
+struct Found {
+    held: Watermarks,
+    /// Whether its topic is another one than the client knows; looked at only where the log holds more than was read.
+    made_anew: bool,
+}
+
+/// What a silence means.
+#[derive(Debug, PartialEq, Eq)]
+enum Silence {
+    /// All that the log holds was read.
+    AtTheEnd,
+    /// The log ends before what is to be read.
+    Beyond,
+    /// The log holds more, which may just be on its way.
+    Lacks,
+    /// The log holds more, and this client will not fetch it.
+    Stalled,
+}
+
+impl Silence {
+    /// Of a reader that comes to `next`; `lacks`: for how long it is known that the log holds more.
+    fn of(next: NextOffset, found: &Found, lacks: Option<Duration>, stalls_after: Duration) -> Self {
+        match found.held.high.cmp(&next) {
+            Ordering::Less => Self::Beyond,
+            Ordering::Equal => Self::AtTheEnd,
+            Ordering::Greater if found.made_anew || lacks.is_some_and(|lacks| lacks >= stalls_after) => Self::Stalled,
+            Ordering::Greater => Self::Lacks,
+        }
+    }
+}
+
+/// How a partition is read.
+pub(super) struct How {
+    /// A fetch waits for so long.
+    pub(super) fetch_timeout: Duration,
+    /// Whether only what is committed is read.
+    pub(super) read_committed: bool,
+    /// Where nothing comes for so long of what the log holds, nothing will.
+    pub(super) stalls_after: Duration,
 }
 
 /// A reader of one partition.
@@ -40,8 +82,7 @@ pub(super) struct KafkaReader {
     seat: Seat,
     topic: String,
     next: NextOffset,
-    fetch_timeout: Duration,
-    read_committed: bool,
+    how: How,
     /// The end of the log as the last end-of-partition event said it.
     end: Option<NextOffset>,
     /// What was taken from the queue and did not fit into the last batch.
@@ -50,28 +91,24 @@ pub(super) struct KafkaReader {
     pending: Option<(rd_kafka_resp_err_t, String)>,
     /// When the partition was last known to be there.
     heard: Instant,
+    /// Since when the log is known to hold what does not come.
+    lacks_since: Option<Instant>,
     /// A question to the broker. A fetch that is given up does not end it: the next one waits for its answer.
     asked: Option<Asked>,
 }
 
 impl KafkaReader {
-    pub(super) fn new(
-        seat: Seat,
-        topic: &str,
-        from: NextOffset,
-        fetch_timeout: Duration,
-        read_committed: bool,
-    ) -> Self {
+    pub(super) fn new(seat: Seat, topic: &str, from: NextOffset, how: How) -> Self {
         Self {
             seat,
             topic: topic.to_owned(),
             next: from,
-            fetch_timeout,
-            read_committed,
+            how,
             end: None,
             left: VecDeque::new(),
             pending: None,
             heard: Instant::now(),
+            lacks_since: None,
             asked: None,
         }
     }
@@ -85,7 +122,7 @@ impl KafkaReader {
         // For a reader of committed data the end is the last stable offset: only an end event tells it.
         let high = match self.end {
             Some(told) if told == end => Some(told),
-            _ if self.read_committed => high,
+            _ if self.how.read_committed => high,
             told => high.max(told),
         };
         MessageBatch {
@@ -102,12 +139,13 @@ impl KafkaReader {
             return Err(self.pending_error().await);
         }
         if self.left.is_empty() {
-            self.left.extend(self.seat.drain(limit.max_messages));
+            self.seat.drain(limit.max_messages, &mut self.left);
         }
         if self.left.is_empty() {
             return Ok(None);
         }
         self.heard = Instant::now();
+        self.lacks_since = None;
         let mut messages = Vec::with_capacity(self.left.len().min(limit.max_messages));
         let (mut end, mut bytes) = (self.next, 0);
         let number = |offset: i64| u64::try_from(offset).ok().map(NextOffset::new);
@@ -147,7 +185,7 @@ impl KafkaReader {
     }
 
     async fn wait_for_batch(&mut self, limit: FetchLimit) -> Result<MessageBatch, StreamError> {
-        let deadline = Instant::now() + self.fetch_timeout;
+        let deadline = Instant::now() + self.how.fetch_timeout;
         loop {
             if let Some(batch) = self.take(limit).await? {
                 return Ok(batch);
@@ -183,29 +221,48 @@ impl KafkaReader {
                     return Err(StreamError::PartitionMissing { topic, partition: number });
                 }
                 let _turn = shared.turn().await;
-                blocking(move || watermarks(shared.client(), &topic, partition, ASK)).await
+                let (asked, name) = (shared.clone(), topic.clone());
+                let held = blocking(move || watermarks(asked.client(), &name, partition, ASK)).await?;
+                let made_anew = held.high > at && shared.is_made_anew(&topic, ASK).await?;
+                Ok(Found { held, made_anew })
             });
             Asked { at, answer }
         })
     }
 
     /// The client may stay silent about a log that ends before the offset it is to read, as that of a topic which was made
-    /// anew while the broker was coming back.
-    fn after_silence(&mut self, answer: Result<Result<Watermarks, StreamError>, JoinError>) -> Result<(), StreamError> {
+    /// anew while the broker was coming back; and about one that goes on behind it, where the leaders of that topic are older
+    /// than those it knew. In the second case the next client gets what this one does not.
+    fn after_silence(&mut self, answer: Result<Result<Found, StreamError>, JoinError>) -> Result<(), StreamError> {
         let at = self.asked.as_ref().map(|asked| asked.at);
-        let held = self.answered(answer)?;
+        let found = self.answered(answer)?;
         // What was read since then may be newer than the answer.
-        if at == Some(self.next) && held.high < self.next {
-            let (topic, partition) = (self.topic.clone(), self.number());
-            return Err(StreamError::OutOfRange { topic, partition, asked: self.next, held });
+        if at != Some(self.next) {
+            return Ok(());
+        }
+        let (topic, partition) = (self.topic.clone(), self.number());
+        let next = self.next;
+        match Silence::of(next, &found, self.lacks_since.map(|since| since.elapsed()), self.how.stalls_after) {
+            Silence::AtTheEnd => self.lacks_since = None,
+            Silence::Lacks => {
+                self.lacks_since.get_or_insert_with(Instant::now);
+            }
+            Silence::Beyond => return Err(StreamError::OutOfRange { topic, partition, asked: next, held: found.held }),
+            Silence::Stalled => {
+                let (high, made_anew) = (found.held.high, found.made_anew);
+                tracing::warn!(topic, partition, %next, %high, made_anew, "a kafka client fetches nothing of what is there");
+                let why = if made_anew { ", for the topic was made anew" } else { "" };
+                let reason = format!(
+                    "partition {partition} holds offsets before {high}, and the client fetches nothing from {next} on{why}: \
+                     another client is made"
+                );
+                return Err(StreamError::Unreachable { topic, reason });
+            }
         }
         Ok(())
     }
 
-    fn answered(
-        &mut self,
-        answer: Result<Result<Watermarks, StreamError>, JoinError>,
-    ) -> Result<Watermarks, StreamError> {
+    fn answered(&mut self, answer: Result<Result<Found, StreamError>, JoinError>) -> Result<Found, StreamError> {
         self.asked = None;
         self.heard = Instant::now();
         answer.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
@@ -221,7 +278,7 @@ impl KafkaReader {
         let error = if out_of_range {
             let answer = (&mut self.asking().answer).await;
             match self.answered(answer) {
-                Ok(held) => {
+                Ok(Found { held, .. }) => {
                     StreamError::OutOfRange { topic: self.topic.clone(), partition: number, asked: self.next, held }
                 }
                 Err(error) => error,
@@ -264,5 +321,47 @@ impl PartitionReader for KafkaReader {
             Err(_) => self.seat.shared().spend(),
         }
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Of a log that holds `[2, high)`, where offset 7 is next.
+    fn silence(high: u64, made_anew: bool, lacks: Option<Duration>) -> Silence {
+        let held = Watermarks { low: NextOffset::new(2), high: NextOffset::new(high) };
+        Silence::of(NextOffset::new(7), &Found { held, made_anew }, lacks, PATIENCE)
+    }
+
+    #[test]
+    fn a_log_that_was_read_to_its_end_may_be_silent_for_ever() {
+        for lacks in [None, Some(PATIENCE * 2)] {
+            assert_eq!(silence(7, false, lacks), Silence::AtTheEnd);
+        }
+    }
+
+    #[test]
+    fn a_log_that_ends_before_what_is_next_is_out_of_range_at_once() {
+        for high in [2, 6] {
+            assert_eq!(silence(high, false, None), Silence::Beyond);
+        }
+    }
+
+    #[test]
+    fn what_the_log_holds_is_waited_for_until_nothing_can_come() {
+        let short = PATIENCE.saturating_sub(Duration::from_millis(1));
+        for (lacks, expected) in
+            [(None, Silence::Lacks), (Some(short), Silence::Lacks), (Some(PATIENCE), Silence::Stalled)]
+        {
+            assert_eq!(silence(8, false, lacks), expected, "{lacks:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_of_the_topic_before_is_not_waited_for() {
+        assert_eq!(silence(8, true, None), Silence::Stalled);
     }
 }

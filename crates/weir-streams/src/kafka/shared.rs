@@ -7,6 +7,7 @@
 
 use super::{
     client::{self, Client},
+    identity,
     messages::OwnedMessage,
 };
 use crate::{contract::StreamError, queues::QueuePart};
@@ -23,7 +24,7 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     ffi::{CString, c_void},
     ptr::{self, NonNull},
     sync::{
@@ -105,7 +106,28 @@ pub(super) enum Seating {
     Leaving,
 }
 
-type Partitions = Option<(Instant, Result<Arc<[u32]>, StreamError>)>;
+/// What the broker said last to a question. Whoever asks within a second of an answer gets the same, so that many who ask at
+/// once cost one question.
+struct Answer<T>(tokio::sync::Mutex<Option<(Instant, Result<T, StreamError>)>>);
+
+impl<T: Clone + Send + 'static> Answer<T> {
+    fn none() -> Self {
+        Self(tokio::sync::Mutex::new(None))
+    }
+
+    /// The answer of just now, or what the question brings, which may wait.
+    async fn to(&self, question: impl FnOnce() -> Result<T, StreamError> + Send + 'static) -> Result<T, StreamError> {
+        let mut known = self.0.lock().await;
+        if let Some((at, answer)) = &*known
+            && at.elapsed() < ANSWER_SERVES
+        {
+            return answer.clone();
+        }
+        let answer = super::blocking(question).await;
+        *known = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
 
 /// The client and who sits there.
 pub(super) struct Shared {
@@ -113,19 +135,28 @@ pub(super) struct Shared {
     topic: Topic,
     client: Client,
     name: CString,
+    /// The topic's identity before the client was made, where the brokers tell one.
+    id: Option<Arc<str>>,
     /// By partition; true where the reader is leaving.
     seats: Mutex<HashMap<i32, bool>>,
     left: Notify,
     /// It told an error that it may not get over: nobody sits down any more.
     spent: AtomicBool,
-    partitions: tokio::sync::Mutex<Partitions>,
+    partitions: Answer<Arc<[u32]>>,
+    identity: Answer<Option<Arc<str>>>,
     questions: Arc<tokio::sync::Semaphore>,
     /// What its readers may queue.
     _part: QueuePart,
 }
 
 impl Shared {
-    pub(super) fn open(config: &ClientConfig, topic: &str, part: QueuePart) -> Result<Arc<Self>, StreamError> {
+    /// A client of a topic that had the identity `id` just now.
+    pub(super) fn open(
+        config: &ClientConfig,
+        topic: &str,
+        id: Option<Arc<str>>,
+        part: QueuePart,
+    ) -> Result<Arc<Self>, StreamError> {
         let out = |reason: String| StreamError::Unreachable { topic: topic.to_owned(), reason };
         let client = client::connect(config, topic)?;
         let name = CString::new(topic).map_err(|error| out(error.to_string()))?;
@@ -136,10 +167,12 @@ impl Shared {
             topic: Topic(handle),
             client,
             name,
+            id,
             seats: Mutex::default(),
             left: Notify::new(),
             spent: AtomicBool::new(false),
-            partitions: tokio::sync::Mutex::new(None),
+            partitions: Answer::none(),
+            identity: Answer::none(),
             questions: Arc::new(tokio::sync::Semaphore::new(QUESTIONS)),
             _part: part,
         }))
@@ -155,9 +188,19 @@ impl Shared {
         self.spent.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a reader may sit down.
-    pub(super) fn serves(&self, topic: &str) -> bool {
-        !self.spent.load(Ordering::Relaxed) && client::trouble(&self.client, topic).is_none()
+    /// Whether a reader of the topic that has that identity may sit down. The library takes the leader of a topic that was
+    /// made anew for an old one of the topic before, and then fetches nothing (confluentinc/librdkafka#4898).
+    pub(super) fn serves(&self, topic: &str, id: Option<&str>) -> bool {
+        let is_same = self.id.as_deref() == id;
+        is_same && !self.spent.load(Ordering::Relaxed) && client::trouble(&self.client, topic).is_none()
+    }
+
+    /// Whether the topic is another one than the client knows.
+    pub(super) async fn is_made_anew(self: &Arc<Self>, topic: &str, ask: Duration) -> Result<bool, StreamError> {
+        let Some(known) = &self.id else { return Ok(false) };
+        let (shared, topic) = (self.clone(), topic.to_owned());
+        let now = self.identity.to(move || identity::topic_id(&shared.client, &topic, ask)).await?;
+        Ok(now.is_some_and(|now| now != *known))
     }
 
     /// Asks for a partition's seat.
@@ -179,19 +222,10 @@ impl Shared {
         drop(tokio::time::timeout(most, self.left.notified()).await);
     }
 
-    /// The topic's partitions. Whoever asks within a second of an answer gets the same, so that many who ask at once cost
-    /// one question.
+    /// The topic's partitions.
     pub(super) async fn partitions(self: &Arc<Self>, topic: &str, ask: Duration) -> Result<Arc<[u32]>, StreamError> {
-        let mut known = self.partitions.lock().await;
-        if let Some((at, answer)) = &*known
-            && at.elapsed() < ANSWER_SERVES
-        {
-            return answer.clone();
-        }
         let (shared, topic) = (self.clone(), topic.to_owned());
-        let answer = super::blocking(move || client::partitions(&shared.client, &topic, ask)).await.map(Arc::from);
-        *known = Some((Instant::now(), answer.clone()));
-        answer
+        self.partitions.to(move || client::partitions(&shared.client, &topic, ask).map(Arc::from)).await
     }
 
     /// A turn to ask about one partition.
@@ -261,8 +295,8 @@ impl Seat {
         &self.sitting().queue.notify
     }
 
-    /// Up to `most` messages that are there, without waiting.
-    pub(super) fn drain(&mut self, most: usize) -> impl Iterator<Item = OwnedMessage> {
+    /// Adds up to `most` messages that are there, without waiting.
+    pub(super) fn drain(&mut self, most: usize, into: &mut VecDeque<OwnedMessage>) {
         let queue = self.sitting().queue.queue.as_ptr();
         let slots = &mut self.slots.0;
         slots.reserve(most);
@@ -270,9 +304,8 @@ impl Seat {
         let count = unsafe { rd_kafka_consume_batch_queue(queue, 0, slots.as_mut_ptr(), most) };
         // SAFETY: the client wrote the first `count` of them, none where that is an error.
         unsafe { slots.set_len(usize::try_from(count).unwrap_or(0)) };
-        // SAFETY: each of them is a message that is ours to destroy; those that are not taken are not told of again, so all
-        // are taken by whoever drains.
-        slots.drain(..).filter_map(|message| unsafe { OwnedMessage::new(message) })
+        // SAFETY: each of them is a message that is ours to destroy, and told of once: all are taken.
+        into.extend(slots.drain(..).filter_map(|message| unsafe { OwnedMessage::new(message) }));
     }
 
     /// The log's first and next offset as the last fetch told them.

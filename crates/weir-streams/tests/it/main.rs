@@ -3,8 +3,10 @@
 #![cfg(feature = "kafka")]
 
 mod broker;
+mod proxy;
 mod secure;
 mod shared;
+mod stalled;
 
 use broker::{Broker, LIMIT, read_to, spec};
 use futures::FutureExt as _;

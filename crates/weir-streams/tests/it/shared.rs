@@ -83,6 +83,35 @@ async fn one_that_begins_elsewhere_gets_nothing_of_before_and_disturbs_nobody() 
     }
 }
 
+/// The places that messages are put into are kept from one batch to the next, of whatever size.
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_of_any_size_bring_each_message_once() {
+    const COUNT: u64 = 4000;
+    let Some(broker) = Broker::find() else { return };
+    let topic = broker.topic("batch-sizes", 1).await;
+    let source = broker.source(&topic, &[]);
+    broker.append(&topic, 0, messages(0..COUNT as usize, 20)).await;
+    let mut reader = open(&source, 0, 0).await;
+    let (mut next, until) = (NextOffset::ZERO, Instant::now() + DEADLINE);
+    for max_messages in [1, 700, 2, 64, 1, 5000].into_iter().cycle() {
+        if next == NextOffset::new(COUNT) {
+            break;
+        }
+        assert!(Instant::now() < until, "{next} of {COUNT} was reached");
+        // Some batches are ended by their bytes: what is left over comes with the next one.
+        let max_bytes = if max_messages == 64 { 90 } else { 1 << 20 };
+        let batch = reader.next_batch(FetchLimit { max_messages, max_bytes }).await.expect("a batch comes");
+        assert!(batch.messages.len() <= max_messages, "{} are more than {max_messages}", batch.messages.len());
+        for at in 0..batch.messages.len() {
+            assert_eq!(batch.messages.offset(at), next, "no message is left out or comes twice");
+            let value = std::str::from_utf8(batch.messages.value(at).expect("it has a value")).expect("digits");
+            assert_eq!(value.parse::<u64>().expect("a number"), next.number());
+            next = next.after();
+        }
+        assert_eq!(batch.range.end(), next);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_one_partition_is_told_there_only() {
     let Some(broker) = Broker::find() else { return };

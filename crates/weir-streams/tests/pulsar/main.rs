@@ -270,9 +270,55 @@ async fn deleted_messages_are_out_of_range_with_what_is_held() {
     assert_eq!(read(&mut reader, 4).await[0].1, "b0");
 }
 
-/// Parts of a message in chunks, and encrypted ones, are there and have no value: they are told so, never taken for messages.
+/// A message that was sent in parts is one, at the place of its first part, whatever lies between them; and wherever reading
+/// begins, what stands there and behind it comes, once and whole.
 #[tokio::test(flavor = "multi_thread")]
-async fn chunks_and_encrypted_messages_are_told() {
+async fn parts_are_put_together_wherever_reading_begins() {
+    let Some(broker) = Broker::find().await else { return };
+    let topic = broker.topic("parts", 0);
+    let (a, b) = (|at| Beside::part("a", at, 3, 6), |at| Beside::part("b", at, 2, 4));
+    let entries: [(Beside, &[u8]); 9] = [
+        (a(0), b"a0"),
+        (Beside::none(), b"x"),
+        (b(0), b"b0"),
+        (a(1), b"a1"),
+        (Beside::none(), b"y"),
+        (b(1), b"b1"),
+        (a(2), b"a2"),
+        (Beside::none(), b"z"),
+        // The last part of one that began elsewhere is no message.
+        (Beside::part("c", 1, 2, 4), b"c1"),
+    ];
+    raw::append(&broker, &topic, &entries);
+    let source = broker.source(&topic, &[]);
+    let mut reader = source.open(0, NextOffset::ZERO).await.unwrap();
+    let all = read(&mut reader, 5).await;
+    let values: Vec<&str> = all.iter().map(|(_, value)| &**value).collect();
+    assert_eq!(values, ["a0a1a2", "x", "b0b1", "y", "z"]);
+    quiet(&mut reader).await;
+    let first = all[0].0.number();
+    // An entry is 2^12 offsets.
+    let at_entry = |entry: u64| NextOffset::new(first + (entry << 12));
+    assert_eq!(all.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 1, 2, 4, 7].map(at_entry));
+    for entry in 0..9 {
+        let mut reader = source.open(0, at_entry(entry)).await.unwrap();
+        let expected: Vec<_> = all.iter().filter(|(at, _)| *at >= at_entry(entry)).cloned().collect();
+        assert_eq!(read(&mut reader, expected.len()).await, expected, "from entry {entry}");
+        quiet(&mut reader).await;
+    }
+    // Whoever read all stands at the end.
+    let held = source.watermarks(0).await.unwrap();
+    assert_eq!(held.high, at_entry(9));
+    let mut reader = source.open(0, NextOffset::ZERO).await.unwrap();
+    let until = tokio::time::Instant::now() + DEADLINE;
+    while reader.next_batch(LIMIT).await.unwrap().range.end() < held.high {
+        assert!(tokio::time::Instant::now() < until, "the end is reached");
+    }
+}
+
+/// Encrypted messages are there and have no value: they are told so, also where they are parts, never taken for messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn encrypted_messages_are_told() {
     let Some(broker) = Broker::find().await else { return };
     let topic = broker.topic("spoilt", 0);
     broker.values(&topic, 0, ["before".to_owned()]).await;
@@ -283,6 +329,7 @@ async fn chunks_and_encrypted_messages_are_told() {
             (Beside::chunk(0, 2, 9), b"12345"),
             (Beside::chunk(1, 2, 9), b"6789"),
             (Beside::encrypted("k"), b"nobody knows"),
+            (Beside::chunk(0, 2, 50).and(Beside::encrypted("k")), b"nor this"),
             // What says that it is a message in one part is whole.
             (Beside::chunk(0, 1, 5), b"whole"),
         ],
@@ -300,16 +347,15 @@ async fn chunks_and_encrypted_messages_are_told() {
         let value = |at| String::from_utf8_lossy(batch.messages.value(at).unwrap()).into_owned();
         values.extend((0..batch.messages.len()).map(value));
     }
-    assert_eq!(values, ["before", "12345", "6789", "nobody knows", "whole", "behind"]);
+    assert_eq!(values, ["before", "123456789", "nobody knows", "nor this", "whole", "behind"]);
     let told: Vec<(&str, u64)> = told
         .iter()
         .map(|(value, bytes, reason)| {
-            let says = if value == "nobody knows" { "encrypted" } else { "in chunks" };
-            assert!(reason.contains(says), "{value}: {reason}");
+            assert!(reason.contains("encrypted"), "{value}: {reason}");
             (value.as_str(), *bytes)
         })
         .collect();
-    assert_eq!(told, [("12345", 9), ("6789", 9), ("nobody knows", 13)]);
+    assert_eq!(told, [("nobody knows", 13), ("nor this", 9)]);
     quiet(&mut reader).await;
 }
 

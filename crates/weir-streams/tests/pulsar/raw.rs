@@ -42,13 +42,28 @@ pub(crate) struct Beside(Vec<u8>);
 impl Beside {
     /// Part `at` of `of` of a message of so many bytes.
     pub(crate) fn chunk(at: u64, of: u64, total: u64) -> Self {
-        Self([bytes(26, b"one-message"), number(27, of), number(28, total), number(29, at)].concat())
+        Self::part("one-message", at, of, total)
+    }
+
+    /// The same of the message of that name.
+    pub(crate) fn part(name: &str, at: u64, of: u64, total: u64) -> Self {
+        Self([bytes(26, name.as_bytes()), number(27, of), number(28, total), number(29, at)].concat())
+    }
+
+    /// Nothing.
+    pub(crate) fn none() -> Self {
+        Self(vec![])
     }
 
     /// The payload is encrypted with a key of this name.
     pub(crate) fn encrypted(key: &str) -> Self {
         let keys = [bytes(1, key.as_bytes()), bytes(2, b"sealed")].concat();
         Self([bytes(13, &keys), bytes(15, &[7; 12])].concat())
+    }
+
+    /// Both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self([self.0, other.0].concat())
     }
 
     pub(crate) fn compressed(self, kind: u64, uncompressed: u64) -> Self {

@@ -397,3 +397,38 @@ fn rows_that_were_open_in_front_of_a_topic_made_anew_are_lost_on_the_record() {
         });
     }
 }
+
+/// What was visible of a log that is gone is owed by nobody once the table was told where to go on in the next one, which may
+/// be shorter.
+#[test]
+fn a_shorter_topic_owes_nothing_of_the_one_before() {
+    let world = World::new(8, Bug::None);
+    world.streams.tell_ids();
+    let produce = |incarnation: i64, count: i64| {
+        for offset in 0..count {
+            let value = Bytes::from(format!(r#"{{"id": {}}}"#, incarnation * INCARNATION + offset));
+            world.streams.append(&topic(), 0, None, Some(value), vec![], world.wall_ms);
+        }
+    };
+    let whole = async |alive: &Alive, expected: usize| {
+        let snapshot = snapshot(alive).await.unwrap();
+        let rows = snapshot.segments.iter().map(|view| longs(&*open(view), "id").len()).sum::<usize>();
+        snapshot.lacks.is_empty() && rows == expected
+    };
+    live(&world, async |alive| {
+        alive.node.create_table(table(100_000), "sim").await.unwrap();
+        produce(0, 50);
+        until("all is read", async || whole(alive, 50).await).await;
+        alive.node.force_commit(&table_name(), None, "sim").await.unwrap();
+        world.streams.recreate(&topic());
+        let made_anew = |status: &PartitionStatus| matches!(status.state, PartitionState::Recreated(_));
+        until("the topic is known to be another", async || alive.node.all_partitions().iter().all(made_anew)).await;
+        produce(1, 20);
+        let everywhere = Some(ConsumeFrom::At(StartAt::Earliest));
+        let request = ResumeRequest { everywhere, ..ResumeRequest::default() };
+        alive.node.resume(&table_name(), &request, "sim").await.unwrap();
+        until("the new topic is read", async || whole(alive, 70).await).await;
+    });
+    // The node ends, and is started again.
+    live(&world, async |alive| until("nothing is owed", async || whole(alive, 70).await).await);
+}
