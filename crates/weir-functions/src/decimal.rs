@@ -72,6 +72,11 @@ impl Decimal {
         found.ok_or_else(|| Fault::takes("a decimal of at most 4096 digits", datum))
     }
 
+    /// A number of so many digits, so many of them behind the point.
+    pub(crate) fn small(digits: i128, scale: u32) -> Self {
+        Self(BigDecimal::new(digits.into(), i64::from(scale)))
+    }
+
     fn bounded(number: BigDecimal) -> Option<Self> {
         let (digits, scale) = (number.digits(), number.fractional_digit_count());
         (digits.saturating_add(scale.unsigned_abs()) <= MAX_DECIMAL as u64).then_some(Self(number))
@@ -84,6 +89,43 @@ impl Decimal {
             return "0".to_owned();
         }
         self.0.to_plain_string()
+    }
+
+    /// The same number without the zeros behind the point that it ends in.
+    #[must_use]
+    pub fn stripped(self) -> Self {
+        let made = self.0.normalized();
+        Self(if made.fractional_digit_count() < 0 { made.with_scale(0) } else { made })
+    }
+
+    /// The same number with so many digits behind the point; those that are too many are cut.
+    #[must_use]
+    pub(crate) fn with_scale(self, scale: i64) -> Self {
+        Self(self.0.with_scale(scale))
+    }
+
+    /// The greatest whole number that is not above it.
+    #[must_use]
+    pub fn floored(&self) -> Self {
+        Self(self.0.with_scale_round(0, RoundingMode::Floor))
+    }
+
+    /// It with so many digits at most, and then with so many behind the point, half of a last one rounded to even.
+    ///
+    /// # Errors
+    /// It has too many digits then.
+    pub fn rounded(&self, digits: NonZeroU64, scale: Option<i64>) -> Result<Self, Fault> {
+        // No fewer digits than it has are made.
+        let made = match self.0.digits() > digits.get() {
+            true => self.0.with_precision_round(digits, RoundingMode::HalfEven),
+            false => self.0.clone(),
+        };
+        let made = match scale {
+            Some(scale) if scale.unsigned_abs() > MAX_DECIMAL as u64 => return Err(too_many()),
+            Some(scale) => made.with_scale_round(scale, RoundingMode::HalfEven),
+            None => made,
+        };
+        Self::bounded(made).ok_or_else(too_many)
     }
 
     /// Its sign.
@@ -120,9 +162,12 @@ impl Decimal {
             Operator::Divide => quotient(&self.0, &other.0),
             Operator::Rest => &self.0 % &other.0,
         };
-        let too_many = || Fault::new(format!("a decimal of more than {MAX_DECIMAL} digits is too long"));
         Self::bounded(made).ok_or_else(too_many)
     }
+}
+
+fn too_many() -> Fault {
+    Fault::new(format!("a decimal of more than {MAX_DECIMAL} digits is too long"))
 }
 
 fn quotient(a: &BigDecimal, b: &BigDecimal) -> BigDecimal {
@@ -162,6 +207,30 @@ mod tests {
         assert_eq!(large.computed(Operator::Minus, &large).expect("a number").plain(), "0");
         let small = Decimal::parse("0.10").expect("a number");
         assert_eq!(small.computed(Operator::Minus, &small).expect("a number").plain(), "0.00");
+    }
+
+    #[test]
+    fn zeros_fractions_and_digits_are_taken_off() {
+        let of = |text: &str| Decimal::parse(text).unwrap();
+        for (text, stripped, floor) in [
+            ("1.50", "1.5", "1"),
+            ("-1.50", "-1.5", "-2"),
+            ("100", "100", "100"),
+            ("1E+3", "1000", "1000"),
+            ("0.00", "0", "0"),
+            ("-0.1", "-0.1", "-1"),
+        ] {
+            assert_eq!(
+                (of(text).stripped().plain(), of(text).floored().plain()),
+                (stripped.into(), floor.into()),
+                "{text}"
+            );
+        }
+        let digits = |count| NonZeroU64::new(count).unwrap();
+        assert_eq!(of("1234.565").rounded(digits(6), None).unwrap().plain(), "1234.56");
+        assert_eq!(of("1234.565").rounded(digits(40), Some(2)).unwrap().plain(), "1234.56");
+        assert_eq!(of("5").rounded(digits(3), Some(2)).unwrap().plain(), "5.00");
+        assert!(of("5").rounded(digits(3), Some(10_000)).is_err());
     }
 
     #[test]

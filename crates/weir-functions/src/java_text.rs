@@ -69,14 +69,16 @@ pub fn float_from_text<F: FromStr>(text: &str) -> Option<F> {
     text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text).parse().ok()
 }
 
-struct Parts<'a> {
-    negative: bool,
+/// A decimal's text in its parts.
+pub(crate) struct Parts<'a> {
+    pub(crate) negative: bool,
     whole: &'a [u8],
     fraction: &'a [u8],
     exponent: i64,
 }
 
-fn parts(text: &str) -> Option<Parts<'_>> {
+/// The parts of a decimal; `None` where the text is none.
+pub(crate) fn parts(text: &str) -> Option<Parts<'_>> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (digits, exponent) = match unsigned.split_once(['e', 'E']) {
         Some((digits, exponent)) => (digits, exponent.parse::<i64>().ok()?),
@@ -103,17 +105,24 @@ pub(crate) fn decimal_parts(text: &str) -> Option<(bool, String, i64)> {
     Some((negative, digits, scale))
 }
 
+/// How many digits a decimal has behind its point. `None` where the text is none.
+pub(crate) fn positions(text: &str) -> Option<i64> {
+    let parts = parts(text)?;
+    Some(i64::try_from(parts.fraction.len()).ok()?.saturating_sub(parts.exponent).max(0))
+}
+
 impl Parts<'_> {
     fn len(&self) -> usize {
         self.whole.len() + self.fraction.len()
     }
 
-    fn digit(&self, at: usize) -> u8 {
+    /// A digit, as its letter.
+    pub(crate) fn digit(&self, at: usize) -> u8 {
         if at < self.whole.len() { self.whole[at] } else { self.fraction[at - self.whole.len()] }
     }
 
     /// First and one past the last digit that is not zero, and where the point stands among the digits; `None` is zero.
-    fn span(&self) -> Option<(i64, i64, i64)> {
+    pub(crate) fn span(&self) -> Option<(i64, i64, i64)> {
         let first = (0..self.len()).find(|at| self.digit(*at) != b'0')?;
         let last = (0..self.len()).rev().find(|at| self.digit(*at) != b'0')?;
         let point = self.exponent.saturating_add(i64::try_from(self.whole.len()).ok()?);

@@ -4,9 +4,12 @@
 //! To add a function family: a room here, named below. No clock, no I/O, no engine's types: arrays are the caller's.
 
 pub mod casts;
+pub mod clp;
 pub mod date_pattern;
 pub mod datum;
 pub mod decimal;
+pub mod decimal_key;
+pub mod decimal_sum;
 pub mod expression;
 pub mod java_text;
 pub mod numbers;

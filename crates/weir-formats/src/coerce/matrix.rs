@@ -219,7 +219,9 @@ for a BIG_DECIMAL column and for JSON columns it keeps the digits that were writ
 
 Unlike Pinot: a small JSON number is milliseconds for TIMESTAMP (Pinot rejects what fits 32 bits), a text time without a zone is
 UTC (Pinot takes the zone of its server), and JSON numbers reach BIG_DECIMAL with their digits (Pinot goes through a double). A
-MAP is not read from Pinot's bytes of one.
+MAP is not read from Pinot's bytes of one. As in Pinot, a TIMESTAMP column takes a time in these forms whatever `format` its
+`dateTimeFieldSpecs` entry has (`SIMPLE_DATE_FORMAT:yyyyMMdd` of it means nothing): a pattern is read by `fromDateTime` in a
+`transformConfigs` entry.
 
 This page is written from `crates/weir-formats/src/coerce/matrix.rs`, whose test holds every cell against the code;
 `WEIR_BLESS=1 cargo test -p weir-formats page_of_types` writes it again.

@@ -245,6 +245,32 @@ fn enrichers_stand_whatever_the_record_brings_and_go_in_their_order() {
     assert_eq!(row, [one(Value::Long(20)), one(Value::Long(21)), one(Value::Long(41))]);
 }
 
+/// What `clpEnricher` becomes: it sees what other enrichers made, and a value that is no text has no parts.
+#[test]
+fn log_messages_are_taken_apart() {
+    let parts = [
+        ("m_logtype", "clpLogtype(\"m\")"),
+        ("m_dictionaryVars", "clpDictionaryVars(\"m\")"),
+        ("m_encodedVars", "clpEncodedVars(\"m\")"),
+    ];
+    let asked =
+        Expressions { after: Preparation { enrichments: derived(&parts), types: vec![] }, ..Expressions::default() };
+    let columns = [
+        ("m_logtype", DataType::String, true),
+        ("m_dictionaryVars", DataType::String, false),
+        ("m_encodedVars", DataType::Long, false),
+    ];
+    let table = Table::of(&columns, &asked, false);
+    let found = table.json(&[r#"{"m":"task_07 took 12 ms of 30"}"#, r#"{"m":5}"#, r#"{"n":1}"#]);
+    let text = |text: &str| Value::Str(text.into());
+    assert_eq!(table.column(&found.rows, "m_logtype"), [one(text("\u{12} took \u{11} ms of \u{11}")), None, None]);
+    let dictionary = table.column(&found.rows, "m_dictionaryVars");
+    let numbers = table.column(&found.rows, "m_encodedVars");
+    assert_eq!(dictionary[0].as_ref().unwrap()[..], [text("task_07")]);
+    assert_eq!(numbers[0].as_ref().unwrap()[..], [Value::Long(12), Value::Long(30)]);
+    assert!(dictionary[1..].iter().chain(&numbers[1..]).all(Option::is_none));
+}
+
 fn complex(unnest: &[&str], not_unnested: NotUnnested, renames: &[(&str, &str)]) -> ComplexTypeSpec {
     ComplexTypeSpec {
         unnest: unnest.iter().map(|name| (*name).into()).collect(),

@@ -1,7 +1,7 @@
 //! Units and parts of a date, in a zone: truncation, fields, addition, differences.
 
 use super::{DateError, Zone, instant_of_local};
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeZone, Timelike, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, TimeZone, Timelike};
 
 /// A unit of time, from the shortest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +94,6 @@ impl Unit {
 #[cold]
 fn wrong(what: String) -> DateError {
     DateError::Part { what }
-}
-
-fn utc(ms: i64) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_millis(ms)
 }
 
 fn at(ms: i64, zone: Zone) -> Option<DateTime<Zone>> {
@@ -213,41 +209,79 @@ impl Part {
     }
 }
 
-/// A time plus a count of units.
+/// A time plus a count of units; `None` where a LONG does not hold the sum.
 pub fn add(ms: i64, unit: Unit, count: i64) -> Option<i64> {
+    let count = i128::from(count);
     let months = match unit {
         Unit::Month => count,
-        Unit::Quarter => count.checked_mul(3)?,
-        Unit::Year => count.checked_mul(12)?,
-        unit => return ms.checked_add(unit.to_ms(count).ok()?),
+        Unit::Quarter => count * 3,
+        Unit::Year => count * 12,
+        Unit::Nanosecond => return i64::try_from(i128::from(ms) + count / 1_000_000).ok(),
+        Unit::Microsecond => return i64::try_from(i128::from(ms) + count / 1_000).ok(),
+        unit => return i64::try_from(i128::from(ms) + count * i128::from(unit.fixed_ms()?)).ok(),
     };
-    let time = utc(ms)?;
-    let by = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
-    let moved = if months < 0 { time.checked_sub_months(by)? } else { time.checked_add_months(by)? };
-    Some(moved.timestamp_millis())
+    i64::try_from(months_later(ms, months)).ok()
 }
 
-/// Whole units from one time to another.
+/// Whole units from one time to another; `None` where a LONG does not hold them.
 pub fn difference(from: i64, to: i64, unit: Unit) -> Option<i64> {
-    let per = match unit {
-        Unit::Month => 1,
-        Unit::Quarter => 3,
-        Unit::Year => 12,
-        Unit::Nanosecond => return to.checked_sub(from)?.checked_mul(1_000_000),
-        Unit::Microsecond => return to.checked_sub(from)?.checked_mul(1_000),
-        unit => return Some(to.checked_sub(from)? / unit.fixed_ms()?),
+    let ms = i128::from(to) - i128::from(from);
+    let units = match unit {
+        Unit::Month => whole_months(from, to),
+        Unit::Quarter => whole_months(from, to) / 3,
+        Unit::Year => whole_months(from, to) / 12,
+        Unit::Nanosecond => ms * 1_000_000,
+        Unit::Microsecond => ms * 1_000,
+        unit => ms / i128::from(unit.fixed_ms()?),
     };
-    let (start, end) = (utc(from)?, utc(to)?);
-    let months = |time: DateTime<Utc>| i64::from(time.year()) * 12 + i64::from(time.month0());
-    let mut whole = months(end) - months(start);
+    i64::try_from(units).ok()
+}
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
+
+/// Days of 400 years, after which the calendar begins anew.
+const CYCLE_DAYS: i128 = 146_097;
+
+/// A day since 1970 as the month since the year 0 and the day of that month, both from 0. The calendar's years begin in
+/// March here, so that the day of a leap year comes last. A library's calendar ends long before a LONG does.
+fn month_and_day(days: i64) -> (i128, i128) {
+    let since_march_0 = i128::from(days) + 719_468;
+    let (cycle, day) = (since_march_0.div_euclid(CYCLE_DAYS), since_march_0.rem_euclid(CYCLE_DAYS));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    ((cycle * 400 + year) * 12 + month + 2, day_of_year - (153 * month + 2) / 5)
+}
+
+/// The day since 1970 on which a month since the year 0 begins.
+fn first_day(month: i128) -> i128 {
+    let since_march = month - 2;
+    let (year, month) = (since_march.div_euclid(12), since_march.rem_euclid(12));
+    let (cycle, year) = (year.div_euclid(400), year.rem_euclid(400));
+    cycle * CYCLE_DAYS + 365 * year + year / 4 - year / 100 + (153 * month + 2) / 5 - 719_468
+}
+
+/// The same time of the same day of another month, or of its last day where it has no such.
+fn months_later(ms: i64, months: i128) -> i128 {
+    let (month, day) = month_and_day(ms.div_euclid(DAY_MS));
+    let wanted = month + months;
+    let day = day.min(first_day(wanted + 1) - first_day(wanted) - 1);
+    (first_day(wanted) + day) * i128::from(DAY_MS) + i128::from(ms.rem_euclid(DAY_MS))
+}
+
+fn whole_months(from: i64, to: i64) -> i128 {
+    let month = |ms: i64| month_and_day(ms.div_euclid(DAY_MS)).0;
+    let whole = month(to) - month(from);
     // A month that is not over does not count.
-    let reached = add(from, Unit::Month, whole)?;
+    let (reached, to) = (months_later(from, whole), i128::from(to));
     if whole > 0 && reached > to {
-        whole -= 1;
+        whole - 1
     } else if whole < 0 && reached < to {
-        whole += 1;
+        whole + 1
+    } else {
+        whole
     }
-    Some(whole / per)
 }
 
 #[cfg(test)]
@@ -301,6 +335,47 @@ mod tests {
         let march = super::super::timestamp_from_text("2026-03-30").unwrap();
         assert_eq!(difference(end_of_january, march, Unit::Month), Some(1));
         assert_eq!(difference(march, end_of_january, Unit::Day), Some(-58));
+    }
+
+    /// Held against a library's calendar where that has the times.
+    #[test]
+    fn the_calendar_goes_on_to_the_ends_of_a_long() {
+        for days in (-3_000_000..3_000_000_i64).step_by(971) {
+            let ms = days * DAY_MS + 12_345;
+            let time = chrono::DateTime::from_timestamp_millis(ms).unwrap();
+            let month = i128::from(time.year()) * 12 + i128::from(time.month0());
+            assert_eq!(month_and_day(days), (month, i128::from(time.day0())), "{time}");
+            for months in [-25, 0, 1, 11, 480, -1, -13] {
+                let by = chrono::Months::new(u32::try_from(i64::abs(months)).unwrap());
+                let moved = if months < 0 { time.checked_sub_months(by) } else { time.checked_add_months(by) };
+                assert_eq!(
+                    add(ms, Unit::Month, months),
+                    moved.map(|moved| moved.timestamp_millis()),
+                    "{time} {months}"
+                );
+            }
+        }
+        let (least, most) = (i64::MIN, i64::MAX);
+        for (ms, unit, count, sum) in [
+            (most - DAY_MS, Unit::Day, 1, Some(most)),
+            (most, Unit::Millisecond, 1, None),
+            (least, Unit::Day, 1, Some(least + DAY_MS)),
+            (least, Unit::Day, -1, None),
+            (-5, Unit::Day, most, None),
+            (least, Unit::Second, most, None),
+            (most, Unit::Month, 1, None),
+            (least, Unit::Year, most, None),
+        ] {
+            assert_eq!(add(ms, unit, count), sum, "{ms} {unit:?} {count}");
+        }
+        // A cycle of 400 years has the same calendar.
+        let cycle = i64::try_from(CYCLE_DAYS).unwrap() * DAY_MS;
+        assert_eq!(add(least, Unit::Year, 400), Some(least + cycle));
+        assert_eq!(add(most, Unit::Month, -4_800), Some(most - cycle));
+        assert_eq!(difference(least, least + cycle, Unit::Quarter), Some(1_600));
+        assert_eq!(difference(least, most, Unit::Second), Some(18_446_744_073_709_551));
+        assert_eq!(difference(least, most, Unit::Year), Some(584_554_049));
+        assert_eq!(difference(least, most, Unit::Millisecond), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod hash;
 mod ip;
 mod json;
 mod logic;
+mod logs;
 mod math;
 mod ready;
 #[cfg(test)]
@@ -142,7 +143,7 @@ fn folded(name: &str) -> String {
 }
 
 /// The families, each with its title.
-fn families() -> [(&'static str, &'static [Function]); 13] {
+fn families() -> [(&'static str, &'static [Function]); 14] {
     [
         ("Arithmetic", math::FUNCTIONS),
         ("Comparing and choosing", logic::FUNCTIONS),
@@ -157,6 +158,7 @@ fn families() -> [(&'static str, &'static [Function]); 13] {
         ("Hashes", hash::FUNCTIONS),
         ("URLs", url::FUNCTIONS),
         ("IP addresses", ip::FUNCTIONS),
+        ("Log messages", logs::FUNCTIONS),
     ]
 }
 

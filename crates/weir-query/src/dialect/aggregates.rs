@@ -72,9 +72,10 @@ impl Call<'_> {
 }
 
 /// Pinot's aggregates, by which near names are told.
-pub(super) const NAMES: [&str; 45] = [
+pub(super) const NAMES: [&str; 46] = [
     "count",
     "sum",
+    "sumPrecision",
     "min",
     "max",
     "avg",
@@ -191,7 +192,7 @@ fn arity(name: &str) -> Option<(usize, usize)> {
         | "distinctcountsmarthll"
         | "distinctcountsmarthllplus"
         | "distinctcountsmartull" => (1, 2),
-        "distinctcounthllplus" | "arrayagg" => (1, 3),
+        "distinctcounthllplus" | "arrayagg" | "sumprecision" => (1, 3),
         "covarpop" | "covarsamp" | "listagg" => (2, 2),
         "firstwithtime" | "lastwithtime" => (2, 3),
         _ => match percent_of(name)? {
@@ -303,19 +304,36 @@ impl Lower<'_> {
         if self.single() || decimal { self.as_double(arg) } else { arg }
     }
 
+    /// A sum or an average. Of decimals it is exact, and a real number at last in the single-stage engine.
+    fn sum_of(&self, call_: &Call<'_>, name: &str, arg: Expr, distinct: bool) -> Expr {
+        let of = |name: &str, arg: Expr| {
+            if distinct { call_.distinct_of(name, vec![arg]) } else { call_.of(name, arg) }
+        };
+        if self.kind(&arg) != Some((DataType::BigDecimal, true)) || literal_of(&arg).is_some() {
+            return of(name, self.number(arg));
+        }
+        let sum = of(if name == "avg" { "w_decimal_avg" } else { "w_decimal_sum" }, arg);
+        if self.single() { call("w_double", vec![sum]) } else { sum }
+    }
+
     fn plain(&mut self, call_: &Call<'_>) -> Outcome<Option<Expr>> {
         let real = |lower: &Self| -> Outcome<Expr> { Ok(lower.as_double(call_.first()?)) };
         let (neg, pos) = (f64::NEG_INFINITY, f64::INFINITY);
         Ok(Some(match call_.name.as_str() {
             "count" if self.profile.nulls || self.profile.multistage => Expr::Function(call_.function.clone()),
             "count" => call_.same("count", star()),
-            "sum" => {
-                let number = self.number(call_.first()?);
-                self.or_default(call_, call_.of("sum", number), 0.0)
+            "sum" | "avg" => {
+                let default = if call_.name == "sum" { 0.0 } else { neg };
+                let of = self.sum_of(call_, &call_.name, call_.first()?, false);
+                self.or_default(call_, of, default)
             }
-            "avg" => {
-                let number = self.number(call_.first()?);
-                self.or_default(call_, call_.of("avg", number), neg)
+            "sumprecision" => {
+                let decimal = call(crate::functions::cast_to(DataType::BigDecimal), vec![call_.first()?]);
+                super::decimals::precise_sum(
+                    call_.of("w_decimal_sum", decimal),
+                    &call_.function.name,
+                    &call_.args[1..],
+                )?
             }
             "min" => self.extreme(call_, "min", pos)?,
             "max" => self.extreme(call_, "max", neg)?,
@@ -374,7 +392,9 @@ impl Lower<'_> {
         let arg = call_.first()?;
         let kind = self.kind(&arg);
         if !self.single() {
-            let arg = if kind == Some((DataType::BigDecimal, true)) { self.as_double(arg) } else { arg };
+            if kind == Some((DataType::BigDecimal, true)) {
+                return Ok(call("w_decimal_of_key", vec![call_.of(name, call("w_decimal_whole_key", vec![arg]))]));
+            }
             return Ok(call_.of(name, arg));
         }
         let plain = matches!(bare(&arg), Expr::Identifier(_) | Expr::CompoundIdentifier(_));
@@ -436,16 +456,17 @@ impl Lower<'_> {
                     );
                 }
                 let args = if call_.distinct { call_.args.clone() } else { vec![call_.first()?] };
+                let args = args.into_iter().map(|arg| self.comparable(arg)).collect();
                 let count = call_.distinct_of("count", args);
                 if self.single() { call("w_int", vec![count]) } else { count }
             }
-            "segmentpartitioneddistinctcount" => call_.distinct_of("count", vec![call_.first()?]),
+            "segmentpartitioneddistinctcount" => call_.distinct_of("count", vec![self.comparable(call_.first()?)]),
             "distinctcounthll"
             | "distinctcounthllplus"
             | "distinctcountull"
             | "distinctcountcpcsketch"
             | "distinctcountthetasketch" => {
-                let arg = call_.first()?;
+                let arg = self.comparable(call_.first()?);
                 // What the sketch cannot hash is hashed as its text.
                 let hashed = matches!(
                     self.kind(&arg),
@@ -455,9 +476,9 @@ impl Lower<'_> {
                 call("w_long", vec![call_.of("approx_distinct", arg)])
             }
             "distinctsum" | "distinctavg" => {
-                let number = self.number(call_.first()?);
                 let default = if name == "distinctsum" { 0.0 } else { f64::NEG_INFINITY };
-                self.or_default(call_, call_.distinct_of(&name["distinct".len()..], vec![number]), default)
+                let of = self.sum_of(call_, &name["distinct".len()..], call_.first()?, true);
+                self.or_default(call_, of, default)
             }
             _ => return Ok(None),
         }))

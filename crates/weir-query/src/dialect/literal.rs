@@ -4,6 +4,7 @@
 use super::{
     Outcome,
     build::{binary, boolean, call, column, double, long, text},
+    decimals::is_large,
     invalid,
 };
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
     functions::{hex, java_double, timestamp_of},
 };
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
+use weir_functions::decimal::Decimal;
 use weir_types::DataType;
 
 /// A literal of a query.
@@ -59,6 +61,25 @@ impl Literal {
         }
     }
 
+    /// The number that it is or spells, every digit of it; `None` of what has no digits, or too many.
+    fn decimal(&self) -> Option<Decimal> {
+        match self {
+            Self::Number(text) | Self::Text(text) => Decimal::parse(text),
+            Self::Boolean(truth) => Decimal::parse(if *truth { "1" } else { "0" }),
+        }
+    }
+
+    /// A text that has a place among decimals.
+    fn digits(&self) -> Option<String> {
+        let number = self.number()?;
+        match self.decimal() {
+            Some(decimal) => Some(decimal.plain()),
+            None if number.is_nan() => Some("NaN".to_owned()),
+            None if number.is_finite() => None,
+            None => Some(if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()),
+        }
+    }
+
     fn whole(&self) -> Option<i64> {
         match self {
             Self::Number(text) | Self::Text(text) => text.trim().parse().ok(),
@@ -74,6 +95,23 @@ impl Literal {
             other => other.number().map(|number| number != 0.0),
         }
     }
+}
+
+/// How two numbers compare of which one is beyond LONG: the engine below has no such literal.
+pub(super) fn decided(one: &Literal, op: Comparison, other: &Literal) -> Option<bool> {
+    let (Literal::Number(first), Literal::Number(second)) = (one, other) else { return None };
+    if !is_large(first) && !is_large(second) {
+        return None;
+    }
+    let order = one.decimal()?.compare(&other.decimal()?);
+    Some(match op {
+        Comparison::Eq => order.is_eq(),
+        Comparison::NotEq => order.is_ne(),
+        Comparison::Lt => order.is_lt(),
+        Comparison::LtEq => order.is_le(),
+        Comparison::Gt => order.is_gt(),
+        Comparison::GtEq => order.is_ge(),
+    })
 }
 
 /// An expression for people.
@@ -103,9 +141,13 @@ fn fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit> {
             Some(number) => call("w_float", vec![double(number)]),
             None => return wrong("a number can"),
         },
-        DataType::Double | DataType::BigDecimal => match literal.number() {
+        DataType::Double => match literal.number() {
             Some(number) => double(number),
             None => return wrong("a number can"),
+        },
+        DataType::BigDecimal => match literal.digits() {
+            Some(digits) => super::decimals::key(text(&digits)),
+            None => return wrong("a number of at most 4096 digits can"),
         },
         DataType::Boolean => match literal.truth() {
             Some(truth) => boolean(truth),
@@ -135,29 +177,35 @@ fn whole_fit(literal: &Literal, data_type: DataType, what: &str) -> Outcome<Fit>
         DataType::Int => (i64::from(i32::MIN), i64::from(i32::MAX)),
         _ => (i64::MIN, i64::MAX),
     };
-    if let Some(whole) = literal.whole() {
-        return Ok(if whole < least {
+    let between = |floor: i64, is_whole: bool| {
+        if floor < least {
             Fit::Below
-        } else if whole > most {
+        } else if floor > most || floor == most && !is_whole {
             Fit::Above
+        } else if is_whole {
+            Fit::Is(Box::new(long(floor)))
         } else {
-            Fit::Is(Box::new(long(whole)))
+            Fit::After(floor)
+        }
+    };
+    if let Some(whole) = literal.whole() {
+        return Ok(between(whole, true));
+    }
+    // The number that is written: a double of it may be another beyond 2^53.
+    if let Some(number) = literal.decimal() {
+        let floor = number.floored();
+        return Ok(match floor.plain().parse() {
+            Ok(whole) => between(whole, floor.compare(&number).is_eq()),
+            Err(_) if number.sign().is_lt() => Fit::Below,
+            Err(_) => Fit::Above,
         });
     }
     let Some(number) = literal.number().filter(|number| !number.is_nan()) else {
         let text = literal.text();
         return invalid(format!("{what} is {data_type}, it cannot be compared with '{text}': a number can"));
     };
-    let floor = number.floor();
-    Ok(if floor < least as f64 {
-        Fit::Below
-    } else if floor >= most as f64 && floor > 0.0 {
-        Fit::Above
-    } else if floor == number {
-        Fit::Is(Box::new(long(floor as i64)))
-    } else {
-        Fit::After(floor as i64)
-    })
+    // An infinity, or a number as far from all others.
+    Ok(if number > 0.0 { Fit::Above } else { Fit::Below })
 }
 
 /// A literal as a value of a type; `None` where the type has no such value.
@@ -191,7 +239,7 @@ pub(super) fn compare(value: Expr, data_type: DataType, op: Comparison, literal:
         let is_known = Expr::IsNotNull(Box::new(value));
         if truth { is_known } else { binary(is_known.clone(), BinaryOperator::And, boolean(false)) }
     };
-    let value = if data_type == DataType::BigDecimal { call("w_double", vec![value]) } else { value };
+    let value = if data_type == DataType::BigDecimal { super::decimals::key(value) } else { value };
     Ok(match fit(literal, data_type, &what)? {
         Fit::Is(expr) => binary(value, op.sql(), *expr),
         Fit::After(floor) => match op {
@@ -238,11 +286,32 @@ mod tests {
             (Comparison::Lt, number("-5.5"), r#"("c" <= (-6))"#),
             (Comparison::Lt, number("3000000000"), r#""c" IS NOT NULL"#),
             (Comparison::Gt, number("3000000000"), "false"),
+            (Comparison::Gt, number("2147483647.5"), "false"),
+            (Comparison::Lt, number("1e400"), r#""c" IS NOT NULL"#),
+            (Comparison::Lt, Literal::Text("-Infinity".to_owned()), "false"),
             (Comparison::Eq, Literal::Text(" 7 ".to_owned()), r#"("c" = 7)"#),
             (Comparison::Eq, Literal::Boolean(true), r#"("c" = 1)"#),
         ] {
             assert_eq!(compared(DataType::Int, op, literal), expected);
         }
+    }
+
+    #[test]
+    fn literals_beside_longs_are_the_numbers_that_are_written() {
+        for (literal, expected) in [
+            ("9007199254740993.0", r#"("c" = 9007199254740993)"#),
+            ("9223372036854775807.0", r#"("c" = 9223372036854775807)"#),
+            ("9223372036854775808", "false"),
+            ("-9223372036854775809", "false"),
+            ("9223372036854775807.5", "false"),
+        ] {
+            assert_eq!(compared(DataType::Long, Comparison::Eq, Literal::Number(literal.to_owned())), expected);
+        }
+        let least = Literal::Number("-9223372036854775809".to_owned());
+        assert_eq!(compared(DataType::Long, Comparison::Gt, least.clone()), r#""c" IS NOT NULL"#);
+        let most = Literal::Number("9223372036854775807".to_owned());
+        assert_eq!(decided(&least, Comparison::Lt, &most), Some(true));
+        assert_eq!(decided(&most, Comparison::Eq, &most), None);
     }
 
     #[test]
@@ -254,7 +323,7 @@ mod tests {
             (DataType::Timestamp, text("1970-01-01 00:00:01"), r#"("c" = w_timestamp(1000))"#),
             (DataType::Double, text("1e3"), r#"("c" = 1000.0)"#),
             (DataType::Double, Literal::Number("-0.0".to_owned()), r#"("c" = 0.0)"#),
-            (DataType::BigDecimal, text("1.5"), r#"(w_double("c") = 1.5)"#),
+            (DataType::BigDecimal, text("1.5"), r#"(w_decimal_key("c") = w_decimal_key('1.5'))"#),
             (DataType::Bytes, text("0aff"), r#"("c" = w_bytes('0aff'))"#),
         ] {
             assert_eq!(compared(data_type, Comparison::Eq, literal), expected);

@@ -7,6 +7,7 @@ use super::{
         bare, binary, call, column, double, function, long, not, plain_arguments, quoted, text, with_negative_zero,
         without_negative_zero,
     },
+    decimals::{Choice, is_large, large_literal, written},
     invalid,
     literal::{Literal, literal_of},
     nothing,
@@ -18,8 +19,8 @@ use crate::{
     functions::{MvTest, cast_to, plan_name, type_of},
 };
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CeilFloorKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
-    TrimWhereField, UnaryOperator, Value, Visit, Visitor, VisitorMut,
+    BinaryOperator, CastKind, CeilFloorKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    Query, TrimWhereField, UnaryOperator, Value, Visit, Visitor, VisitorMut,
 };
 use std::ops::ControlFlow;
 use weir_types::DataType;
@@ -72,8 +73,7 @@ impl<'a> Lower<'a> {
                 self.kind_of_all(results)
             }
             Expr::Value(value) => match &value.value {
-                Value::Number(text, _) if text.contains(['.', 'e', 'E']) => Some((DataType::Double, true)),
-                Value::Number(..) => Some((DataType::Long, true)),
+                Value::Number(text, _) => Some((number_kind(text), true)),
                 _ => None,
             },
             _ => None,
@@ -90,13 +90,18 @@ impl<'a> Lower<'a> {
 
     /// The type of what is one of several expressions, where it can be told; nulls are of any.
     fn kind_of_all<'e>(&self, all: impl Iterator<Item = &'e Expr>) -> Option<Kind> {
+        let choices = self.choices(all);
+        if let Some(number) = self.number_among(&choices) {
+            return Some((number, true));
+        }
         let mut found: Option<Kind> = None;
-        for expr in all {
-            let kind = match literal_of(expr) {
-                Some(Literal::Text(_)) => (DataType::String, true),
-                Some(Literal::Boolean(_)) => (DataType::Boolean, true),
-                _ if matches!(bare(expr), Expr::Value(value) if value.value == Value::Null) => continue,
-                _ => self.kind(expr)?,
+        for choice in choices {
+            let kind = match choice {
+                Choice::Literal(Literal::Text(_)) => (DataType::String, true),
+                Choice::Literal(Literal::Boolean(_)) => (DataType::Boolean, true),
+                Choice::Literal(Literal::Number(text)) => (number_kind(&text), true),
+                Choice::Null => continue,
+                Choice::Of(kind) => kind?,
             };
             let common = match found {
                 None => kind,
@@ -128,10 +133,13 @@ impl<'a> Lower<'a> {
                 }
                 Ok(Expr::ILike { negated, any: false, expr, pattern, escape_char })
             }
-            Expr::Cast { expr, data_type, .. } => {
+            Expr::Cast { kind, expr, data_type, .. } => {
                 let name = data_type.to_string();
                 let bare_name = name.split('(').next().unwrap_or_default().trim();
                 match type_of(bare_name) {
+                    Some(data_type) if matches!(kind, CastKind::TryCast | CastKind::SafeCast) => {
+                        self.try_cast(*expr, data_type)
+                    }
                     Some(data_type) => Ok(self.cast(*expr, data_type)),
                     None => invalid(format!("'{name}' is not a type: INT, LONG, DOUBLE, STRING, TIMESTAMP, .. are")),
                 }
@@ -167,8 +175,16 @@ impl<'a> Lower<'a> {
                     when.result = super::single::typed(result);
                 }
                 let else_result = else_result.map(|otherwise| Box::new(super::single::typed(*otherwise)));
+                let mut else_result = else_result;
                 let operand = operand.map(|operand| Box::new(self.comparable(*operand)));
-                Ok(Expr::Case { case_token, end_token, operand, conditions, else_result })
+                let results = conditions.iter_mut().map(|when| &mut when.result).chain(else_result.as_deref_mut());
+                let number = self.case_numbers(results);
+                let case = Expr::Case { case_token, end_token, operand, conditions, else_result };
+                Ok(if number == Some(DataType::BigDecimal) {
+                    call(cast_to(DataType::BigDecimal), vec![case])
+                } else {
+                    case
+                })
             }
             other => Ok(other),
         }
@@ -258,7 +274,11 @@ impl<'a> Lower<'a> {
     /// Arithmetic with a BIG_DECIMAL is exact; but with a real number it is real in the multi-stage engine.
     fn exact(&self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
         let is = |expr: &Expr, data_type| self.kind(expr) == Some((data_type, true)) && literal_of(expr).is_none();
-        let decimal = |expr: &Expr| is(expr, DataType::BigDecimal);
+        // A literal beyond LONG is one in the multi-stage engine; the other computes with real numbers.
+        let large = |expr: &Expr| {
+            self.profile.multistage && matches!(literal_of(expr), Some(Literal::Number(text)) if is_large(&text))
+        };
+        let decimal = |expr: &Expr| is(expr, DataType::BigDecimal) || large(expr);
         let real = |expr: &Expr| is(expr, DataType::Double) || is(expr, DataType::Float);
         if !decimal(left) && !decimal(right) || self.profile.multistage && (real(left) || real(right)) {
             return None;
@@ -266,15 +286,15 @@ impl<'a> Lower<'a> {
         let name = super::rules::OPERATORS.iter().find(|(_, known)| known == op)?.0;
         // A literal has the digits that are written.
         let side = |expr: &Expr| match literal_of(expr) {
-            Some(literal) => call("w_bigdecimal", vec![text(&literal.text())]),
+            Some(literal) => written(&literal.text()),
             None => expr.clone(),
         };
         Some(call(&plan_name(weir_functions::shelf::function(name)?), vec![side(left), side(right)]))
     }
 
     fn negative(&self, expr: Expr) -> Expr {
-        if let (Some((DataType::BigDecimal, true)), Some(negate)) =
-            (self.kind(&expr), weir_functions::shelf::function("negate"))
+        if let (Some((DataType::BigDecimal, true)), None, Some(negate)) =
+            (self.kind(&expr), literal_of(&expr), weir_functions::shelf::function("negate"))
         {
             return call(&plan_name(negate), vec![expr]);
         }
@@ -331,6 +351,7 @@ impl<'a> Lower<'a> {
 
     /// A cast. Of a BIG_DECIMAL the number counts, not its text.
     pub(super) fn cast(&self, expr: Expr, to: DataType) -> Expr {
+        let expr = large_literal(expr);
         let decimal = self.kind(&expr) == Some((DataType::BigDecimal, true));
         let expr = match to {
             DataType::Int | DataType::Timestamp if decimal => call(cast_to(DataType::Long), vec![expr]),
@@ -338,6 +359,19 @@ impl<'a> Lower<'a> {
             _ => expr,
         };
         call(cast_to(to), vec![expr])
+    }
+
+    /// A cast that gives null where there is no such value.
+    fn try_cast(&self, expr: Expr, to: DataType) -> Outcome<Expr> {
+        match (crate::functions::try_cast_to(to), self.cast(expr, to)) {
+            (Some(name), Expr::Function(cast)) => {
+                Ok(call(name, plain_arguments(&cast.args).into_iter().flatten().cloned().collect()))
+            }
+            (None, _) if to == DataType::Uuid => {
+                invalid("TRY_CAST to UUID is not known: CAST(.. AS UUID) is, and fails where a text is none")
+            }
+            (_, cast) => Ok(cast),
+        }
     }
 
     /// Counts an expression that is to be written once more.
@@ -385,11 +419,23 @@ impl<'a> Lower<'a> {
         })
     }
 
-    fn function(&mut self, function: Function) -> Outcome<Expr> {
+    fn function(&mut self, mut function: Function) -> Outcome<Expr> {
+        self.order_within(&mut function);
         if let Some(expr) = self.aggregate(&function)? {
             return Ok(expr);
         }
         self.scalar(function)
+    }
+}
+
+/// The type of a literal that is a number.
+fn number_kind(text: &str) -> DataType {
+    if text.contains(['.', 'e', 'E']) {
+        DataType::Double
+    } else if is_large(text) {
+        DataType::BigDecimal
+    } else {
+        DataType::Long
     }
 }
 

@@ -5,6 +5,7 @@ mod aggregates;
 mod balance;
 mod bounds;
 mod build;
+mod decimals;
 mod granular;
 mod literal;
 mod lower;

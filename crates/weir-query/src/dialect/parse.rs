@@ -81,7 +81,15 @@ pub(crate) fn parse(sql: &str) -> Outcome<Parsed> {
             other => {
                 let text = other.to_string();
                 let word = text.split_whitespace().next().unwrap_or_default();
-                return Err(refused(format!("{word} statements are not answered here: SELECT and SET are")));
+                let what = if ["SHOW", "DESCRIBE", "DESC"].contains(&word) {
+                    text.clone()
+                } else {
+                    format!("{word} statements")
+                };
+                return Err(refused(format!(
+                    "{what}: not answered here; SELECT, SET, EXPLAIN PLAN FOR, SHOW TABLES, SHOW TABLES LIKE 'a%', SHOW COLUMNS FROM t \
+                     and DESCRIBE t are"
+                )));
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     Outcome,
     build::{bare, binary, boolean, call, not},
+    decimals::{key, written},
     invalid,
     literal::{self, Literal, literal_of, shown},
     lower::Lower,
@@ -42,8 +43,11 @@ impl Lower<'_> {
         };
         let (left_kind, right_kind) = (self.kind(&left), self.kind(&right));
         if let (Some((data_type, single)), Some(literal)) = (left_kind, literal_of(&right)) {
-            if literal_of(&left).is_some() {
-                return Ok(binary(left, op.sql(), right));
+            if let Some(first) = literal_of(&left) {
+                return Ok(match literal::decided(&first, op, &literal) {
+                    Some(truth) => boolean(truth),
+                    None => binary(left, op.sql(), right),
+                });
             }
             return if single {
                 literal::compare(left, data_type, op, &literal)
@@ -61,11 +65,14 @@ impl Lower<'_> {
             |data_type| matches!(data_type, DataType::Int | DataType::Long | DataType::Float | DataType::Double);
         let as_number = [one, other].map(|data_type| match data_type {
             DataType::Timestamp => Some("w_long"),
-            DataType::BigDecimal => Some("w_double"),
+            DataType::BigDecimal => Some(super::decimals::KEY),
             _ => None,
         });
         if !(number(one) || as_number[0].is_some()) || !(number(other) || as_number[1].is_some()) {
             return Ok(binary(left, op.sql(), right));
+        }
+        if one == DataType::BigDecimal || other == DataType::BigDecimal {
+            return Ok(binary(key(left), op.sql(), key(right)));
         }
         // A time compared with what is the same for all rows: that becomes a time, and indexes of the column help.
         if one == DataType::Timestamp && is_constant(&right) {
@@ -83,7 +90,11 @@ impl Lower<'_> {
 
     /// A literal as a value of the type of what it stands beside; null, which equals nothing, where that has no such value.
     pub(super) fn beside(&self, value: &Expr, other: Expr) -> Outcome<Expr> {
-        let (Some((data_type, true)), Some(literal)) = (self.kind(value), literal_of(&other)) else { return Ok(other) };
+        let kind = self.kind(value);
+        if kind == Some((DataType::BigDecimal, true)) && literal_of(&other).is_none() {
+            return Ok(key(other));
+        }
+        let (Some((data_type, true)), Some(literal)) = (kind, literal_of(&other)) else { return Ok(other) };
         if literal_of(value).is_some() {
             return Ok(other);
         }
@@ -93,11 +104,15 @@ impl Lower<'_> {
     /// A value as it is compared with literals.
     pub(super) fn comparable(&self, value: Expr) -> Expr {
         let decimal = self.kind(&value) == Some((DataType::BigDecimal, true));
-        if decimal { call("w_double", vec![value]) } else { value }
+        if decimal { key(value) } else { value }
     }
 
     /// NULLIF of a value and a literal: the value keeps its type.
     pub(super) fn null_if(&mut self, value: &Expr, other: &Expr) -> Outcome<Option<Expr>> {
+        let decimals = self.number_among(&self.choices([value, other].into_iter())) == Some(DataType::BigDecimal);
+        if decimals && literal_of(value).is_none() && literal_of(other).is_none() {
+            return self.null_if_equal(value, key(value.clone()), key(other.clone())).map(Some);
+        }
         let (Some((data_type, true)), Some(_), None) = (self.kind(value), literal_of(other), literal_of(value)) else {
             return Ok(None);
         };
@@ -105,10 +120,15 @@ impl Lower<'_> {
         if !matches!(data_type, DataType::Bytes | DataType::Uuid | DataType::BigDecimal) {
             return Ok(Some(call("nullif", vec![value.clone(), other])));
         }
+        self.null_if_equal(value, self.comparable(value.clone()), other).map(Some)
+    }
+
+    /// A value, and null where what it is compared by equals another.
+    fn null_if_equal(&mut self, value: &Expr, compared: Expr, other: Expr) -> Outcome<Expr> {
         self.count_copy(value)?;
-        let equal = binary(self.comparable(value.clone()), BinaryOperator::Eq, other);
+        let equal = binary(compared, BinaryOperator::Eq, other);
         let differs = call("nullif", vec![equal, boolean(true)]);
-        Ok(Some(call("w_if_all", vec![value.clone(), differs])))
+        Ok(call("w_if_all", vec![value.clone(), differs]))
     }
 
     /// The types of arguments for people.
@@ -126,6 +146,9 @@ impl Lower<'_> {
     /// Values of which one is chosen, literals as the others are, where those are of a type that nothing else is like; and
     /// that type.
     pub(super) fn of_one_type(&self, name: &str, args: &[Expr]) -> Outcome<(Vec<Expr>, Option<DataType>)> {
+        if let Some(number) = self.number_among(&self.choices(args.iter())) {
+            return Ok((args.iter().map(|arg| self.as_number(arg.clone(), number)).collect(), Some(number)));
+        }
         let own = |data_type: &DataType| {
             matches!(
                 data_type,
@@ -148,7 +171,7 @@ impl Lower<'_> {
                 None => arg.clone(),
                 // Its digits are kept.
                 Some(literal) if data_type == DataType::BigDecimal && literal.number().is_some() => {
-                    call("w_bigdecimal", vec![super::build::text(&literal.text())])
+                    written(&literal.text())
                 }
                 Some(literal) => match literal::typed(&literal, data_type, "") {
                     Ok(Some(value)) => value,
@@ -184,6 +207,11 @@ impl Lower<'_> {
 
     pub(super) fn in_list(&mut self, expr: Expr, list: Vec<Expr>, negated: bool) -> Outcome<Expr> {
         let literals: Option<Vec<Literal>> = list.iter().map(literal_of).collect();
+        let numbers = || self.number_among(&self.choices(std::iter::once(&expr).chain(&list)));
+        if literals.is_none() && numbers() == Some(DataType::BigDecimal) {
+            let list = list.into_iter().map(|one| key(self.as_number(one, DataType::BigDecimal))).collect();
+            return Ok(Expr::InList { expr: Box::new(key(expr)), list, negated });
+        }
         let (Some((data_type, single)), Some(literals)) = (self.kind(&expr), literals) else {
             return Ok(Expr::InList { expr: Box::new(expr), list, negated });
         };
@@ -198,7 +226,7 @@ impl Lower<'_> {
             let test = if negated { MvTest::NotIn } else { MvTest::In };
             return Ok(call(test.name(), std::iter::once(expr).chain(values).collect()));
         }
-        let expr = if data_type == DataType::BigDecimal { call("w_double", vec![expr]) } else { expr };
+        let expr = self.comparable(expr);
         Ok(Expr::InList { expr: Box::new(expr), list: values, negated })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Outcome,
-    build::{bare, call, object, quoted},
+    build::{bare, object, quoted},
     invalid,
     lower::Lower,
     nothing,
@@ -277,6 +277,13 @@ impl Lower<'_> {
 
     pub(super) fn leave(&mut self, query: &mut Query) {
         let Query { body, order_by, .. } = query;
+        if let [select] = selects(body).as_mut_slice() {
+            let orders = match order_by.as_mut().map(|order_by| &mut order_by.kind) {
+                Some(OrderByKind::Expressions(items)) => items.as_mut_slice(),
+                _ => &mut [],
+            };
+            self.group_by_number(select, orders.iter_mut().map(|item| &mut item.expr));
+        }
         if let Some(order_by) = order_by
             && let OrderByKind::Expressions(items) = &mut order_by.kind
         {
@@ -301,13 +308,11 @@ impl Lower<'_> {
                 if let Some((expr, alias)) = named
                     && self.kind(expr) == Some((DataType::BigDecimal, true))
                 {
-                    item.expr = call("w_double", vec![super::build::column(&alias.value)]);
+                    item.expr = super::decimals::key_of_named(&alias.value);
                     continue;
                 }
                 // A decimal is text here: it has to order as the number that it is.
-                if self.kind(&item.expr).is_some_and(|kind| kind == (DataType::BigDecimal, true)) {
-                    item.expr = call("w_double", vec![std::mem::replace(&mut item.expr, nothing())]);
-                }
+                self.order_by_number(item);
             }
         }
         let scopes = query.with.as_ref().map_or(0, |with| with.cte_tables.len());

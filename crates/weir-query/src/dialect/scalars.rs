@@ -2,7 +2,8 @@
 
 use super::{
     Outcome,
-    build::{binary, call, canonical, double, long, not, plain_arguments, text},
+    build::{argument, binary, call, canonical, double, long, not, plain_arguments, text},
+    decimals::large_literal,
     invalid,
     literal::{Literal, literal_of},
     lower::Lower,
@@ -14,7 +15,7 @@ use crate::{
     functions::{Gives, MvTest, PREFIX, ago, fault_of, gives, kind_on_shelf, plan_name, replacement, type_of},
 };
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Function, Visit, Visitor, helpers::attached_token::AttachedToken,
+    BinaryOperator, CaseWhen, Expr, Function, FunctionArguments, Visit, Visitor, helpers::attached_token::AttachedToken,
 };
 use std::ops::ControlFlow;
 use weir_types::DataType;
@@ -69,6 +70,7 @@ pub(super) fn kind_of(name: &str, of: impl Fn(usize) -> Option<Kind>) -> Option<
         return Some(kind);
     }
     let data_type = match name {
+        "w_decimal_sum" | "w_decimal_avg" => DataType::BigDecimal,
         "w_percentile"
         | "w_mode"
         | "avg"
@@ -183,6 +185,10 @@ impl Lower<'_> {
             return Ok(expr);
         }
         let mut function = function;
+        let args: Vec<Expr> = args.into_iter().map(large_literal).collect();
+        if let FunctionArguments::List(list) = &mut function.args {
+            list.args.iter_mut().zip(&args).for_each(|(arg, made)| *arg = argument(made.clone()));
+        }
         // The engine below has it of times only.
         if let ("datepart", [part, value]) = (name.as_str(), args.as_slice())
             && matches!(self.kind(value), Some((DataType::Int | DataType::Long | DataType::String, true)))
@@ -354,13 +360,12 @@ impl Lower<'_> {
             }
             ("nullif", [value, other]) => return self.null_if(value, other),
             ("least" | "greatest", [_, _, ..]) => {
-                let given = args;
-                let (args, of) = self.of_one_type(name, given)?;
-                if of == Some(DataType::BigDecimal) {
-                    let types = self.types_of(given);
-                    return invalid(format!("function {name} cannot take {types}: CAST(.. AS DOUBLE) can be compared"));
-                }
-                let least = call(name, args.clone());
+                let (args, of) = self.of_one_type(name, args)?;
+                let least = match of {
+                    Some(DataType::BigDecimal) if name == "least" => call("w_decimal_least", args.clone()),
+                    Some(DataType::BigDecimal) => call("w_decimal_greatest", args.clone()),
+                    _ => call(name, args.clone()),
+                };
                 let found: Vec<Expr> = args.into_iter().filter(|arg| literal_of(arg).is_none()).collect();
                 // Null where one argument is; the engine below leaves nulls out.
                 if (self.profile.nulls || self.profile.multistage) && !found.is_empty() {

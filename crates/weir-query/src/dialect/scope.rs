@@ -158,6 +158,13 @@ pub(super) fn resolve(scopes: &[Scope], qualifier: Option<&str>, name: &str) -> 
     Err(QueryException::new(Code::UnknownColumn, format!("column '{name}'{of} does not exist{close}{quotes}")))
 }
 
+/// Functions that give a BIG_DECIMAL where one of their arguments is one.
+const ANY_DECIDES: [&str; 9] =
+    ["abs", "negate", "moduloorzero", "positivemodulo", "coalesce", "nvl", "ifnull", "least", "greatest"];
+
+/// Functions that give one where their first argument is one: the aggregates are those of the multi-stage engine.
+const FIRST_DECIDES: [&str; 5] = ["nullif", "sum", "min", "max", "avg"];
+
 /// Whether an expression, before it is rewritten, is a BIG_DECIMAL: a column, or what is computed of one. Its text does not
 /// sort as the number does.
 pub(super) fn is_decimal(expr: &Expr, scopes: &[Scope]) -> bool {
@@ -183,10 +190,12 @@ pub(super) fn is_decimal(expr: &Expr, scopes: &[Scope]) -> bool {
         }
         Expr::Function(function) => {
             let name = canonical(&function.name);
-            let keeps = ["abs", "negate", "moduloorzero", "positivemodulo"].contains(&name.as_str())
-                || OPERATORS.iter().any(|(known, _)| *known == name);
             let args = plain_arguments(&function.args).unwrap_or_default();
-            keeps && args.iter().any(|arg| is_decimal(arg, scopes))
+            if FIRST_DECIDES.contains(&name.as_str()) {
+                return args.first().is_some_and(|arg| is_decimal(arg, scopes));
+            }
+            let keeps = ANY_DECIDES.contains(&name.as_str()) || OPERATORS.iter().any(|(known, _)| *known == name);
+            name == "sumprecision" || keeps && args.iter().any(|arg| is_decimal(arg, scopes))
         }
         _ => false,
     }

@@ -5,10 +5,11 @@ use super::{
     Outcome, Profile,
     aggregates::is_aggregate,
     build::{bare, call, canonical, column, quoted},
+    decimals::large_literal,
     invalid,
     lower::Lower,
     names::{Names, of_literal},
-    scope::{Meaning, Relation, Scope, is_decimal, resolve},
+    scope::{Meaning, Relation, Scope, resolve},
 };
 use crate::{answer::QueryException, error::Code};
 use datafusion::sql::sqlparser::ast::{
@@ -51,9 +52,7 @@ pub(super) fn prepare(query: &mut Query, profile: &Profile<'_>, lower: &mut Lowe
     // An order by an item of the select list is one by its position; DISTINCT needs it so.
     for order in orders {
         let wanted = names.print(&order.expr);
-        if let Some(at) = items.iter().position(|item| names.print(&item.expr) == wanted)
-            && !is_decimal(&items[at].expr, &scopes)
-        {
+        if let Some(at) = items.iter().position(|item| names.print(&item.expr) == wanted) {
             order.expr = column(&format!("${at}"));
         }
     }
@@ -65,13 +64,13 @@ pub(super) fn prepare(query: &mut Query, profile: &Profile<'_>, lower: &mut Lowe
     Ok(printed.into_iter().map(Some).collect())
 }
 
-/// A whole-number literal is an INT where it fits.
+/// A whole-number literal is an INT where it fits, and a BIG_DECIMAL where it is beyond LONG.
 pub(super) fn typed(expr: Expr) -> Expr {
     match bare(&expr) {
         Expr::Value(value) if matches!(&value.value, Value::Number(text, _) if text.parse::<i32>().is_ok()) => {
             call("w_int", vec![expr])
         }
-        _ => expr,
+        _ => large_literal(expr),
     }
 }
 

@@ -8,7 +8,10 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, Int64Array},
     datatypes::{DataType as ArrowType, Float32Type, Int64Type},
 };
-use datafusion::common::{Result, exec_datafusion_err, exec_err};
+use datafusion::{
+    common::{Result, exec_datafusion_err, exec_err},
+    error::DataFusionError,
+};
 use weir_functions::{
     casts::{double_of_text, float_of_text, int_of_text, long_of_text},
     decimal::Decimal,
@@ -16,7 +19,7 @@ use weir_functions::{
 use weir_types::DataType;
 
 /// All of the family.
-pub(super) const FUNS: [Fun; 15] = [
+pub(super) const FUNS: [Fun; 22] = [
     Fun::new("w_double", (1, 1), Gives::One(DataType::Double), |args| Ok(shared(args.doubles(0)?))),
     Fun::new("w_long", (1, 1), Gives::One(DataType::Long), |args| Ok(shared(args.longs(0)?))),
     Fun::new("w_int", (1, 1), Gives::One(DataType::Int), |args| {
@@ -79,7 +82,39 @@ pub(super) const FUNS: [Fun; 15] = [
         Ok(arrow::compute::cast(array, &convert::owned_type(array.data_type()))?)
     }),
     Fun::new("w_bytes", (1, 1), Gives::One(DataType::Bytes), |args| Ok(shared(convert::bytes(args.array(0))?))),
+    // TRY_CAST: null where the cast has no answer.
+    Fun::new("w_try_int", (1, 1), Gives::One(DataType::Int), |args| tried(args, "w_cast_int")),
+    Fun::new("w_try_long", (1, 1), Gives::One(DataType::Long), |args| tried(args, "w_cast_long")),
+    Fun::new("w_try_float", (1, 1), Gives::One(DataType::Float), |args| tried(args, "w_cast_float")),
+    Fun::new("w_try_double", (1, 1), Gives::One(DataType::Double), |args| tried(args, "w_cast_double")),
+    Fun::new("w_try_decimal", (1, 1), Gives::One(DataType::BigDecimal), |args| tried(args, "w_bigdecimal")),
+    Fun::new("w_try_timestamp", (1, 1), Gives::One(DataType::Timestamp), |args| tried(args, "w_timestamp")),
+    Fun::new("w_try_bytes", (1, 1), Gives::One(DataType::Bytes), |args| tried(args, "w_bytes")),
 ];
+
+/// A cast of all rows at once; where some fail, of the halves, down to the rows that do.
+fn tried(args: &Args, cast: &str) -> Result<ArrayRef> {
+    let found = FUNS.iter().find(|fun| fun.name == cast).expect("casts are named by the functions that they are");
+    halved(args.array(0), found.call)
+}
+
+fn halved(array: &ArrayRef, cast: fn(&Args) -> Result<ArrayRef>) -> Result<ArrayRef> {
+    let rows = array.len();
+    match cast(&Args::of(array.clone())) {
+        // What no row can become is not one row's fault.
+        Err(DataFusionError::Execution(_)) if rows == 1 && !array.data_type().is_nested() => {
+            let null = arrow::array::new_null_array(&ArrowType::Null, 1);
+            cast(&Args::of(null))
+        }
+        Err(DataFusionError::Execution(_)) if rows > 1 => {
+            crate::stop::look_here()?;
+            let (first, last) = (array.slice(0, rows / 2), array.slice(rows / 2, rows - rows / 2));
+            let halves = [halved(&first, cast)?, halved(&last, cast)?];
+            Ok(arrow::compute::concat(&[&*halves[0], &*halves[1]])?)
+        }
+        done => done,
+    }
+}
 
 /// Where those of numbers stand.
 const W_INT: usize = 2;
@@ -121,6 +156,20 @@ fn big_decimal(args: &Args) -> Result<ArrayRef> {
     };
     let plain = texts.iter().map(|text| text.map(plain).transpose());
     Ok(shared(plain.collect::<Result<arrow::array::StringViewArray>>()?))
+}
+
+/// The function that casts to a Pinot type and gives null where there is no such value; `None` where there always is one.
+pub(crate) fn try_cast_to(data_type: DataType) -> Option<&'static str> {
+    Some(match data_type {
+        DataType::Int => "w_try_int",
+        DataType::Long => "w_try_long",
+        DataType::Float => "w_try_float",
+        DataType::Double => "w_try_double",
+        DataType::BigDecimal => "w_try_decimal",
+        DataType::Timestamp => "w_try_timestamp",
+        DataType::Bytes => "w_try_bytes",
+        DataType::Boolean | DataType::String | DataType::Json | DataType::Map | DataType::Uuid => return None,
+    })
 }
 
 /// The function that casts to a Pinot type.

@@ -67,6 +67,12 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// One argument of a call that is within another.
+    pub(crate) fn of(array: ArrayRef) -> Self {
+        let rows = array.len();
+        Self { arrays: vec![array], constants: vec![None], rows }
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.arrays.len()

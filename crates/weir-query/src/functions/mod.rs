@@ -6,6 +6,8 @@ mod aggregate;
 mod bounded;
 mod cast;
 mod convert;
+mod decimal;
+mod decimal_sum;
 mod fun;
 mod json;
 mod math;
@@ -17,7 +19,7 @@ mod text;
 mod time;
 
 pub(crate) use bounded::{REMOVED, TooLarge, in_place_of};
-pub(crate) use cast::{cast_to, type_of};
+pub(crate) use cast::{cast_to, try_cast_to, type_of};
 pub(crate) use convert::{hex, java_double};
 pub(crate) use fun::Gives;
 pub(crate) use mv::{MV_TESTS, MvTest};
@@ -33,8 +35,8 @@ use std::{collections::HashMap, sync::LazyLock};
 pub(crate) const PREFIX: &str = "w_";
 
 fn all() -> impl Iterator<Item = &'static fun::Fun> {
-    let families: [&'static [fun::Fun]; 7] =
-        [&cast::FUNS, &json::FUNS, &math::FUNS, &mv::FUNS, &regexp::FUNS, &text::FUNS, &time::FUNS];
+    let families: [&'static [fun::Fun]; 8] =
+        [&cast::FUNS, &decimal::FUNS, &json::FUNS, &math::FUNS, &mv::FUNS, &regexp::FUNS, &text::FUNS, &time::FUNS];
     families.into_iter().flatten()
 }
 
@@ -51,7 +53,7 @@ pub(crate) fn gives(name: &str) -> Option<Gives> {
 
 /// All aggregates.
 pub(crate) fn aggregates() -> Vec<AggregateUDF> {
-    aggregate::udafs()
+    aggregate::udafs().into_iter().chain(decimal_sum::udafs()).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::PREFIX;
 
 /// Plan names whose function has another name for users, and that name.
-const OTHERS: [(&str, &str); 30] = [
+const OTHERS: [(&str, &str); 42] = [
     ("date_part", "extract"),
     ("bucket", "round"),
     ("to_epoch", "toEpoch"),
@@ -20,6 +20,18 @@ const OTHERS: [(&str, &str); 30] = [
     ("json", "CAST"),
     ("bigdecimal", "CAST"),
     ("bytes", "CAST"),
+    ("try_int", "TRY_CAST"),
+    ("try_long", "TRY_CAST"),
+    ("try_float", "TRY_CAST"),
+    ("try_double", "TRY_CAST"),
+    ("try_decimal", "TRY_CAST"),
+    ("try_timestamp", "TRY_CAST"),
+    ("try_bytes", "TRY_CAST"),
+    ("decimal_least", "least"),
+    ("decimal_greatest", "greatest"),
+    ("decimal_round", "sumPrecision"),
+    ("decimal_sum", "sum"),
+    ("decimal_avg", "avg"),
     ("json_text", "jsonExtractScalar"),
     ("json_long", "jsonExtractScalar"),
     ("json_double", "jsonExtractScalar"),
@@ -37,7 +49,21 @@ const OTHERS: [(&str, &str); 30] = [
 ];
 
 /// Plan names around an expression that nobody wrote.
-const UNSEEN: [&str; 8] = ["zero", "owned", "if_all", "distinct_mv", "int", "long", "float", "double"];
+const UNSEEN: [&str; 13] = [
+    "zero",
+    "owned",
+    "if_all",
+    "distinct_mv",
+    "int",
+    "long",
+    "float",
+    "double",
+    "decimal_key",
+    "decimal_text_key",
+    "decimal_whole_key",
+    "decimal_of_key",
+    "decimal_group",
+];
 
 /// A function's name for people; none where nobody wrote it.
 pub(crate) fn spelled(name: &str) -> &str {

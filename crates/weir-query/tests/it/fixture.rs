@@ -1,4 +1,4 @@
-//! Two tables with fixed rows, in sealed, frozen and consuming segments, and an engine over them.
+//! Three tables with fixed rows, in sealed, frozen and consuming segments, and an engine over them.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -188,6 +188,32 @@ pub(crate) fn cities() -> TableSnapshot {
         table: TableName::parse("Cities").unwrap(),
         spec: Arc::new(spec("Cities", false)),
         segments: vec![segment(&schema, "Cities", 0, &rows, Form::Sealed)],
+        schema,
+        disabled: false,
+        lacks: vec![],
+        freshness_ms: None,
+    }
+}
+
+/// Amounts of more digits than a real number has.
+pub(crate) fn ledger() -> TableSnapshot {
+    let fields = vec![
+        field("id", DataType::Int, FieldKind::Dimension, true),
+        field("amount", DataType::BigDecimal, FieldKind::Metric, true),
+        field("real", DataType::Double, FieldKind::Metric, true),
+    ];
+    let schema = Arc::new(Schema::new("ledger", SchemaVersion(1), fields));
+    let sealed = ["1 | 12345678901234567890 | 0.1", "2 | 12345678901234567891 | 0.1", "3 | -0.30 | 3"];
+    let frozen = ["4 | 12345678901234567890.0 | 4", "5 | 0.1 | 0.1", "6 | - | -"];
+    let consuming = ["7 | 9007199254740993 | 9007199254740992", "8 | -12345678901234567891.5 | -1"];
+    TableSnapshot {
+        table: TableName::parse("ledger").unwrap(),
+        spec: Arc::new(spec("ledger", true)),
+        segments: vec![
+            segment(&schema, "ledger", 0, &sealed, Form::Sealed),
+            segment(&schema, "ledger", 1, &frozen, Form::Frozen),
+            segment(&schema, "ledger", 2, &consuming, Form::Consuming),
+        ],
         schema,
         disabled: false,
         lacks: vec![],

@@ -7,7 +7,7 @@
 //! Every case is run with one thread and with two, over the segments in both orders: what depends on who is first is
 //! found here, and not once in a hundred runs. Such a case asks for an order, or rounds its real numbers.
 
-use crate::fixture::{Fixed, ask, cities, engine_of, orders};
+use crate::fixture::{Fixed, ask, cities, engine_of, ledger, orders};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::{fmt::Write, path::Path};
 use weir_query::{QueryEngine, QueryResponse};
@@ -112,7 +112,7 @@ async fn scripts_give_what_they_say() {
         if backwards {
             orders.segments.reverse();
         }
-        let engine = engine_of(threads, Fixed(vec![orders, cities()]), 64 << 20);
+        let engine = engine_of(threads, Fixed(vec![orders, cities(), ledger()]), 64 << 20);
         let mut wrong = vec![];
         for path in &paths {
             wrong.extend(run(&engine, threads, path, complete && threads == PLANNED_THREADS && !backwards).await);

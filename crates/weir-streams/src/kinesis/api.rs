@@ -1,13 +1,18 @@
 //! The service's calls, and what their errors mean.
 
-use super::{limits::Limits, sequence::Shard as Begins, settings::Settings};
+use super::{
+    limits::Limits,
+    role::{self, Role, RoleSettings},
+    sequence::Shard as Begins,
+    settings::Settings,
+};
 use crate::{
     contract::StreamError,
     probe::{ProbeError, ProbeStep},
 };
 use aws_sdk_kinesis::{
     Client, Config,
-    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
+    config::{BehaviorVersion, Credentials, Region, SharedHttpClient, retry::RetryConfig, timeout::TimeoutConfig},
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     primitives::DateTime,
     types::{Record, ShardIteratorType},
@@ -16,12 +21,13 @@ use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use weir_base::{Backoff, Chance};
 
 /// How long the service may take to answer.
-const ASK: Duration = Duration::from_secs(5);
-const CONNECT: Duration = Duration::from_secs(3);
+pub(super) const ASK: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
 /// A list that is refused for haste is asked for again so often.
 const LIST_TRIES: u32 = 4;
 
@@ -51,19 +57,24 @@ pub(super) enum Kind {
     /// An argument is not as the service wants it.
     Argument,
     Credentials,
+    /// The role was not given.
+    Role(ProbeStep),
     Step(ProbeStep),
 }
 
 impl Failure {
     fn step(&self) -> ProbeStep {
         match self.kind {
-            Kind::Step(step) => step,
+            Kind::Step(step) | Kind::Role(step) => step,
             Kind::Credentials => ProbeStep::Settings,
             Kind::Throttled | Kind::Expired | Kind::Argument => ProbeStep::Read,
         }
     }
 
     fn remedy(&self) -> &'static str {
+        if let Kind::Role(step) = self.kind {
+            return role::remedy(step);
+        }
         match self.step() {
             ProbeStep::Dns => "correct region or endpoint, or what this node knows of names",
             ProbeStep::Tls => "look whether endpoint speaks TLS with a certificate that the node trusts",
@@ -80,9 +91,32 @@ impl Failure {
         }
     }
 
+    /// What it says for the log.
+    pub(super) fn text(&self) -> String {
+        format!("{}: {}: {}", self.step(), self.what, self.remedy())
+    }
+
+    /// As one of taking a role.
+    pub(super) fn of_role(self, role: &RoleSettings) -> Self {
+        let service = role.endpoint.as_deref().unwrap_or("the token service");
+        let what = format!("the role {} of roleArn: {service}: {}", role.arn, self.what);
+        let step = match self.step() {
+            step @ (ProbeStep::Dns | ProbeStep::Tcp | ProbeStep::Tls | ProbeStep::Login | ProbeStep::Acl) => step,
+            _ => ProbeStep::Login,
+        };
+        Self { kind: Kind::Role(step), what }
+    }
+
+    pub(super) fn no_session(role: &RoleSettings) -> Self {
+        let what = format!("the role {} of roleArn: the token service gives no keys", role.arn);
+        Self { kind: Kind::Role(ProbeStep::Login), what }
+    }
+
     /// With the address that was asked, where it was not reached.
     pub(super) fn at(mut self, settings: &Settings) -> Self {
-        if matches!(self.step(), ProbeStep::Dns | ProbeStep::Tcp | ProbeStep::Tls) {
+        if !matches!(self.kind, Kind::Role(_))
+            && matches!(self.step(), ProbeStep::Dns | ProbeStep::Tcp | ProbeStep::Tls)
+        {
             let address = settings.endpoint.clone().unwrap_or_else(|| format!("the service of {}", settings.region));
             self.what = format!("{address}: {}", self.what);
         }
@@ -90,7 +124,7 @@ impl Failure {
     }
 
     pub(super) fn into_error(self, topic: &str) -> StreamError {
-        let reason = format!("{}: {}: {}", self.step(), self.what, self.remedy());
+        let reason = self.text();
         let (step, topic) = (self.step(), topic.to_owned());
         match step {
             ProbeStep::Topic => StreamError::TopicMissing { topic, hint: format!(": {}", self.remedy()) },
@@ -147,12 +181,14 @@ fn of_code(code: &str) -> Kind {
         "ExpiredIteratorException" => Kind::Expired,
         "InvalidArgumentException" | "ValidationException" => Kind::Argument,
         "ResourceNotFoundException" => Kind::Step(ProbeStep::Topic),
-        "AccessDeniedException" | "KMSAccessDeniedException" => Kind::Step(ProbeStep::Acl),
+        "AccessDeniedException" | "AccessDenied" | "KMSAccessDeniedException" => Kind::Step(ProbeStep::Acl),
         "UnrecognizedClientException"
         | "InvalidSignatureException"
         | "IncompleteSignatureException"
         | "ExpiredTokenException"
         | "InvalidClientTokenId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
         | "MissingAuthenticationTokenException" => Kind::Step(ProbeStep::Login),
         _ => Kind::Step(ProbeStep::Read),
     }
@@ -190,7 +226,10 @@ pub(super) struct Page {
 
 /// The service as one table asks it.
 pub(super) struct Api {
-    client: Client,
+    /// Made anew for each session of a role.
+    client: Mutex<Option<Client>>,
+    http: SharedHttpClient,
+    role: Option<Arc<Role>>,
     pub(super) settings: Settings,
     limits: Arc<Limits>,
 }
@@ -200,18 +239,49 @@ impl Api {
     pub(super) fn new(settings: &Settings, limits: Arc<Limits>) -> Result<Self, Failure> {
         let keys = settings.credentials().map_err(|what| Failure { kind: Kind::Credentials, what })?;
         let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let own = Credentials::new(keys.0, keys.1, keys.2, None, "weir");
+        let role = settings.role.as_ref().map(|role| Role::new(role, settings, own.clone(), http.clone()));
+        let api = Self { client: Mutex::new(None), http, role, settings: settings.clone(), limits };
+        if api.role.is_none() {
+            *api.client.lock() = Some(api.client_of(own));
+        }
+        Ok(api)
+    }
+
+    /// The role that it takes.
+    #[cfg(test)]
+    pub(super) fn role(&self) -> Option<Arc<Role>> {
+        self.role.clone()
+    }
+
+    fn client_of(&self, keys: Credentials) -> Client {
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(settings.region.clone()))
-            .http_client(http)
-            .credentials_provider(Credentials::new(keys.0, keys.1, keys.2, None, "weir"))
+            .region(Region::new(self.settings.region.clone()))
+            .http_client(self.http.clone())
+            .credentials_provider(keys)
             // To be refused for haste is an everyday thing for a reader, who waits in his own way.
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(ASK).build());
-        if let Some(endpoint) = &settings.endpoint {
+        if let Some(endpoint) = &self.settings.endpoint {
             config = config.endpoint_url(endpoint);
         }
-        Ok(Self { client: Client::from_conf(config.build()), settings: settings.clone(), limits })
+        Client::from_conf(config.build())
+    }
+
+    /// The client with the keys of now.
+    async fn client(&self) -> Result<Client, Failure> {
+        if let Some(role) = &self.role {
+            role.ready().await?;
+        }
+        // A session's keys are taken where the client is held: whoever comes second finds the client of the first.
+        let mut client = self.client.lock();
+        if let Some(keys) = self.role.as_ref().and_then(|role| role.fresh()) {
+            *client = Some(self.client_of(keys));
+        }
+        Ok(client
+            .clone()
+            .expect("a role that is ready gave its first keys, and other keys have a client from the start"))
     }
 
     /// All shards that the service tells of, closed ones too, by number.
@@ -219,7 +289,7 @@ impl Api {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(2), Chance::from_entropy());
         let (mut found, mut token, mut tries) = (vec![], None::<String>, 0);
         loop {
-            let mut asked = self.client.list_shards();
+            let mut asked = self.client().await?.list_shards();
             asked = match token.take() {
                 // A later page names no stream.
                 Some(token) => asked.next_token(token),
@@ -247,7 +317,7 @@ impl Api {
 
     /// When the stream was made, which tells it from one that was made anew under its name; `None` for one who may not ask.
     pub(super) async fn created(&self) -> Result<Option<i64>, Failure> {
-        let asked = self.client.describe_stream_summary().stream_name(&self.settings.stream).send().await;
+        let asked = self.client().await?.describe_stream_summary().stream_name(&self.settings.stream).send().await;
         match asked.map_err(Failure::from) {
             Ok(told) => {
                 let summary = told.stream_description_summary;
@@ -261,7 +331,7 @@ impl Api {
     /// An iterator over a shard.
     pub(super) async fn iterator(&self, shard: &Shard, from: &Start) -> Result<String, Failure> {
         self.turn("iterator", shard).await;
-        let asked = self.client.get_shard_iterator().stream_name(&self.settings.stream).shard_id(&shard.id);
+        let asked = self.client().await?.get_shard_iterator().stream_name(&self.settings.stream).shard_id(&shard.id);
         let asked = match from {
             Start::Horizon => asked.shard_iterator_type(ShardIteratorType::TrimHorizon),
             Start::At(number) => {
@@ -294,7 +364,7 @@ impl Api {
     /// The next records, at most `most`.
     pub(super) async fn records(&self, iterator: &str, most: usize) -> Result<Page, Failure> {
         let most = i32::try_from(most).unwrap_or(i32::MAX).clamp(1, self.settings.most_records);
-        let answer = self.client.get_records().shard_iterator(iterator).limit(most).send().await?;
+        let answer = self.client().await?.get_records().shard_iterator(iterator).limit(most).send().await?;
         Ok(Page {
             behind_ms: answer.millis_behind_latest.unwrap_or(0),
             next: answer.next_shard_iterator,

@@ -8,6 +8,7 @@ mod family;
 mod keys;
 mod limits;
 mod reader;
+mod role;
 mod sequence;
 mod settings;
 #[cfg(feature = "testing")]

@@ -1,6 +1,9 @@
 //! A table's settings of a Kinesis stream. Their keys have no prefix.
 
-use super::keys::{Keys, Surroundings};
+use super::{
+    keys::{Keys, Surroundings},
+    role::RoleSettings,
+};
 use crate::contract::StreamError;
 use weir_base::outside;
 use weir_types::StreamSpec;
@@ -13,6 +16,8 @@ pub(super) struct Settings {
     pub(super) endpoint: Option<String>,
     /// Key and secret where the table gives them; otherwise the node has some.
     pub(super) keys: Option<(String, String)>,
+    /// The role that those keys take.
+    pub(super) role: Option<RoleSettings>,
     /// Records of one answer at most.
     pub(super) most_records: i32,
     /// Questions a second to one shard.
@@ -37,11 +42,8 @@ impl Settings {
             (Some(_), None) => return Err(wrong(spec, "secretKey", "it is missing beside accessKey")),
             (None, Some(_)) => return Err(wrong(spec, "accessKey", "it is missing beside secretKey")),
         };
-        if text("iamRoleBasedAccessEnabled").is_some_and(|on| on.eq_ignore_ascii_case("true")) {
-            let reason = "roles are not assumed here: give the node the keys of the role's session (AWS_ACCESS_KEY_ID, \
-                          AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), and set it to false";
-            return Err(wrong(spec, "iamRoleBasedAccessEnabled", reason));
-        }
+        let takes_role = text("iamRoleBasedAccessEnabled").is_some_and(|on| on.eq_ignore_ascii_case("true"));
+        let role = if takes_role { Some(role_of(spec)?) } else { None };
         if let Some(endpoint) = text("endpoint")
             && !endpoint.starts_with("http://")
             && !endpoint.starts_with("https://")
@@ -59,6 +61,7 @@ impl Settings {
             region: region.to_owned(),
             endpoint: text("endpoint").map(str::to_owned),
             keys,
+            role,
             most_records: most?,
             per_second: text("requests_per_second_limit").and_then(rate).unwrap_or(PER_SECOND),
         })
@@ -71,6 +74,46 @@ impl Settings {
         }
         Surroundings { variable: &outside::variable, file: &outside::text_file }.keys()
     }
+}
+
+/// How long a session may be, and is where nothing is said: what the token service gives, and Pinot asks for.
+const SESSION_SECONDS: std::ops::RangeInclusive<i32> = 900..=43_200;
+
+/// The role of a table that takes one.
+fn role_of(spec: &StreamSpec) -> Result<RoleSettings, StreamError> {
+    let text = |key: &str| spec.settings.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
+    let arn = text("roleArn")
+        .ok_or_else(|| wrong(spec, "roleArn", "it is missing beside iamRoleBasedAccessEnabled: name the role"))?;
+    if !arn.starts_with("arn:") || !arn.contains(":role/") {
+        return Err(wrong(
+            spec,
+            "roleArn",
+            format!("{arn:?} must name a role, as in arn:aws:iam::123456789012:role/reader"),
+        ));
+    }
+    let session = text("roleSessionName");
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "_=,.@-".contains(letter);
+    if let Some(name) = session
+        && !((2..=64).contains(&name.len()) && name.chars().all(fits))
+    {
+        return Err(wrong(spec, "roleSessionName", format!("{name:?} must be 2 to 64 letters, digits and _=,.@-")));
+    }
+    let external = text("externalId");
+    if external.is_some_and(|id| !(2..=1224).contains(&id.len())) {
+        return Err(wrong(spec, "externalId", "it must be 2 to 1224 letters"));
+    }
+    let seconds = text("sessionDurationSeconds").map_or(Ok(*SESSION_SECONDS.start()), |text| {
+        let number = text.parse().ok().filter(|seconds| SESSION_SECONDS.contains(seconds));
+        number.ok_or_else(|| wrong(spec, "sessionDurationSeconds", format!("{text:?} must be 900 to 43200")))
+    })?;
+    Ok(RoleSettings {
+        arn: arn.to_owned(),
+        session: session.map(str::to_owned),
+        external_id: external.map(str::to_owned),
+        seconds,
+        beside: !text("asyncSessionUpdateEnabled").is_some_and(|on| on.eq_ignore_ascii_case("false")),
+        endpoint: RoleSettings::endpoint_of_node(),
+    })
 }
 
 #[cfg(test)]
@@ -116,6 +159,32 @@ mod tests {
         }
     }
 
+    const ROLE: [(&str, &str); 3] = [
+        ("region", "eu-west-1"),
+        ("iamRoleBasedAccessEnabled", "true"),
+        ("roleArn", "arn:aws:iam::123456789012:role/reader"),
+    ];
+
+    #[test]
+    fn a_role_is_read() {
+        let role = of(&ROLE).unwrap().role.unwrap();
+        assert_eq!((&*role.arn, role.seconds, role.beside), (ROLE[2].1, 900, true));
+        assert_eq!((role.session, role.external_id), (None, None));
+        let all = [
+            ROLE[0],
+            ROLE[1],
+            ROLE[2],
+            ("roleSessionName", "weir@here"),
+            ("externalId", "e-1"),
+            ("sessionDurationSeconds", "3600"),
+            ("asyncSessionUpdateEnabled", "false"),
+        ];
+        let role = of(&all).unwrap().role.unwrap();
+        assert_eq!((role.session.as_deref(), role.external_id.as_deref()), (Some("weir@here"), Some("e-1")));
+        assert_eq!((role.seconds, role.beside), (3600, false));
+        assert_eq!(of(&[ROLE[0], ROLE[2], ("externalId", "x")]).unwrap().role, None, "it is not asked for");
+    }
+
     #[test]
     fn wrong_settings_are_named_with_the_remedy() {
         for (settings, key, remedy) in [
@@ -124,11 +193,11 @@ mod tests {
             (&[("region", "x"), ("secretKey", "hunter2")], "accessKey", "missing"),
             (&[("region", "x"), ("endpoint", "localhost")], "endpoint", "http://"),
             (&[("region", "x"), ("maxRecordsToFetch", "0")], "maxRecordsToFetch", "10000"),
-            (
-                &[("region", "x"), ("iamRoleBasedAccessEnabled", "true")],
-                "iamRoleBasedAccessEnabled",
-                "AWS_SESSION_TOKEN",
-            ),
+            (&[("region", "x"), ("iamRoleBasedAccessEnabled", "true")], "roleArn", "name the role"),
+            (&[("region", "x"), ("iamRoleBasedAccessEnabled", "true"), ("roleArn", "reader")], "roleArn", ":role/"),
+            (&[ROLE[0], ROLE[1], ROLE[2], ("roleSessionName", "a b")], "roleSessionName", "2 to 64"),
+            (&[ROLE[0], ROLE[1], ROLE[2], ("externalId", "x")], "externalId", "2 to 1224"),
+            (&[ROLE[0], ROLE[1], ROLE[2], ("sessionDurationSeconds", "60")], "sessionDurationSeconds", "43200"),
         ] {
             let error = of(settings).err().unwrap_or_else(|| panic!("{settings:?} is refused"));
             assert!(matches!(&error, StreamError::Setting { key: found, .. } if found == key), "{error}");

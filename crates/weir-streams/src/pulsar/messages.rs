@@ -1,6 +1,9 @@
 //! Messages of one batch, with what surrounds them.
 
-use super::position::{Beyond, Position};
+use super::{
+    position::{Beyond, Position},
+    window::Part,
+};
 use crate::contract::{Messages, Spoilt};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pulsar::{Payload, consumer::Message, message::proto::MessageIdData};
@@ -15,8 +18,17 @@ pub(super) struct Held {
     topic: String,
     payload: Payload,
     key: Option<Vec<u8>>,
-    /// Key and value in one, where the table wants that.
+    /// The table wants key and value in one; and these.
+    stitch: bool,
     stitched: Option<Vec<u8>>,
+    /// Why it did not become whole, where it was sent in parts.
+    broken: Option<String>,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").field("at", &self.at).field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
 }
 
 /// Where a message stands, and where reading goes on behind it.
@@ -44,8 +56,38 @@ impl Held {
                 plain()
             }
         });
-        let stitched = stitch.then(|| stitched(key.as_deref().unwrap_or_default(), &message.payload.data));
-        Self { at, after, id: message.message_id.id, topic: message.topic, payload: message.payload, key, stitched }
+        let (id, topic, payload) = (message.message_id.id, message.topic, message.payload);
+        let mut held = Self { at, after, id, topic, payload, key, stitch, stitched: None, broken: None };
+        if held.part().is_none() {
+            held.stitch_it();
+        }
+        held
+    }
+
+    fn stitch_it(&mut self) {
+        self.stitched = self.stitch.then(|| stitched(self.key.as_deref().unwrap_or_default(), &self.payload.data));
+    }
+
+    /// Which part of a message it is, where its producer cut one; what is encrypted is not looked at.
+    pub(super) fn part(&self) -> Option<Part> {
+        let metadata = &self.payload.metadata;
+        let count = number(metadata.num_chunks_from_msg);
+        let name = metadata.uuid.as_ref().filter(|_| count >= 2 && metadata.encryption_keys.is_empty())?;
+        let whole = number(metadata.total_chunk_msg_size);
+        Some(Part { of: name.clone(), at: number(metadata.chunk_id), count, whole })
+    }
+
+    /// Puts the next part behind what is here; with the last one it is whole.
+    pub(super) fn append(&mut self, part: &Self, whole: bool) {
+        self.payload.data.extend_from_slice(&part.payload.data);
+        if whole {
+            self.stitch_it();
+        }
+    }
+
+    /// It does not become whole.
+    pub(super) fn give_up(&mut self, why: String) {
+        self.broken = Some(why);
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -56,21 +98,12 @@ impl Held {
     fn spoilt(&self) -> Option<(String, u64)> {
         let metadata = &self.payload.metadata;
         let here = self.payload.data.len() as u64;
-        let number = |number: Option<i32>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
         if !metadata.encryption_keys.is_empty() {
             let reason =
                 "the message is encrypted, and keys are not looked at: have the producer send it as it is, over TLS";
             return Some((reason.into(), here + 1));
         }
-        let parts = number(metadata.num_chunks_from_msg);
-        if metadata.uuid.is_none() || parts < 2 {
-            return None;
-        }
-        let reason = format!(
-            "part {} of {parts} of a message that was sent in chunks, which are not put together: have the producer send it \
-             whole (enableChunking false, and maxMessageSize of the brokers as it needs)",
-            number(metadata.chunk_id) + 1
-        );
+        let reason = self.broken.clone()?;
         Some((reason, number(metadata.total_chunk_msg_size).max(here + 1)))
     }
 
@@ -102,6 +135,34 @@ impl Held {
             // The client does not hand on what the broker adds: brokerPublishTime, index.
             _ => None,
         }
+    }
+}
+
+fn number(number: Option<i32>) -> u64 {
+    number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
+}
+
+/// A message at a place, perhaps a part (of which message, which, of how many) whose whole is as long as its parts are
+/// many.
+#[cfg(test)]
+pub(super) fn held_for_tests(at: u64, data: &[u8], part: Option<(&str, i32, i32)>) -> Held {
+    let metadata = pulsar::message::proto::MessageMetadata {
+        uuid: part.map(|part| part.0.to_owned()),
+        chunk_id: part.map(|part| part.1),
+        num_chunks_from_msg: part.map(|part| part.2),
+        total_chunk_msg_size: part.map(|part| part.2),
+        ..Default::default()
+    };
+    Held {
+        at: NextOffset::new(at),
+        after: NextOffset::new(at + 1),
+        id: MessageIdData::default(),
+        topic: "t".into(),
+        payload: Payload { metadata, data: data.to_vec() },
+        key: None,
+        stitch: false,
+        stitched: None,
+        broken: None,
     }
 }
 

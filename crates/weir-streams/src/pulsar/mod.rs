@@ -12,6 +12,7 @@ mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod why;
+mod window;
 
 use crate::{
     contract::{FetchLimit, PartitionReader, SharedSource, StreamError, StreamSource, Watermarks},

@@ -3,12 +3,14 @@
 //! The client gives whole entries, also where their first messages were read before, and after it lost its connection it
 //! begins again where it once began: what lies before the next offset is dropped here, and a client that begins again is
 //! replaced by one that begins at the next entry. Where the stream stands is the place behind the last message; behind the
-//! last one of an entry that is the next entry, so that whoever has read all stands at the end.
+//! last one of an entry that is the next entry, so that whoever has read all stands at the end. Messages that were sent in
+//! parts are put together on the way (`window.rs`).
 
 use super::{
     client::{self, ASK, Client, Failure},
     messages::{Held, PulsarMessages, place},
     position::Position,
+    window::Window,
 };
 use crate::{
     contract::{FetchLimit, MessageBatch, PartitionReader, StreamError, Watermarks},
@@ -17,7 +19,7 @@ use crate::{
 use async_trait::async_trait;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use pulsar::{consumer::Message, message::proto::MessageIdData};
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 use weir_types::{NextOffset, OffsetRange};
 
@@ -152,7 +154,7 @@ pub(super) struct PulsarReader {
     next: NextOffset,
     /// Behind the last message that is held: what comes is compared with this.
     expected: NextOffset,
-    held: VecDeque<Held>,
+    held: Window,
     /// What came behind the messages that are held: it is told once they were given.
     trouble: Option<StreamError>,
     /// The end as the broker last said it, and when.
@@ -184,7 +186,7 @@ impl PulsarReader {
             messages: None,
             next: from,
             expected: from,
-            held: VecDeque::new(),
+            held: Window::default(),
             trouble: None,
             end: None,
             asked: None,
@@ -264,19 +266,19 @@ impl PulsarReader {
                 });
             }
         }
-        self.held.push_back(Held::new(message, at, after, self.stitch));
+        self.held.push(Held::new(message, at, after, self.stitch), Instant::now());
         (self.expected, self.told) = (after, false);
         Ok(true)
     }
 
     /// Takes what the client has, up to `most` messages, without waiting for more.
     async fn drain(&mut self, most: usize) -> Result<(), StreamError> {
-        while self.held.len() < most {
+        while self.held.has_room(most) {
             let Some(messages) = &mut self.messages else { return Ok(()) };
             match messages.next().now_or_never() {
                 None => return Ok(()),
                 Some(message) => match self.came(message).await {
-                    Err(error) if !self.held.is_empty() => {
+                    Err(error) if self.held.ready() > 0 => {
                         self.trouble = Some(error);
                         return Ok(());
                     }
@@ -307,7 +309,7 @@ impl PulsarReader {
         }
     }
 
-    /// What is held, as far as the limit goes.
+    /// What can be given, as far as the limit goes.
     fn batch(&mut self, limit: FetchLimit) -> MessageBatch {
         let (mut taken, mut bytes) = (vec![], 0);
         let mut end = self.next;
@@ -317,7 +319,11 @@ impl PulsarReader {
                 break;
             }
             end = held.after;
-            taken.extend(self.held.pop_front());
+            taken.extend(self.held.pop());
+        }
+        if self.held.is_empty() {
+            // Behind parts of messages that were given with their first ones.
+            end = self.expected;
         }
         let range = OffsetRange::try_new(self.next, end).expect("offsets ascend");
         self.next = end;
@@ -335,7 +341,8 @@ impl PartitionReader for PulsarReader {
     async fn next_batch(&mut self, limit: FetchLimit) -> Result<MessageBatch, StreamError> {
         let deadline = Instant::now() + self.fetch_timeout;
         loop {
-            if self.trouble.is_some() && !self.held.is_empty() {
+            self.held.expire(Instant::now());
+            if self.trouble.is_some() && self.held.ready() > 0 {
                 return Ok(self.batch(limit));
             }
             if let Some(error) = self.trouble.take() {
@@ -345,7 +352,7 @@ impl PartitionReader for PulsarReader {
                 self.connect().await?;
             }
             self.drain(limit.max_messages).await?;
-            if !self.held.is_empty() {
+            if self.held.ready() > 0 {
                 if self.trouble.is_none() && !self.asked_within(ASK_END_BUSY) {
                     self.ask_end().await?;
                 }

@@ -56,14 +56,12 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
     Fun::new("w_timestamp_add", (3, 3), LONG, |args| {
         let unit = Unit::parse(&args.constant_text(0, "the unit")?).map_err(refused)?;
         let (counts, times) = (args.longs(1)?, args.millis(2)?);
-        let sums = times.iter().zip(&counts).map(|(ms, count)| parts::add(ms?, unit, count?));
-        Ok(shared(sums.collect::<Int64Array>()))
+        counted(&times, &counts, |ms, count| parts::add(ms, unit, count).ok_or_else(|| far(ms)))
     }),
     Fun::new("w_timestamp_diff", (3, 3), LONG, |args| {
         let unit = Unit::parse(&args.constant_text(0, "the unit")?).map_err(refused)?;
         let (from, to) = (args.millis(1)?, args.millis(2)?);
-        let differences = from.iter().zip(&to).map(|(from, to)| parts::difference(from?, to?, unit));
-        Ok(shared(differences.collect::<Int64Array>()))
+        counted(&from, &to, |from, to| parts::difference(from, to, unit).ok_or_else(|| far(to)))
     }),
     Fun::new("w_to_iso8601", (1, 1), TEXT, |args| {
         let pattern = Pattern::parse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'").map_err(refused)?;
@@ -80,6 +78,20 @@ pub(in crate::functions) const FUNS: [Fun; 13] = [
 fn each(args: &Args, a: usize, b: usize, call: fn(i64, i64) -> Option<i64>) -> Result<ArrayRef> {
     let (left, right) = (args.millis(a)?, args.longs(b)?);
     Ok(shared(left.iter().zip(&right).map(|(left, right)| call(left?, right?)).collect::<Int64Array>()))
+}
+
+/// Counts of two times, or of a time and a count; null where one of them is.
+fn counted(left: &Int64Array, right: &Int64Array, call: impl Fn(i64, i64) -> Result<i64>) -> Result<ArrayRef> {
+    let one = |(left, right): (Option<i64>, Option<i64>)| match (left, right) {
+        (Some(left), Some(right)) => call(left, right).map(Some),
+        _ => Ok(None),
+    };
+    Ok(shared(left.iter().zip(right).map(one).collect::<Result<Int64Array>>()?))
+}
+
+/// A time that a LONG does not hold once it is counted from; ingestion says the same.
+fn far(ms: i64) -> DataFusionError {
+    exec_datafusion_err!("{ms} is beyond the times that can be counted")
 }
 
 fn optional_zone(args: &Args, at: usize) -> Result<Zone> {

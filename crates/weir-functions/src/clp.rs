@@ -18,15 +18,18 @@ const FLOAT_BITS: u32 = 54;
 
 /// A message in parts. The dictionary variables are parts of it.
 #[derive(Debug, Default)]
-pub(super) struct Encoded {
-    pub(super) log_type: Vec<u8>,
-    pub(super) dictionary: Vec<Range<usize>>,
-    pub(super) numbers: Vec<i64>,
+pub struct Encoded {
+    /// What stays the same, with marks for the variables.
+    pub log_type: Vec<u8>,
+    /// Where the variables stand that are no numbers.
+    pub dictionary: Vec<Range<usize>>,
+    /// Those that are.
+    pub numbers: Vec<i64>,
 }
 
 impl Encoded {
     /// Takes a message apart.
-    pub(super) fn encode(&mut self, message: &str) {
+    pub fn encode(&mut self, message: &str) {
         self.log_type.clear();
         self.dictionary.clear();
         self.numbers.clear();

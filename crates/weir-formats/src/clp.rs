@@ -6,8 +6,6 @@
 //! A value that is no text cannot be encoded: it is kept under the field's name with `unencodableFieldSuffix`, and the log type
 //! is that of the text `unencodableFieldError`; where these are not given, the three parts are null.
 
-mod encode;
-
 use crate::{
     decoder::{DecodeSpec, Decoded, Decoder, Payload},
     error::{FormatError, truth},
@@ -17,8 +15,8 @@ use crate::{
         text::{quote, unescape},
     },
 };
-use encode::Encoded;
 use std::{collections::BTreeMap, io::Write as _, sync::Arc};
+use weir_functions::clp::Encoded;
 use weir_types::RowBatch;
 
 /// Settings of the decoder.
