@@ -78,6 +78,22 @@ fn a_whole_schema_is_read() {
     assert_eq!(field("props").kind, FieldKind::Complex);
 }
 
+/// A TIMESTAMP has a format of its own, whatever stands there, as in Pinot.
+#[test]
+fn a_format_of_a_timestamp_means_nothing() {
+    for format in ["1:DAYS:SIMPLE_DATE_FORMAT:yyyyMMdd", "SIMPLE_DATE_FORMAT|yyyy-MM-dd HH:mm", "5:HOURS:EPOCH", "soon"]
+    {
+        let mut json = whole();
+        json["dateTimeFieldSpecs"][0]["format"] = json!(format);
+        let schema = parse(&json);
+        assert_eq!(schema.field("at").unwrap().format.as_deref(), Some("TIMESTAMP"), "{format}");
+        assert_eq!(parse_schema(&json).unwrap().json, json, "it is shown as it was written");
+        json["dateTimeFieldSpecs"][0]["dataType"] = json!("LONG");
+        json["dateTimeFieldSpecs"][0]["defaultNullValue"] = json!(0);
+        assert_eq!(parse_schema(&json).is_err(), format == "soon", "{format}");
+    }
+}
+
 #[test]
 fn the_old_time_column_becomes_a_date_time() {
     let old = |spec: Json| json!({"schemaName": "t", "timeFieldSpec": spec});
@@ -108,6 +124,11 @@ fn wrong_fields_name_place_value_and_remedy() {
     let time = |field: Json| json!({"schemaName": "t", "dateTimeFieldSpecs": [field]});
     let complex = |field: Json| json!({"schemaName": "t", "complexFieldSpecs": [field]});
     for (schema, path, remedy) in [
+        (
+            dimension(json!({"name": "x".repeat(513), "dataType": "STRING"})),
+            "dimensionFieldSpecs[0].name",
+            "it has 513 bytes, 512 are the most",
+        ),
         (json!([]), "", "JSON object"),
         (json!({"schemaName": "t"}), "dimensionFieldSpecs", "at least one column"),
         (json!({"dimensionFieldSpecs": [{"name": "a", "dataType": "INT"}]}), "schemaName", "must name the schema"),

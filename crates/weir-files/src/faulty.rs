@@ -99,6 +99,10 @@ impl FileSystem for Faulty {
         self.inner.delete(key).await?;
         self.after("delete", key)
     }
+
+    fn guard(&self, key: &str, content: &Bytes) {
+        self.inner.guard(key, content);
+    }
 }
 
 #[cfg(test)]

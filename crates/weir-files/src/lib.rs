@@ -33,8 +33,10 @@ use weir_types::{Classify, ErrorKind, Retry};
 pub enum Put {
     /// The object is there now, and durable.
     Created,
-    /// An object of that key was there before; it is as it was.
+    /// An object of that key and of those bytes was there before.
     AlreadyThere,
+    /// An object of that key and of other bytes was there before; it is as it was.
+    Taken,
 }
 
 /// One object of a listing.
@@ -104,4 +106,7 @@ pub trait FileSystem: Send + Sync + 'static {
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, FileError>;
     /// Deletes an object; an absent one is fine.
     async fn delete(&self, key: &str) -> Result<(), FileError>;
+    /// From now on objects are written only while the object `key` holds `content`. The default serves file systems that say
+    /// so themselves when all that they held is away; a folder whose disk is not mounted any more is an empty one.
+    fn guard(&self, _key: &str, _content: &Bytes) {}
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use weir_base::SharedDisk;
 use weir_types::{ErrorKind, Retry};
@@ -15,12 +15,37 @@ use weir_types::{ErrorKind, Retry};
 pub struct LocalFiles {
     root: PathBuf,
     disk: SharedDisk,
+    mark: OnceLock<Arc<Mark>>,
+}
+
+/// What tells the folder from another that stands in its place, such as the one that its disk was mounted over.
+struct Mark {
+    path: PathBuf,
+    content: Bytes,
+}
+
+impl Mark {
+    /// That it is there. One small read for each object: what it guards against costs all that is written from then on.
+    fn check(&self, disk: &dyn weir_base::Disk, root: &Path) -> io::Result<()> {
+        let how = match disk.read(&self.path) {
+            Ok(content) if content == self.content => return Ok(()),
+            Ok(_) => "says now that it is another's",
+            Err(error) if is_absent(&error) => "is gone",
+            Err(error) => return Err(error),
+        };
+        Err(io::Error::other(format!(
+            "{} is not the folder that it was, for {} {how}: its disk is not mounted any more, or somebody emptied it; mount it \
+             again or put its content back, and it is gone on with by itself",
+            root.display(),
+            self.path.display(),
+        )))
+    }
 }
 
 impl LocalFiles {
     /// The objects below `root`, an absolute path. The disk is not asked yet; the folder is made by the first write.
     pub fn open(root: PathBuf, disk: SharedDisk) -> Result<Arc<Self>, FileError> {
-        let files = Self { root, disk };
+        let files = Self { root, disk, mark: OnceLock::new() };
         if !files.root.is_absolute() {
             return Err(FileError::invalid("open", files.root_uri(), "the folder's path is not absolute"));
         }
@@ -77,12 +102,29 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// Writes the object, and makes the folders from it up to the root durable: an earlier writer may have died in between.
-fn write(disk: &dyn weir_base::Disk, root: &Path, path: &Path, content: &[u8]) -> io::Result<Put> {
+fn write(disk: &dyn weir_base::Disk, root: &Path, mark: Option<&Mark>, path: &Path, content: &[u8]) -> io::Result<Put> {
+    let check = || mark.map_or(Ok(()), |mark| mark.check(disk, root));
+    check()?;
     let created = disk.write_new(path, content)?;
     for dir in path.ancestors().skip(1).take_while(|dir| dir.starts_with(root)) {
         disk.sync_dir(dir)?;
     }
-    Ok(if created { Put::Created } else { Put::AlreadyThere })
+    // It may have gone meanwhile, and the object lies where the folder was.
+    check()?;
+    Ok(match created {
+        true => Put::Created,
+        false if holds(disk, path, content)? => Put::AlreadyThere,
+        false => Put::Taken,
+    })
+}
+
+/// Whether a file is of these bytes.
+fn holds(disk: &dyn weir_base::Disk, path: &Path, content: &[u8]) -> io::Result<bool> {
+    if disk.byte_count(path)? != Some(content.len() as u64) {
+        return Ok(false);
+    }
+    let there = disk.map(path)?;
+    Ok(*there == *content && there.damage().is_none())
 }
 
 /// All files whose key starts with `prefix`; `dir` is the key of a folder with a `/` at its end, or empty.
@@ -119,8 +161,8 @@ impl FileSystem for LocalFiles {
 
     async fn put_if_absent(&self, key: &str, content: Bytes) -> Result<Put, FileError> {
         let path = self.path("write", key)?;
-        let root = self.root.clone();
-        self.run("write", self.uri(key), move |disk| write(disk, &root, &path, &content)).await
+        let (root, mark) = (self.root.clone(), self.mark.get().cloned());
+        self.run("write", self.uri(key), move |disk| write(disk, &root, mark.as_deref(), &path, &content)).await
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, FileError> {
@@ -164,6 +206,10 @@ impl FileSystem for LocalFiles {
         };
         self.run("delete", self.uri(key), delete).await
     }
+
+    fn guard(&self, key: &str, content: &Bytes) {
+        self.mark.get_or_init(|| Arc::new(Mark { path: self.root.join(key), content: content.clone() }));
+    }
 }
 
 #[cfg(test)]
@@ -193,8 +239,44 @@ mod tests {
             disk.crash(&mut Chance::seeded(seed));
             let files = LocalFiles::open("/deep".into(), disk).unwrap();
             assert_eq!(files.get("a/b/c").await.unwrap(), "whole");
-            assert_eq!(files.put_if_absent("a/b/c", Bytes::new()).await.unwrap(), Put::AlreadyThere);
+            assert_eq!(files.put_if_absent("a/b/c", Bytes::new()).await.unwrap(), Put::Taken);
         }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_the_one_that_it_was_is_not_written_to() {
+        let disk = MemDisk::new(None);
+        let files = LocalFiles::open("/deep".into(), disk.clone()).unwrap();
+        assert!(crate::is_owned_by(&*files, "me").await.unwrap());
+        let put = async |key: &str| files.put_if_absent(key, Bytes::from_static(b"x")).await;
+        put("a/1").await.unwrap();
+        let mark = Path::new("/deep/.weir-owner");
+        let lost = async |says: &str| {
+            let error = put("a/2").await.unwrap_err();
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Later), "{error}");
+            let told = error.to_string();
+            assert!(
+                [says, "/deep is not", "/deep/.weir-owner", "mount it"].iter().all(|part| told.contains(part)),
+                "{told}"
+            );
+        };
+        // The folder is gone, then an empty one is there, then another one.
+        disk.remove_dir_all(Path::new("/deep")).unwrap();
+        lost("is gone").await;
+        assert!(disk.list(Path::new("/")).unwrap().is_empty(), "it is not made anew");
+        disk.create_dir_all(Path::new("/deep")).unwrap();
+        lost("is gone").await;
+        disk.write_whole(mark, b"you").unwrap();
+        lost("another's").await;
+        assert_eq!(files.list("").await.unwrap().len(), 1, "nothing was written");
+        // It is back.
+        disk.write_whole(mark, b"me").unwrap();
+        assert_eq!(put("a/2").await.unwrap(), Put::Created);
+        // Another's folder that somebody shares with it is watched alike.
+        let shared = LocalFiles::open("/deep".into(), disk.clone()).unwrap();
+        assert!(!crate::is_owned_by(&*shared, "you").await.unwrap());
+        disk.remove_file(mark).unwrap();
+        shared.put_if_absent("b", Bytes::new()).await.unwrap_err();
     }
 
     #[tokio::test]

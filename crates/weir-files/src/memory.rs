@@ -43,8 +43,8 @@ impl FileSystem for MemoryFiles {
     async fn put_if_absent(&self, key: &str, content: Bytes) -> Result<Put, FileError> {
         key::check("write", ROOT, key)?;
         let mut objects = self.objects.lock();
-        if objects.contains_key(key) {
-            return Ok(Put::AlreadyThere);
+        if let Some(object) = objects.get(key) {
+            return Ok(if object.content == content { Put::AlreadyThere } else { Put::Taken });
         }
         objects.insert(key.to_owned(), Object { content, modified_ms: self.clock.wall_ms() });
         Ok(Put::Created)

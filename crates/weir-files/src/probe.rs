@@ -31,7 +31,7 @@ async fn attempt(files: &dyn FileSystem, key: &str, chance: &mut Chance) -> Resu
     // A repeated request may find what its first try wrote: only the content tells.
     files.put_if_absent(key, content.clone()).await?;
     let again = files.put_if_absent(key, Bytes::from_static(b"weir probe, second writer")).await?;
-    if again != Put::AlreadyThere {
+    if again != Put::Taken {
         return Err(unfit("the store overwrites objects: it does not support conditional writes (If-None-Match)"));
     }
     if files.get(key).await? != content {

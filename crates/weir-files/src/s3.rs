@@ -95,6 +95,12 @@ impl S3Files {
         Ok(Arc::new(Self { root, prefix, store, hiding }))
     }
 
+    /// Whether an object is of these bytes. Read whole: what a store says of checksums depends on how it was written.
+    async fn holds(&self, path: &Path, content: &Bytes) -> Result<bool, Error> {
+        let found = self.store.get(path).await?;
+        Ok(found.meta.size == content.len() as u64 && found.bytes().await? == *content)
+    }
+
     fn failed(&self, action: &'static str, uri: String, error: &Error) -> FileError {
         let told = failed(action, uri, error);
         FileError { reason: self.hiding.hide(&told.reason), ..told }
@@ -182,9 +188,13 @@ impl FileSystem for S3Files {
             let reason = format!("the object has {} bytes; 5 GiB are the most", content.len());
             return Err(FileError::invalid("write", self.uri(key), reason));
         }
-        match self.store.put_opts(&path, content.into(), PutMode::Create.into()).await {
+        match self.store.put_opts(&path, content.clone().into(), PutMode::Create.into()).await {
             Ok(_) => Ok(Put::Created),
-            Err(Error::AlreadyExists { .. }) => Ok(Put::AlreadyThere),
+            Err(Error::AlreadyExists { .. }) => match self.holds(&path, &content).await {
+                Ok(true) => Ok(Put::AlreadyThere),
+                Ok(false) => Ok(Put::Taken),
+                Err(error) => Err(self.failed("read", self.uri(key), &error)),
+            },
             // What is absent at a write is the bucket.
             Err(error @ Error::NotFound { .. }) => {
                 let reason = self.hiding.hide(&format!("the bucket does not exist ({error})"));

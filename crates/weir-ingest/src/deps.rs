@@ -141,6 +141,10 @@ impl Permits {
     }
 }
 
+/// Keys that an object may have. Bytes of another object under one of ours are damage of the deep store: one that does that
+/// again and again is to be looked at, not filled.
+const OBJECT_KEYS: u32 = 4;
+
 /// What the pipelines of one table share.
 pub(crate) struct TableContext {
     /// The node's.
@@ -198,8 +202,15 @@ impl TableContext {
     /// The key below the deep store's root under which a segment of that checksum lies. It cannot be reused: neither by
     /// a later table of the same name nor by other bytes.
     #[must_use]
-    pub(crate) fn object_key(&self, segment: &str, crc: u32) -> String {
+    fn object_key(&self, segment: &str, crc: u32) -> String {
         format!("{}{segment}-{crc:08x}.weir", self.object_prefix())
+    }
+
+    /// The keys of an object in the order in which they are tried: where other bytes lie under one, the next one is taken.
+    pub(crate) fn object_keys(&self, segment: &str, crc: u32) -> impl Iterator<Item = String> {
+        let first = self.object_key(segment, crc);
+        let stem = first.trim_end_matches(".weir").to_owned();
+        std::iter::once(first).chain((1..OBJECT_KEYS).map(move |at| format!("{stem}-{at}.weir")))
     }
 
     /// What all keys of the table start with.

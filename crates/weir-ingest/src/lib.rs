@@ -30,6 +30,7 @@ mod status;
 mod table;
 mod tail;
 mod topics;
+mod upload;
 
 pub use control::Scope;
 pub use deps::{IngestDeps, IngestOptions, KeyStages, Seats};

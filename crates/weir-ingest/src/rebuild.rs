@@ -125,11 +125,15 @@ async fn passed_over(
     end: NextOffset,
     counts: &mut Accounting,
 ) -> Result<NextOffset, String> {
-    let StreamError::OutOfRange { held, .. } = &error else { return Err(error.to_string()) };
-    if held.low <= next {
+    let there_again = match &error {
+        StreamError::OutOfRange { held, .. } => held.low,
+        StreamError::Lost { lost, .. } => lost.end(),
+        _ => return Err(error.to_string()),
+    };
+    if there_again <= next {
         return Err(error.to_string());
     }
-    lose(job, next, held.low.min(end), SkipReason::Retention, counts).await
+    lose(job, next, there_again.min(end), SkipReason::Retention, counts).await
 }
 
 /// Says on the record that offsets of the range are lost.

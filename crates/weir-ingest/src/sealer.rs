@@ -9,6 +9,7 @@ use crate::{
     deps::TableContext,
     rebuild,
     recorded::{Times, segment_facts},
+    upload,
 };
 use parking_lot::Mutex;
 use std::{
@@ -23,6 +24,7 @@ use weir_base::{
     tasks::{may_panic, spawn_named},
 };
 use weir_control::{Artifact, LastSegment, Limits, SegmentRecord, SegmentState, StoreError, TableRecord, flush};
+use weir_files::Put;
 use weir_segment::{BuildSpec, BuiltSegment, SealedSegment, Segment, build};
 use weir_streams::{SharedSource, StreamSource};
 use weir_table::{LoadedSegment, PartitionView, RecordedSegment, SegmentHandle};
@@ -172,6 +174,8 @@ struct LocalCopy {
     built_ms: i64,
     missing_indexes: Vec<String>,
     sealed: Arc<SealedSegment>,
+    /// Uploads of it that failed.
+    failed: u32,
 }
 
 async fn attempt(
@@ -210,25 +214,71 @@ async fn attempt(
         *sealed = Some(copy);
         table.checkpoints.remove(name).await;
     }
-    let copy = sealed.as_ref().expect("made above");
-    let key = table.object_key(name, copy.crc);
-    let put = table.deps.deep_store.put_if_absent(&key, bytes::Bytes::from_owner(copy.bytes.clone())).await;
-    put.map_err(|error| {
-        table.deps.metrics.count(Counter::UploadsFailed, &labels(job), 1);
-        Failure::Again(error.to_string())
-    })?;
+    upload_whole(job, name, sealed).await
+}
+
+/// Puts the local copy into the deep store and commits it. One that is found damaged is put aside: it is made again.
+async fn upload_whole(job: &SealJob, name: &Arc<str>, sealed: &mut Option<LocalCopy>) -> Result<(), Failure> {
+    let table = &job.table;
+    let copy = sealed.as_mut().expect("made before");
+    if copy.is_cut(job, name) {
+        look_again(job, name, sealed).await?;
+    }
+    let copy = sealed.as_mut().expect("it is whole");
+    let put = upload::put(table, name, copy.crc, &bytes::Bytes::from_owner(copy.bytes.clone())).await;
+    let stored = match put {
+        Ok(stored) => stored,
+        Err(error) => {
+            table.deps.metrics.count(Counter::UploadsFailed, &labels(job), 1);
+            copy.failed += 1;
+            // It may be the file that cannot be read. A store that is away for a day is no reason to read all of it each time.
+            if copy.is_cut(job, name) || copy.failed.is_power_of_two() {
+                look_again(job, name, sealed).await?;
+            }
+            return Err(Failure::Again(error.to_string()));
+        }
+    };
     if let Some(damage) = copy.damage() {
         // What was put may be zeros, and its key is that of the right bytes.
-        table.deps.deep_store.delete(&key).await.map_err(|error| Failure::Again(error.to_string()))?;
+        if stored.put == Put::Created {
+            table.deps.deep_store.delete(&stored.key).await.map_err(|error| Failure::Again(error.to_string()))?;
+        }
         return Err(Failure::Again(damage));
     }
-    commit(job, copy, key).await
+    commit(job, copy, stored.key).await
+}
+
+/// Reads all of the local copy. Where it is not what was built, its file is put aside, as readers do it.
+async fn look_again(job: &SealJob, name: &Arc<str>, sealed: &mut Option<LocalCopy>) -> Result<(), Failure> {
+    let copy = sealed.as_ref().expect("there is one");
+    let (bytes, open, crc) = (copy.bytes.clone(), copy.sealed.clone(), copy.crc);
+    let (cache, segment) = (job.table.cache.clone(), name.clone());
+    let looked = job.table.deps.options.heavy.run(move || {
+        let read = SealedSegment::verify(&bytes);
+        let damage = bytes.damage().or_else(|| open.damage()).or_else(|| read.err().map(|error| error.to_string()));
+        if damage.is_some() {
+            // Says where it is put.
+            drop(cache.local(&segment, Some(crc)));
+        }
+        damage
+    });
+    let Some(damage) = looked.await else { return Ok(()) };
+    *sealed = None;
+    Err(Failure::Again(format!(
+        "its local file was damaged before the deep store had it ({damage}): it is put aside, and the rows are read again"
+    )))
 }
 
 impl LocalCopy {
     /// Why it is no copy any more.
     fn damage(&self) -> Option<String> {
         self.bytes.damage().or_else(|| self.sealed.damage())
+    }
+
+    /// Whether its file has another length by now. One that is gone is held by the mapping.
+    fn is_cut(&self, job: &SealJob, name: &Arc<str>) -> bool {
+        let there = job.table.deps.disk.byte_count(&job.table.cache.path(name));
+        there.is_ok_and(|there| there.is_some_and(|there| there != self.bytes.len() as u64))
     }
 }
 
@@ -260,6 +310,7 @@ fn local_copy(job: &SealJob, name: &Arc<str>) -> Option<LocalCopy> {
         built_ms: job.table.deps.clock.wall_ms(),
         missing_indexes: missing_indexes(&job.table.record.load().spec.indexes, &*sealed),
         sealed: sealed.clone(),
+        failed: 0,
     };
     place(job, name, sealed);
     Some(copy)
@@ -307,6 +358,7 @@ async fn build_and_keep(
         bytes: mapped(job, name).map_err(|error| Failure::Again(error.to_string()))?,
         missing_indexes: built.index_failures,
         sealed: sealed.clone(),
+        failed: 0,
     };
     place(job, name, sealed);
     Ok(copy)

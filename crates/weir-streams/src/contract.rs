@@ -150,6 +150,18 @@ pub enum StreamError {
         /// The cause.
         reason: String,
     },
+    /// Offsets that the log held are not there any more, and what came after them is.
+    #[error("offsets {lost} of {topic}/{partition} are lost: {reason}")]
+    Lost {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// Which.
+        lost: OffsetRange,
+        /// How.
+        reason: String,
+    },
     /// Stored bytes are not what was written.
     #[error("stream {topic} is damaged: {reason}")]
     Corrupt {
@@ -167,13 +179,13 @@ impl Classify for StreamError {
             Self::TopicMissing { .. } | Self::PartitionMissing { .. } | Self::OutOfRange { .. } => ErrorKind::NotFound,
             Self::Denied { .. } | Self::Setting { .. } => ErrorKind::Invalid,
             Self::Full { .. } => ErrorKind::Exhausted,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::Lost { .. } => ErrorKind::Corrupt,
         }
     }
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Setting { .. } | Self::Corrupt { .. } => Retry::Never,
+            Self::Setting { .. } | Self::Corrupt { .. } | Self::Lost { .. } => Retry::Never,
             _ => Retry::Later,
         }
     }

@@ -108,7 +108,7 @@ impl From<StreamError> for ProbeError {
                 (ProbeStep::Partition, "correct partition.ids, or add partitions to the topic")
             }
             StreamError::OutOfRange { .. } => (ProbeStep::Read, "the log was cut while it was tested: test again"),
-            StreamError::Full { .. } | StreamError::Corrupt { .. } => {
+            StreamError::Full { .. } | StreamError::Corrupt { .. } | StreamError::Lost { .. } => {
                 (ProbeStep::Read, "look at the disk of the stream")
             }
         };

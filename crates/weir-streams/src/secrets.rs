@@ -117,6 +117,7 @@ fn hidden(error: StreamError, hiding: &Hiding) -> StreamError {
         error @ (StreamError::TopicMissing { .. }
         | StreamError::PartitionMissing { .. }
         | StreamError::OutOfRange { .. }
+        | StreamError::Lost { .. }
         | StreamError::SecretMissing { .. }) => error,
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Paths are dotted; `*` is any key, `[]` any item of a list. A rule covers everything below its path.
 
-use crate::spec::kind::Kind::{self, Index, Map, Number, Object, Objects, Text, Texts, Truth, Whole, Words};
+use crate::spec::kind::Kind::{self, Index, Map, Number, Object, Objects, Size, Text, Texts, Truth, Whole, Words};
 use serde_json::Value as Json;
 
 /// What becomes of a key.
@@ -115,10 +115,18 @@ pub(super) const TABLE_KEYS: &[Key] = &[
     ("tableIndexConfig.compressionStatsEnabled", Truth, Listed),
     ("tableIndexConfig.tierOverwrites", Object, Listed),
     ("metadata", Object, Ignored("kept as it is, for people and tools")),
-    ("quota", Object, Listed),
+    ("quota.storage", Size, Listed),
+    ("quota.maxQueriesPerSecond", Number, Listed),
+    ("quota.rateLimiterUnit", Text, Listed),
+    ("quota.rateLimiterDuration", Number, Listed),
     ("task", Object, Listed),
     ("routing", Object, Listed),
-    ("query", Object, Listed),
+    ("query.timeoutMs", Whole, Listed),
+    ("query.disableGroovy", Truth, Ignored("no Groovy is run")),
+    ("query.useApproximateFunction", Truth, Listed),
+    ("query.expressionOverrideMap", Map, Listed),
+    ("query.maxQueryResponseSizeBytes", Whole, Listed),
+    ("query.maxServerResponseSizeBytes", Whole, Listed),
     ("fieldConfigList.[].name", Text, Read),
     ("fieldConfigList.[].encodingType", Text, Read),
     ("fieldConfigList.[].indexType", Text, Read),
@@ -301,11 +309,11 @@ pub(super) const KINESIS_KEYS: &[Key] = &[
     ("maxRecordsToFetch", Whole, Read),
     ("requests_per_second_limit", Number, Read),
     ("iamRoleBasedAccessEnabled", Truth, Read),
-    ("roleArn", Text, Ignored("roles are not assumed: iamRoleBasedAccessEnabled is refused")),
-    ("roleSessionName", Text, Ignored("as roleArn")),
-    ("externalId", Text, Ignored("as roleArn")),
-    ("sessionDurationSeconds", Whole, Ignored("as roleArn")),
-    ("asyncSessionUpdateEnabled", Truth, Ignored("as roleArn")),
+    ("roleArn", Text, Read),
+    ("roleSessionName", Text, Read),
+    ("externalId", Text, Read),
+    ("sessionDurationSeconds", Whole, Read),
+    ("asyncSessionUpdateEnabled", Truth, Read),
     ("shardIteratorType", Text, Ignored("stream.kinesis.consumer.prop.auto.offset.reset says where a table starts")),
     ("metadata.populate", Truth, Ignored("a column is filled as soon as the schema has it")),
 ];

@@ -37,8 +37,12 @@ fn everything() -> Json {
             "skipSegmentPreprocess": true, "segmentNameGeneratorType": "normalizedDate",
             "multiColumnTextIndexConfig": some, "compressionStatsEnabled": true, "tierOverwrites": some,
         },
-        "metadata": {"customConfigs": some}, "quota": {"maxQueriesPerSecond": "5"},
-        "task": {"taskTypeConfigsMap": some}, "routing": {"segmentPrunerTypes": list}, "query": {"timeoutMs": 5},
+        "metadata": {"customConfigs": some},
+        "quota": {"maxQueriesPerSecond": "5", "storage": "10G", "rateLimiterUnit": "SECONDS", "rateLimiterDuration": 1},
+        "task": {"taskTypeConfigsMap": some}, "routing": {"segmentPrunerTypes": list}, "query": {
+            "timeoutMs": 5, "disableGroovy": true, "useApproximateFunction": true, "expressionOverrideMap": some,
+            "maxQueryResponseSizeBytes": 5, "maxServerResponseSizeBytes": 5,
+        },
         "instanceAssignmentConfigMap": some, "instancePartitionsMap": some, "segmentAssignmentConfigMap": some,
         "fieldConfigList": [{
             "name": "a", "encodingType": "RAW", "indexType": "FST", "indexTypes": list, "compressionCodec": "LZ4",

@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Whole,
     /// A number, also as text.
     Number,
+    /// A number of bytes, as a number or with a unit behind it: `10G`.
+    Size,
     /// A list of text; a single text is a list of one.
     Texts,
     /// An object, of which its reader knows more.
@@ -35,12 +37,13 @@ pub(super) enum Kind {
 impl Kind {
     /// All of them.
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 10] = [
+    pub(super) const ALL: [Kind; 11] = [
         Kind::Text,
         Kind::Words,
         Kind::Truth,
         Kind::Whole,
         Kind::Number,
+        Kind::Size,
         Kind::Texts,
         Kind::Object,
         Kind::Map,
@@ -55,6 +58,7 @@ impl Kind {
             Kind::Truth => "true or false",
             Kind::Whole => "a whole number",
             Kind::Number => "a number",
+            Kind::Size => "a number of bytes such as 500M or 10G",
             Kind::Texts => "a list of text",
             Kind::Object => "an object",
             Kind::Map => "an object of texts",
@@ -75,6 +79,7 @@ impl Kind {
             Kind::Truth => !value.is_number() && (blank || text.is_some_and(|text| is_truth(&text))),
             Kind::Whole => !value.is_boolean() && (blank || text.is_some_and(|text| is_whole(&text))),
             Kind::Number => !value.is_boolean() && (blank || text.is_some_and(|text| is_number(&text))),
+            Kind::Size => !value.is_boolean() && (blank || text.is_some_and(|text| is_size(&text))),
             Kind::Texts => {
                 let first = at.items().into_iter().find(|item| item.value.and_then(scalar_text).is_none());
                 if let Some(item) = first {
@@ -130,6 +135,15 @@ fn is_truth(text: &str) -> bool {
 fn is_whole(text: &str) -> bool {
     let text = text.trim();
     text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok()
+}
+
+fn is_size(text: &str) -> bool {
+    let text = text.trim();
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text[number.len()..].to_ascii_uppercase();
+    let of_bytes = unit.strip_suffix('B').unwrap_or(&unit);
+    ["", "K", "M", "G", "T", "P"].contains(&of_bytes)
+        && number.parse::<f64>().is_ok_and(|size| size.is_finite() && size >= 0.0)
 }
 
 fn is_number(text: &str) -> bool {

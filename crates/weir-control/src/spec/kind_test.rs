@@ -35,7 +35,7 @@ fn belong(kind: Kind) -> &'static [usize] {
         Kind::Words => &[0, 1, 2, 3],
         Kind::Truth => &[3, 6],
         Kind::Whole => &[1, 4],
-        Kind::Number => &[1, 2, 4, 5],
+        Kind::Number | Kind::Size => &[1, 2, 4, 5],
         Kind::Texts => &[0, 1, 2, 3, 7],
         Kind::Object => &[10, 11, 12],
         Kind::Map => &[10, 12],
@@ -166,6 +166,71 @@ fn every_key_of_a_schema_takes_its_kind_and_says_what_it_does_not_take() {
             read(&json)
         });
     }
+}
+
+#[test]
+fn sizes_have_units() {
+    for (text, right) in [
+        ("10G", true),
+        ("1.5 ", true),
+        ("500mb", true),
+        ("7B", true),
+        ("0", true),
+        ("", true),
+        ("10X", false),
+        ("G", false),
+        ("-1G", false),
+        ("1e400", false),
+        ("ten", false),
+    ] {
+        let mut config = config("local");
+        config["quota"] = json!({"storage": text});
+        let said = errors_of(&config);
+        assert_eq!(said.is_empty(), right, "{text:?}: {said:?}");
+    }
+    let mut config = config("local");
+    config["quota"] = json!({"storage": ["10G"]});
+    config["query"] = json!({"timeoutMs": "soon"});
+    let said: Vec<String> = errors_of(&config).into_iter().map(|(path, reason)| format!("{path} {reason}")).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.iter().any(|text| text.starts_with("quota.storage must be a number of bytes such as 500M or 10G")));
+    assert!(said.iter().any(|text| text == "query.timeoutMs must be a whole number"), "{said:?}");
+}
+
+#[test]
+fn children_of_complex_fields_are_fields() {
+    let read = |children: Json| -> Vec<String> {
+        let schema = json!({"schemaName": "t", "complexFieldSpecs": [
+            {"name": "m", "dataType": "MAP", "fieldType": "COMPLEX", "childFieldSpecs": children}]});
+        match parse_schema(&schema) {
+            Err(errors) => errors.0.into_iter().map(|error| format!("{} {}", error.path, error.reason)).collect(),
+            Ok(parsed) => parsed.unrecognized.into_keys().collect(),
+        }
+    };
+    let field = |kind: &str| json!({"name": "x", "dataType": kind, "fieldType": "DIMENSION", "singleValueField": true});
+    assert_eq!(read(json!({"key": field("STRING"), "value": field("INT")})), Vec::<String>::new());
+    assert_eq!(
+        read(json!({"key": 5})),
+        ["complexFieldSpecs[0].childFieldSpecs.key must be an object, and a number stands there"]
+    );
+    let mut wrong = field("INT");
+    wrong["singleValueField"] = json!("perhaps");
+    wrong["strange"] = json!(1);
+    assert_eq!(
+        read(json!({"value": wrong})),
+        ["complexFieldSpecs[0].childFieldSpecs.value.singleValueField must be true or false"]
+    );
+    let mut strange = field("MAP");
+    strange["childFieldSpecs"] = json!({"value": {"dataType": "INT", "strange": 1}});
+    assert_eq!(
+        read(json!({"value": strange.clone()})),
+        ["/complexFieldSpecs/0/childFieldSpecs/value/childFieldSpecs/value/strange"]
+    );
+    strange["childFieldSpecs"]["value"]["maxLength"] = json!("long");
+    assert_eq!(
+        read(json!({"value": strange})),
+        ["complexFieldSpecs[0].childFieldSpecs.value.childFieldSpecs.value.maxLength must be a whole number"]
+    );
 }
 
 #[test]

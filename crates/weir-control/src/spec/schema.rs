@@ -29,6 +29,10 @@ pub struct ParsedSchema {
     pub unrecognized: BTreeMap<String, Json>,
 }
 
+/// Bytes of a column's name: more than paths of nested fields have. Each segment's directory and each row of an answer in
+/// JSON repeats it, and so does every error that names it.
+const COLUMN_NAME_MOST: usize = 512;
+
 /// Keys and what they hold; a default or a sample may be of any kind.
 pub(super) const SCHEMA_KEYS: [(&str, Option<Kind>); 11] = [
     ("schemaName", Some(Kind::Text)),
@@ -87,7 +91,9 @@ pub fn parse_schema(json: &Json) -> Result<ParsedSchema, SpecErrors> {
                 findings.wrong(&item, "must be an object");
                 continue;
             }
-            keys(&item, &format!("/{}/{at}", list_of(kind)), &FIELD_KEYS, &mut findings);
+            let pointer = format!("/{}/{at}", list_of(kind));
+            keys(&item, &pointer, &FIELD_KEYS, &mut findings);
+            children(&item, &pointer, CHILDREN_DEEP, &mut findings);
             fields.extend(field(&item, kind, &mut seen, &mut findings));
         }
     }
@@ -120,6 +126,24 @@ fn keys(at: &At<'_>, pointer: &str, known: &[(&str, Option<Kind>)], findings: &m
     }
 }
 
+/// So deep are children looked at: no reader of ours goes further into a document.
+const CHILDREN_DEEP: usize = 32;
+
+/// Looks at the fields within a complex one as at others; they are no columns of their own.
+fn children(at: &At<'_>, pointer: &str, deep: usize, findings: &mut Findings) {
+    let of = at.key("childFieldSpecs");
+    if deep == 0 || !of.value.is_some_and(Json::is_object) {
+        return;
+    }
+    for (name, child) in of.entries() {
+        if findings.check_kind(Kind::Object, &child) && !child.is_absent() {
+            let pointer = format!("{pointer}/childFieldSpecs/{}", name.replace('~', "~0").replace('/', "~1"));
+            keys(&child, &pointer, &FIELD_KEYS, findings);
+            children(&child, &pointer, deep - 1, findings);
+        }
+    }
+}
+
 fn name(root: &At<'_>, findings: &mut Findings) -> Option<String> {
     let at = root.key("schemaName");
     if at.is_absent() {
@@ -141,6 +165,17 @@ fn column(at: &At<'_>, seen: &mut BTreeSet<ColumnName>, findings: &mut Findings)
         findings.wrong(&name_at, "must name the column");
     }
     let name = findings.text(&name_at)?;
+    if name.len() > COLUMN_NAME_MOST {
+        findings.wrong(
+            &name_at,
+            format!(
+                "it has {} bytes, {COLUMN_NAME_MOST} are the most: each segment, and each row of an answer in JSON, repeats it; \
+                 take a shorter name, and a transformConfigs entry that reads the field",
+                name.len()
+            ),
+        );
+        return None;
+    }
     let column = match ColumnName::parse(&name) {
         Ok(column) => column,
         Err(error) => {
@@ -209,7 +244,10 @@ fn default_null(at: &At<'_>, field: &mut FieldSpec, findings: &mut Findings) {
 fn refused(at: &At<'_>, findings: &mut Findings) {
     for (key, remedy) in [
         ("virtualColumnProvider", "columns of one's own code are not built: remove it"),
-        ("allowTrailingZeros", "trailing zeros are not kept: set false"),
+        (
+            "allowTrailingZeros",
+            "the zeros that a BIG_DECIMAL ends in are not kept: set false; a STRING column keeps what is written",
+        ),
     ] {
         let at = at.key(key);
         if at.value.is_some_and(|value| !is_harmless(value)) {
@@ -271,7 +309,9 @@ fn several(at: &At<'_>, field: &FieldSpec, findings: &mut Findings) {
 fn date_time(at: &At<'_>, field: &mut FieldSpec, findings: &mut Findings) {
     let (format_at, granularity_at) = (at.key("format"), at.key("granularity"));
     let format = findings.text(&format_at);
+    // Pinot's users write all sorts of formats of a TIMESTAMP: it has its own, whatever stands there.
     if let Some(text) = &format
+        && field.data_type != DataType::Timestamp
         && !is_format(text)
     {
         findings.wrong(&format_at, FORMAT_REMEDY);

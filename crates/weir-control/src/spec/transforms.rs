@@ -176,7 +176,7 @@ fn source_types(at: &At<'_>, findings: &mut Findings) -> [Vec<SourceType>; 2] {
 }
 
 /// `generateColumn` works out fields one after the other, whatever the record brings: before records are made flat, and
-/// after.
+/// after. `clpEnricher` is such a one with functions of its own.
 fn enrichers<'a>(at: &At<'a>, reader: Option<ExpressionReader>, findings: &mut Findings) -> [Vec<Written<'a>>; 2] {
     let mut found = [vec![], vec![]];
     for item in at.items() {
@@ -184,12 +184,12 @@ fn enrichers<'a>(at: &At<'a>, reader: Option<ExpressionReader>, findings: &mut F
         match required(&kind_at, "generateColumn", findings).as_deref() {
             Some("generateColumn") => {}
             Some("clpEnricher") => {
-                findings
-                    .wrong(&kind_at, "logs are not taken apart by an enricher: use the decoder CLPLogMessageDecoder");
+                let before = findings.boolean(&before_at).unwrap_or(false);
+                found[usize::from(!before)].extend(log_parts(&item.key("properties"), reader, findings));
                 continue;
             }
             Some(_) => {
-                findings.wrong(&kind_at, "is no enricher: generateColumn is");
+                findings.wrong(&kind_at, "is no enricher: generateColumn and clpEnricher are");
                 continue;
             }
             None => continue,
@@ -216,6 +216,27 @@ fn enrichers<'a>(at: &At<'a>, reader: Option<ExpressionReader>, findings: &mut F
                     findings,
                 ));
             }
+        }
+    }
+    found
+}
+
+/// The parts of log messages: of each field three others, of what is no text null.
+fn log_parts<'a>(properties: &At<'a>, reader: Option<ExpressionReader>, findings: &mut Findings) -> Vec<Written<'a>> {
+    findings.object(properties, "an enricher's settings");
+    let fields_at = properties.key("fields");
+    let fields = findings.texts(&fields_at);
+    if fields.is_empty() && !findings.errors.iter().any(|error| error.path.starts_with(&properties.path)) {
+        findings
+            .wrong(&fields_at, "is missing or empty: list the fields that are log messages, or remove the enricher");
+    }
+    let mut found = vec![];
+    for (at, field) in fields {
+        for (suffix, function) in
+            [("logtype", "clpLogtype"), ("dictionaryVars", "clpDictionaryVars"), ("encodedVars", "clpEncodedVars")]
+        {
+            let function = format!("{function}(\"{}\")", field.replace('"', "\"\""));
+            found.extend(written(at.clone(), at.clone(), &format!("{field}_{suffix}"), &function, reader, findings));
         }
     }
     found

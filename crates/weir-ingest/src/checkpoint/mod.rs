@@ -20,7 +20,8 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    io,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 use weir_base::{
@@ -225,9 +226,26 @@ impl Checkpoints {
         }
     }
 
+    /// Nothing stands in a file's place when this returns. A folder was put there by somebody, who may miss what is in it: it
+    /// is put aside.
+    fn clear(&self, path: &Path) -> io::Result<()> {
+        let Err(error) = self.disk.remove_file(path) else { return Ok(()) };
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !self.disk.list(&self.dir)?.iter().any(|entry| entry.is_dir && entry.name == name) {
+            return Err(error);
+        }
+        let aside = path.with_extension("chunks.aside");
+        self.disk.rename(path, &aside).map_err(|failed| {
+            io::Error::new(failed.kind(), format!("a folder stands in its place; remove {} ({failed})", path.display()))
+        })?;
+        let (folder, aside) = (path.display(), aside.display());
+        tracing::warn!(%folder, %aside, "a folder stood in the place of a checkpoint: it is put aside, remove it if it is not needed");
+        Ok(())
+    }
+
     /// One that stays costs room until the table is opened again.
     fn remove_file(&self, segment: &str) {
-        if let Err(error) = self.disk.remove_file(&self.path(segment)) {
+        if let Err(error) = self.clear(&self.path(segment)) {
             tracing::warn!(segment, %error, "a checkpoint that is no longer needed stays");
         }
     }

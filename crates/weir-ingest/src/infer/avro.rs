@@ -1,13 +1,13 @@
-//! Fields as a registered Avro schema names them, and their values as the decoder of tables reads them.
+//! Fields as an Avro schema names them, registered or given, and their values as the decoder of tables reads them.
 
-use super::{Batch, Read, Record, Registered, Sample};
+use super::{Batch, Read, Record, Sample};
 use crate::prepare::{RecordDecoder, RecordRules};
 use serde_json::{Value as Json, json};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
-use weir_formats::{DecodeSpec, registry as formats};
+use weir_formats::{DecodeSpec, registry as formats, schema_registry::RegisteredSchema};
 use weir_types::{Column, ColumnName, DataType, FieldKind, FieldSpec, Schema, SchemaVersion, Value};
 
 /// Bytes of a value in hexadecimal digits.
@@ -15,13 +15,15 @@ fn digits(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads messages with the columns that their schema gives.
+/// Reads messages of a `decoder` (`avro`, `avro-confluent`) with the columns that their schema gives.
 pub(super) async fn read<'a>(
     topic: &str,
     values: &[&'a Sample],
-    schema: &Registered,
+    decoder: &'static str,
+    schema: &RegisteredSchema,
     settings: &BTreeMap<String, String>,
 ) -> Result<Read<'a>, String> {
+    let name = decoder;
     let text: Json = serde_json::from_str(&schema.text).map_err(|error| format!("its schema is no JSON: {error}"))?;
     let mut types = HashMap::new();
     let others: Vec<Json> = schema.references.iter().filter_map(|(_, text)| serde_json::from_str(text).ok()).collect();
@@ -42,7 +44,7 @@ pub(super) async fn read<'a>(
     }
     let schema = Arc::new(Schema::new("inferred", SchemaVersion(1), specs));
     let spec = DecodeSpec { schema: schema.clone(), continue_on_error: true, topic: topic.into(), raw: 0 };
-    let decoder = formats::decoder("avro-confluent", settings, spec).map_err(|error| error.to_string())?;
+    let decoder = formats::decoder(name, settings, spec).map_err(|error| error.to_string())?;
     let mut decoder = RecordDecoder::new(decoder, RecordRules { schema: schema.clone(), time: None });
     let (mut records, mut unreadable) = (vec![], vec![]);
     for sample in values {
@@ -57,7 +59,7 @@ pub(super) async fn read<'a>(
         let record: Record = cells.map(|(field, column)| (field.name.to_string(), cell(field, column))).collect();
         records.push((record, *sample));
     }
-    Ok(Read { decoder: "avro-confluent", settings: settings.clone(), records, unreadable, declared })
+    Ok(Read { decoder: name, settings: settings.clone(), records, unreadable, declared })
 }
 
 /// The value of the first row.

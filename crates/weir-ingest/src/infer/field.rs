@@ -231,7 +231,7 @@ impl Stats {
             () if all(self.texts) => {
                 let doubt = (self.number_texts == filled)
                     .then(|| "every text looks like a number: give it LONG or DOUBLE if it is one and no code".into());
-                single(DataType::String, "texts", doubt)
+                single(DataType::String, "texts", doubt.or_else(|| self.nearly_numbers()))
             }
             () if all(self.lists) => self.list(),
             () if all(self.objects + self.lists) => {
@@ -244,8 +244,34 @@ impl Stats {
             () if self.objects + self.lists > 0 => {
                 single(DataType::Json, "values of several kinds", Some(format!("it holds {}", mixed())))
             }
-            () => single(DataType::String, "values of several kinds", Some(format!("it holds {}", mixed()))),
+            () => {
+                let but = self.nearly_numbers().map(|doubt| format!("; {doubt}")).unwrap_or_default();
+                single(DataType::String, "values of several kinds", Some(format!("it holds {}{but}", mixed())))
+            }
         }
+    }
+
+    /// What to do where most values are numbers, or texts that look so, and the column is text for some others. It has to be
+    /// decided before there is a table.
+    fn nearly_numbers(&self) -> Option<String> {
+        let filled = self.filled();
+        let like = self.integers + self.large + self.fractions + self.number_texts;
+        if like * 10 < filled * NEARLY_TENTHS || self.truths + self.objects + self.lists > 0 {
+            return None;
+        }
+        let data_type = if self.fractions == 0 && self.large == 0 { "LONG (or DOUBLE)" } else { "DOUBLE" };
+        let others = match filled - like {
+            0 => "all of them can be stored so".to_owned(),
+            others => format!(
+                "the other {} are kept in quarantine then, or null with ingestionConfig.continueOnError",
+                percent(others, filled)
+            ),
+        };
+        Some(format!(
+            "{} are numbers or look so: write {data_type} for STRING as its dataType into the schema if it is a number, {others}. Do \
+             it before `weir apply`: the type of a column cannot change later, only another column can be added",
+            percent(like, filled)
+        ))
     }
 
     fn list(&self) -> (DataType, bool, String, Option<String>) {
@@ -307,6 +333,9 @@ impl Stats {
     }
 }
 
+/// Columns of which so many tenths of the values are numbers are hardly meant to be text.
+const NEARLY_TENTHS: usize = 8;
+
 /// The length that a column allows which does not say one.
 const USUAL_LENGTH: usize = 512;
 
@@ -350,6 +379,20 @@ mod tests {
         check(&[json!("a"), json!("b")], DataType::String, false, "texts");
         check(&[json!("1"), json!("2")], DataType::String, false, "looks like a number");
         check(&[json!("a"), json!(2)], DataType::String, false, "numbers 50.0 %, texts 50.0 %");
+        let mostly = |other: Json| (0..19).map(|n| json!(n)).chain([other]).collect::<Vec<_>>();
+        check(
+            &mostly(json!("n/a")),
+            DataType::String,
+            false,
+            "; 95.0 % are numbers or look so: write LONG (or DOUBLE) for STRING",
+        );
+        check(&mostly(json!("n/a")), DataType::String, false, "the other 5.0 % are kept in quarantine");
+        check(&mostly(json!("20")), DataType::String, false, "100 % are numbers or look so");
+        check(&mostly(json!("20")), DataType::String, false, "all of them can be stored so");
+        let texts: Vec<Json> = (0..19).map(|n| json!(n.to_string())).chain([json!("-")]).collect();
+        check(&texts, DataType::String, false, "texts 95.0 % are numbers or look so");
+        assert!(field(&[json!("a"), json!(2)]).doubt.is_some_and(|doubt| !doubt.contains("look so")));
+        assert_eq!(field(&[json!("a"), json!("b")]).doubt, None);
         check(&[json!({"b": 1, "a": 2})], DataType::Json, false, "objects with a, b");
         check(&[json!({"a": 1}), json!("x")], DataType::Json, false, "texts 50.0 %, objects 50.0 %");
         check(&[json!(["a", "b"]), json!([])], DataType::String, true, "lists of texts");

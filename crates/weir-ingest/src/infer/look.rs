@@ -1,6 +1,6 @@
 //! Records of a topic that nobody has described, batch by batch: the format is guessed from the first batch that tells it.
 
-use super::{InferRequest, Read, Record, check_header, named, registered, sample::Sample, shape, shape::Shape};
+use super::{InferRequest, Read, Record, check_header, registered, sample::Sample, shape, shape::Shape};
 use std::collections::HashMap;
 use weir_types::NextOffset;
 
@@ -40,6 +40,10 @@ impl Looker {
         let read = match &shape {
             Shape::Json => Read::json(&values),
             Shape::Csv { delimiter, in_message, names, .. } => Read::csv(&values, *delimiter, *in_message, names),
+            Shape::Avro => match super::plain_avro(&self.topic, &values, &self.request).await {
+                Ok(read) => read,
+                Err(why) => return Ok(all(samples, &why)),
+            },
             Shape::Registered { .. } => {
                 let ids: std::collections::BTreeSet<u32> =
                     values.iter().filter_map(|sample| shape::schema_id(sample.value.as_deref()?)).collect();
@@ -78,10 +82,7 @@ impl Looker {
             return Ok(shape.clone());
         }
         let mut notes = vec![];
-        let shape = match self.request.format.as_deref() {
-            None => shape::guess(values, self.request.header.as_deref(), &mut notes),
-            Some(format) => named(format, values, &self.request, &mut notes)?,
-        };
+        let shape = self.request.shape_of(values, &mut notes)?;
         if matches!(shape, Shape::Registered { .. }) && !self.request.names_registry() {
             return Err(
                 "its messages name schemas of a registry: say where it is with --registry http://host:8081".to_owned()

@@ -26,11 +26,10 @@ use shape::{Record, Shape, percent};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
 };
 use weir_base::SharedClock;
 use weir_control::NewTable;
-use weir_formats::schema_registry::{Lookup, SchemaId, SchemaKind, SchemaRegistry};
+use weir_formats::schema_registry::{Lookup, RegisteredSchema, SchemaId, SchemaKind, SchemaRegistry};
 use weir_streams::{ProbeError, SharedSource, StreamError};
 use weir_types::{DataType, MessageField, StreamPartition, StreamSpec};
 
@@ -42,13 +41,13 @@ const FIELDS_MOST: usize = 500;
 pub struct InferRequest {
     /// Messages that are looked at.
     pub rows: usize,
-    /// The format, where it is not to be guessed: `json`, `csv`, `avro-confluent`, `json-confluent`.
+    /// The format, where it is not to be guessed: `json`, `csv`, `avro`, `avro-confluent`, `json-confluent`.
     pub format: Option<String>,
     /// Names of the cells of CSV, between its delimiter.
     pub header: Option<String>,
     /// The field that is the table's time, where it is not to be guessed.
     pub time: Option<String>,
-    /// Settings of the decoder: those of a schema registry.
+    /// Settings of the decoder: those of a schema registry, or the `schema` that plain Avro was written with.
     pub decoder_settings: BTreeMap<String, String>,
 }
 
@@ -56,6 +55,20 @@ impl InferRequest {
     /// Whether a schema registry is named.
     fn names_registry(&self) -> bool {
         self.decoder_settings.contains_key("schema.registry.rest.url")
+    }
+
+    /// The schema of all messages, where one was given.
+    fn schema(&self) -> Option<&String> {
+        self.decoder_settings.get("schema").filter(|text| !text.trim().is_empty())
+    }
+
+    /// What messages look like: as the request says, or as they look.
+    fn shape_of(&self, values: &[&Sample], notes: &mut Vec<String>) -> Result<Shape, String> {
+        match self.format.as_deref() {
+            None if self.schema().is_some() => Ok(Shape::Avro),
+            None => Ok(shape::guess(values, self.header.as_deref(), notes)),
+            Some(format) => named(format, values, self, notes),
+        }
     }
 }
 
@@ -143,10 +156,7 @@ pub async fn infer(
         });
     }
     let mut notes = vec![];
-    let shape = match request.format.as_deref() {
-        None => shape::guess(&values, request.header.as_deref(), &mut notes),
-        Some(format) => named(format, &values, request, &mut notes).map_err(|reason| unreadable(&topic, reason))?,
-    };
+    let shape = request.shape_of(&values, &mut notes).map_err(|reason| unreadable(&topic, reason))?;
     notes.extend(check_header(request, &shape).map_err(|reason| unreadable(&topic, reason))?);
     let read = match shape {
         Shape::Json => Read::json(&values),
@@ -156,6 +166,7 @@ pub async fn infer(
             }
             Read::csv(&values, delimiter, in_message, &names)
         }
+        Shape::Avro => plain_avro(&topic, &values, request).await.map_err(|reason| unreadable(&topic, reason))?,
         Shape::Registered { ids } => {
             registered(&topic, &values, &ids, request, &mut notes).await.map_err(|reason| unreadable(&topic, reason))?
         }
@@ -224,12 +235,21 @@ fn named(format: &str, values: &[&Sample], request: &InferRequest, notes: &mut V
             Some(shape) => Ok(shape),
             None => Err("its values are no lines of cells between , ; | or tabs".to_owned()),
         },
+        "avro" if request.schema().is_some() => Ok(Shape::Avro),
         "avro" | "avro-confluent" | "json-confluent" => {
-            let ids = values.iter().filter_map(|sample| shape::schema_id(sample.value.as_deref()?)).collect();
+            let ids: BTreeSet<u32> =
+                values.iter().filter_map(|sample| shape::schema_id(sample.value.as_deref()?)).collect();
+            if ids.is_empty() && format.eq_ignore_ascii_case("avro") {
+                return Err(
+                    "its values do not begin with a zero byte and the number of a schema, as those of a registry \
+                            (avro-confluent) do: plain Avro needs the schema that it was written with, --schema FILE"
+                        .to_owned(),
+                );
+            }
             Ok(Shape::Registered { ids })
         }
         other => Err(format!(
-            "format {other} cannot be looked into: json, csv, avro-confluent and json-confluent can; for others \
+            "format {other} cannot be looked into: json, csv, avro, avro-confluent and json-confluent can; for others \
              describe the table by hand and look at its records with `weir try`"
         )),
     }
@@ -279,6 +299,13 @@ impl<'a> Read<'a> {
 }
 
 /// Messages that name their schema, with what the registry says of the newest.
+/// Messages that are all of the schema that was given.
+async fn plain_avro<'a>(topic: &str, values: &[&'a Sample], request: &InferRequest) -> Result<Read<'a>, String> {
+    let text = request.schema().cloned().unwrap_or_default();
+    let schema = RegisteredSchema { kind: SchemaKind::Avro, text, references: vec![] };
+    avro::read(topic, values, "avro", &schema, &request.decoder_settings).await
+}
+
 async fn registered<'a>(
     topic: &str,
     values: &[&'a Sample],
@@ -314,7 +341,7 @@ async fn registered<'a>(
         SchemaKind::Json => Ok(Read::new("json-confluent", settings.clone(), values, |bytes| {
             shape::schema_id(bytes).and_then(|_| shape::json_object(&bytes[5..]))
         })),
-        SchemaKind::Avro => avro::read(topic, values, &schema, settings).await,
+        SchemaKind::Avro => avro::read(topic, values, "avro-confluent", &schema, settings).await,
         SchemaKind::Protobuf => Err(format!(
             "its messages are Protobuf (schema {newest}): its fields cannot be listed here yet; describe the table by hand \
              with decoder protobuf-confluent, and look at its records with `weir try`"
@@ -529,9 +556,6 @@ pub async fn verify(new: &NewTable, stream: &StreamSpec, sampled: &Sampled, now_
     }
     Ok(verified)
 }
-
-/// A registered schema by its text, for `avro.rs`.
-type Registered = Arc<weir_formats::schema_registry::RegisteredSchema>;
 
 #[cfg(test)]
 mod tests;

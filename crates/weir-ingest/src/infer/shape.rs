@@ -26,6 +26,8 @@ pub(super) enum Shape {
         /// The names were found, not made up.
         named: bool,
     },
+    /// Avro, all of the one schema that was given.
+    Avro,
     /// A zero byte and the number of a schema, as serializers of a schema registry write.
     Registered { ids: BTreeSet<u32> },
     /// Something else: what was seen, and what to do.

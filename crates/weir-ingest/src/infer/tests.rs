@@ -165,3 +165,28 @@ async fn a_key_in_quotes_and_a_field_that_is_named_like_a_key() {
     let names: Vec<&str> = found.fields.iter().map(|field| field.name.as_str()).collect();
     assert_eq!(names, ["id", "n"]);
 }
+
+#[tokio::test]
+async fn plain_avro_is_read_with_the_schema_that_is_given() {
+    let schema = json!({"type": "record", "name": "click", "fields": [
+        {"name": "id", "type": "long"}, {"name": "page", "type": "string"}, {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}]});
+    // Zigzag numbers of one byte each, a text with its length.
+    let message = |id: u8| (None, vec![id * 2, 4, b'/', b'a' + id, 2]);
+    let messages: Vec<_> = (1..20).map(message).collect();
+    let request = |format: Option<&str>, schema: Option<&Json>| InferRequest {
+        format: format.map(str::to_owned),
+        decoder_settings: schema.map(|schema| ("schema".to_owned(), schema.to_string())).into_iter().collect(),
+        ..InferRequest::default()
+    };
+    for format in [None, Some("avro")] {
+        let found = inferred(&messages, request(format, Some(&schema))).await.unwrap();
+        assert_eq!((found.decoder, &found.decoder_settings["schema"]), ("avro", &schema.to_string()));
+        let names: Vec<&str> = found.fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!((names, found.fields[0].data_type), (vec!["id", "page", "at"], DataType::Long));
+        assert_eq!(found.fields[1].distinct, 19);
+    }
+    let without = inferred(&messages, request(Some("avro"), None)).await.unwrap_err().to_string();
+    assert!(without.contains("(avro-confluent)") && without.contains("--schema FILE"), "{without}");
+    let wrong = inferred(&messages, request(Some("avro"), Some(&json!("long")))).await.unwrap_err().to_string();
+    assert!(wrong.contains("no Avro record"), "{wrong}");
+}

@@ -213,6 +213,13 @@ impl PartitionPipeline {
         self.status.enter(PartitionState::Recreated(reason));
     }
 
+    /// Reads nothing until somebody acts.
+    pub(super) fn halt(&mut self, reason: String) {
+        self.halted = true;
+        self.caught_up = false;
+        self.status.enter(PartitionState::Halted(reason));
+    }
+
     /// At the start of a segment, a backlog that is larger than the table's settings allow is passed over, on the record.
     pub(super) async fn reset_if_far_behind(&mut self) -> Result<(), Interrupted> {
         let Some(reset) = self.stream.auto_reset else { return Ok(()) };

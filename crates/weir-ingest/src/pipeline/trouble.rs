@@ -22,13 +22,30 @@ impl PartitionPipeline {
             }
             StreamError::OutOfRange { held, .. } => {
                 // Reading on once the new log has grown past the old offset would skip its beginning in silence.
+                let (next, low, high) = (self.open.next(), held.low, held.high);
+                let how = match self.is_same_topic().await {
+                    true => format!(
+                        "offsets [{high}, {next}) are gone from it, its log was cut back; resumeConsumption with \
+                         consumeFrom=largest reads what comes, smallest would store again what is in it"
+                    ),
+                    false => {
+                        "the topic was made anew; resumeConsumption with consumeFrom says from where to read it".into()
+                    }
+                };
                 self.halt_recreated(format!(
-                    "the next offset to read is {}, but the log now holds [{}, {}): the topic was made anew; \
-                     resumeConsumption with consumeFrom says from where to read it",
-                    self.open.next(),
-                    held.low,
-                    held.high
+                    "the next offset to read is {next}, but the log now holds [{low}, {high}): {how}"
                 ));
+                return Ok(());
+            }
+            StreamError::Lost { lost, .. } => {
+                let (topic, partition) = (self.partition.topic.as_str(), self.partition.partition);
+                // Trying again helps as little as waiting: somebody has to say that the rows may be missed.
+                let remedy = format!(
+                    "put the file back and start the node again, or resumeConsumption with the body \
+                     {{\"consumeFrom\": {{\"{topic}\": {{\"{partition}\": {}}}}}}} goes on behind them, on the record",
+                    lost.end()
+                );
+                self.halt(format!("{error}; {remedy}"));
                 return Ok(());
             }
             StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => {
@@ -38,6 +55,12 @@ impl PartitionPipeline {
         };
         self.caught_up = false;
         self.retry_later(state).await
+    }
+
+    /// Whether the topic is the one that was read before, where the stream tells that.
+    async fn is_same_topic(&mut self) -> bool {
+        let now = self.source.topic_id().await.ok().flatten();
+        now.is_some_and(|now| self.topic_id.as_ref() == Some(&now))
     }
 
     /// Rows that were restored lie in the checkpoint's file. Where that was damaged they are had again: from what is whole of

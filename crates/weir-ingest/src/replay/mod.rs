@@ -20,6 +20,7 @@ use crate::{
     quarantine::{Entry, EntryId, Page, PageBounds, Selection},
     replay::build::{Made, MadePart, Maker},
     table::TableRuntime,
+    upload,
 };
 use bytes::Bytes;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -228,16 +229,20 @@ async fn upload(
     for part in made {
         let mut segment = None;
         if let Some(made) = part.segment {
-            let key = context.object_key(&made.name, made.built.crc);
             let bytes: Bytes = made.built.bytes().into();
             let mut left = PATIENCE;
-            while let Err(error) = deps.deep_store.put_if_absent(&key, bytes.clone()).await {
-                left -= 1;
-                if left == 0 {
-                    return Err(IngestError::Upload { segment: made.name.to_string(), source: error });
+            let key = loop {
+                match upload::put(context, &made.name, made.built.crc, &bytes).await {
+                    Ok(stored) => break stored.key,
+                    Err(error) => {
+                        left -= 1;
+                        if left == 0 {
+                            return Err(IngestError::Upload { segment: made.name.to_string(), source: error });
+                        }
+                        deps.clock.sleep(backoff.next()).await;
+                    }
                 }
-                deps.clock.sleep(backoff.next()).await;
-            }
+            };
             let artifact = Artifact {
                 uri: deps.deep_store.uri(&key),
                 key,

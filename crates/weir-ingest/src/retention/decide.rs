@@ -72,9 +72,12 @@ pub(super) fn orphaned_objects(objects: &[ObjectInfo], named: &Named, ground: &G
     objects.iter().filter(orphaned).map(|object| object.key.clone()).collect()
 }
 
-/// The segment that a key is of: `{prefix}{segment}-{checksum}.weir`.
+/// The segment that a key is of: `{prefix}{segment}-{checksum}.weir`, or with `-{digit}` behind the checksum where that key was
+/// taken.
 fn segment_of<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
-    let (segment, crc) = key.strip_prefix(prefix)?.strip_suffix(".weir")?.rsplit_once('-')?;
+    let name = key.strip_prefix(prefix)?.strip_suffix(".weir")?;
+    let taken = name.rsplit_once('-').filter(|(_, at)| at.len() == 1 && at.bytes().all(|digit| digit.is_ascii_digit()));
+    let (segment, crc) = taken.map_or(name, |(name, _)| name).rsplit_once('-')?;
     let whole = crc.len() == 8 && crc.bytes().all(|digit| digit.is_ascii_hexdigit());
     (whole && !segment.contains('/')).then_some(segment)
 }
@@ -139,6 +142,9 @@ mod tests {
         let objects = [
             object("a-00000001.weir", old),
             object("a-00000002.weir", old),
+            object("a-00000001-1.weir", old),
+            object("b-00000001-2.weir", old),
+            object("a-00000001-x.weir", old),
             object("b-00000001.weir", old),
             object("c-0000000a.weir", old),
             object("c-0000000b.weir", NOW - HOUR),
@@ -149,9 +155,9 @@ mod tests {
             object("x/c-0000000a.weir", old),
             object("c-0000000g.weir", old),
         ];
-        let gone = ["t-1/a-00000002.weir", "t-1/c-0000000a.weir"];
+        let gone = ["t-1/a-00000002.weir", "t-1/a-00000001-1.weir", "t-1/c-0000000a.weir"];
         assert_eq!(orphaned_objects(&objects, &named, &ground(true)), gone);
-        let gone = [gone[0], gone[1], "t-1/replay__t__0__x__0-0-00000001.weir"];
+        let gone = [gone[0], gone[1], gone[2], "t-1/replay__t__0__x__0-0-00000001.weir"];
         assert_eq!(orphaned_objects(&objects, &named, &ground(false)), gone);
     }
 

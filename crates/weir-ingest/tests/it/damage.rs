@@ -172,6 +172,71 @@ async fn a_file_that_is_cut_while_it_is_uploaded_is_not_committed() {
     assert!(world.node.drop_table(&table_name("events"), "me").await.unwrap());
 }
 
+/// Puts other bytes under the first keys that it is asked for, before it is given the right ones.
+struct Squatting {
+    inner: SharedFileSystem,
+    left: AtomicU32,
+}
+
+#[async_trait]
+impl FileSystem for Squatting {
+    fn uri(&self, key: &str) -> String {
+        self.inner.uri(key)
+    }
+
+    async fn put_if_absent(&self, key: &str, content: Bytes) -> Result<Put, FileError> {
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            let mut other = content.to_vec();
+            *other.last_mut().unwrap() ^= 1;
+            self.inner.put_if_absent(key, other.into()).await?;
+        }
+        self.inner.put_if_absent(key, content).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, FileError> {
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, FileError> {
+        self.inner.list(prefix).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), FileError> {
+        self.inner.delete(key).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_bytes_under_the_key_of_a_segment_are_not_taken_for_it() {
+    for taken in [1, 2, 9] {
+        let world = World::start_storing(|_, inner| Arc::new(Squatting { inner, left: AtomicU32::new(taken) })).await;
+        world.node.create_table(events(&[]), "me").await.unwrap();
+        world.produce(&messages());
+        world.until_visible(ROWS as usize).await;
+        // Where all keys are taken it says so; those that are put then are further ones of the same, until one is free.
+        if taken == 9 {
+            world.node.force_commit(&table_name("events"), None, "me").await.unwrap();
+            world
+                .until("the trouble", async || {
+                    let troubles = world.node.seal_troubles(&table_name("events"));
+                    troubles.values().any(|why| why.contains("other bytes lie under this key and all others"))
+                })
+                .await;
+            assert_eq!(world.deep_store.list("").await.unwrap().len(), 4, "it does not fill the store");
+            continue;
+        }
+        world.seal(1).await;
+        let SegmentState::Done { artifact, .. } = &world.segments().await[0].state else { panic!("it is done") };
+        assert!(artifact.key.ends_with(&format!("-{taken}.weir")), "{}", artifact.key);
+        assert_eq!(world.deep_store.list("").await.unwrap().len(), taken as usize + 1, "they stay as they are");
+        // What the record names is what was built: it serves a node without the file.
+        let (path, _) = file_named(&world, ".weir");
+        world.disk.remove_file(&path).unwrap();
+        let world = world.restart().await;
+        all_there(&world, "fetched").await;
+    }
+}
+
 /// The file of table `events` that is called so; one was put aside beside it.
 fn file_named(world: &World, ending: &str) -> (PathBuf, u64) {
     let dir = Path::new("/data/tables/events-1/segments");

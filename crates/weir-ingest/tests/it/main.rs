@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a script that is wrong fails, and says where")]
 
 mod ahead;
+mod cut_log;
 mod damage;
 mod floor;
 mod opening;

@@ -1,7 +1,12 @@
 //! `weir check`: reads a document offline, lists all errors; asks a node whether its streams answer, where that is wanted.
 
 use crate::{
-    cli::{ControllerAddress, Failure, apply::texts, document::DocumentArgument, output::say},
+    cli::{
+        ControllerAddress, Failure,
+        apply::texts,
+        document::DocumentArgument,
+        output::{escaped, say},
+    },
     client::Client,
     node::TableConfigs,
 };
@@ -74,6 +79,11 @@ impl CheckArguments {
                         say(&format!("{file}: {note}"));
                     }
                     say(&format!("{file}: its streams answer (a topic of the local log is made with the table)"));
+                    // What the newest records are held against is no error of the config: it may be meant for those to come.
+                    let tried = client.send_json(Method::POST, "/tableConfigs/try", &json).await?;
+                    for warning in texts(&tried.json()["warnings"]) {
+                        say(&escaped(&format!("{file}: warning: {warning}")));
+                    }
                     say(&format!("next: {}", self.address.same(&format!("weir try {}", self.document.word()))));
                 }
                 Ok(())

@@ -12,6 +12,7 @@ use crate::{
 use clap::Args;
 use hyper::Method;
 use serde_json::{Map, Value as Json, json};
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 The document goes to stdout and nothing else; reasons, doubts and bounds go to stderr. A node does the reading and stores nothing.
@@ -19,6 +20,7 @@ The document goes to stdout and nothing else; reasons, doubts and bounds go to s
 Examples:
   weir infer kafka://localhost:9092/orders > orders.json
   weir infer kafka://localhost:9092/orders --registry http://localhost:8081
+  weir infer kafka://localhost:9092/clicks --format avro --schema click.avsc
   weir infer kafka://localhost:9092/lines --format csv --header 'id;country;created_at'
   weir infer local://orders --name second --time ts --rows 5000";
 
@@ -35,7 +37,8 @@ pub(super) struct InferArguments {
     /// Messages that are looked at, from several places of each partition; 10000 at most
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     rows: u64,
-    /// Format, where it is not to be guessed: json, csv, avro-confluent, json-confluent
+    /// Format, where it is not to be guessed: json, csv, avro-confluent and json-confluent (messages begin with the number of a
+    /// schema in --registry), avro (plain, of the schema in --schema; without one it means avro-confluent)
     #[arg(long)]
     format: Option<String>,
     /// Names of the cells of CSV, between its delimiter
@@ -44,6 +47,9 @@ pub(super) struct InferArguments {
     /// URL of the schema registry whose schemas the messages name
     #[arg(long, value_name = "URL")]
     registry: Option<String>,
+    /// File with the Avro schema that all messages were written with
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
     /// Field that is the table's time
     #[arg(long, value_name = "FIELD")]
     time: Option<String>,
@@ -106,12 +112,30 @@ pub(super) fn stream_of(url: &str) -> Result<Map<String, Json>, String> {
     Ok(stream)
 }
 
+/// Adds where the schemas of a stream's messages are: in a registry, or in a file.
+pub(super) fn with_schemas(
+    stream: &mut Map<String, Json>,
+    registry: Option<&str>,
+    schema: Option<&Path>,
+) -> Result<(), Failure> {
+    let kind = stream["streamType"].as_str().unwrap_or_default().to_owned();
+    if let Some(registry) = registry {
+        stream.insert(format!("stream.{kind}.decoder.prop.schema.registry.rest.url"), json!(registry));
+    }
+    if let Some(file) = schema {
+        let wrong = |why: String| Failure::Usage(format!("--schema {}: {why}", file.display()));
+        let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+        // On one line, as it stands in a config.
+        let schema: Json = serde_json::from_str(&text).map_err(|error| wrong(format!("it is no JSON: {error}")))?;
+        stream.insert(format!("stream.{kind}.decoder.prop.schema"), json!(schema.to_string()));
+    }
+    Ok(())
+}
+
 impl InferArguments {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let mut stream = self.source;
-        if let (Some(registry), Some(kind)) = (self.registry, stream["streamType"].as_str()) {
-            stream.insert(format!("stream.{kind}.decoder.prop.schema.registry.rest.url"), json!(registry));
-        }
+        with_schemas(&mut stream, self.registry.as_deref(), self.schema.as_deref())?;
         let asked = json!({
             "stream": stream, "tableName": self.name, "rows": self.rows, "format": self.format,
             "header": self.header, "time": self.time,

@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod doctor;
 mod document;
+mod drop;
 mod infer;
 mod lag;
 mod output;
@@ -53,6 +54,7 @@ Examples:
   weir quarantine list orders               records that could not become rows, and why
   weir why --table orders --key 4711        where a message went
   weir doctor                               what is wrong, and what to do
+  weir drop orders                          drop the table, once its name was said again
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not reachable";
 
@@ -84,6 +86,8 @@ enum Command {
     Quarantine(quarantine::QuarantineArguments),
     /// Tell the way of one message: read, skipped, rejected, or a row, and in which segment
     Why(why::WhyArguments),
+    /// Drop a table with its rows; asks for its name again
+    Drop(drop::DropArguments),
     /// Write a completion script for a shell
     Completions {
         /// The shell
@@ -101,6 +105,7 @@ impl Command {
                 | Self::Lag(_)
                 | Self::Quarantine(_)
                 | Self::Why(_)
+                | Self::Drop(_)
                 | Self::Completions { .. }
         )
     }
@@ -240,6 +245,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Lag(arguments) => run::block_on(arguments.run())?,
         Command::Quarantine(arguments) => run::block_on(arguments.run())?,
         Command::Why(arguments) => run::block_on(arguments.run())?,
+        Command::Drop(arguments) => run::block_on(arguments.run())?,
         Command::Completions { shell } => {
             let mut script = vec![];
             clap_complete::generate(shell, &mut Arguments::command(), "weir", &mut script);
@@ -301,6 +307,10 @@ mod tests {
             &["weir", "quarantine", "drop", "t", "--all"],
             &["weir", "why", "--table", "t", "--topic", "a", "--partition", "0", "--offset", "7"],
             &["weir", "why", "--table", "t", "--key", "x", "--column", "c"],
+            &["weir", "why", "--table", "t", "--key", "-5"],
+            &["weir", "tail", "kafka://a:9092/t", "--format", "avro", "--schema", "t.avsc"],
+            &["weir", "why", "--table", "t", "--partition", "0", "--offset", "7"],
+            &["weir", "drop", "t", "--yes"],
             &["weir", "completions", "bash"],
         ] {
             Arguments::try_parse_from(good).unwrap_or_else(|error| panic!("{good:?}: {error}"));
@@ -323,6 +333,7 @@ mod tests {
             &["weir", "why", "--table", "t"],
             &["weir", "why", "--table", "t", "--topic", "a", "--offset", "7"],
             &["weir", "why", "--table", "t", "--topic", "a", "--partition", "0", "--offset", "7", "--key", "x"],
+            &["weir", "drop"],
             &["weir", "quarantine", "replay", "t", "--offsets", "1"],
             &["weir", "start", "--data-dir", "d", "--deep-store-setting", "noequals"],
         ] {

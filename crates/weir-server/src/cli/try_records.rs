@@ -3,6 +3,7 @@
 use crate::{
     cli::{
         ControllerAddress, Failure,
+        apply::texts,
         document::DocumentArgument,
         output::{data, escaped, say},
     },
@@ -67,6 +68,10 @@ impl TryArguments {
         for line in cuts(&records) {
             say(&format!("{file}: {line}"));
         }
+        let warnings = texts(&answer["warnings"]);
+        for warning in &warnings {
+            say(&escaped(&format!("{file}: warning: {warning}")));
+        }
         let counts: Vec<String> = counts.iter().map(|(fate, count)| format!("{count} {fate}")).collect();
         let said = if records.is_empty() { "no record is there yet".to_owned() } else { counts.join(", ") };
         say(&format!("{file}: {said}; nothing was stored"));
@@ -74,6 +79,8 @@ impl TryArguments {
         say(&if !records.is_empty() && records.iter().all(|record| record["fate"] == "REJECTED") {
             let again = self.address.same(&format!("weir try {word}"));
             format!("next: mend what the reasons name, or how the records are written; then {again}")
+        } else if !warnings.is_empty() {
+            format!("next: mend what the warning names; then {}", self.address.same(&format!("weir try {word}")))
         } else {
             format!("next: {}", self.address.same(&format!("weir apply {word}")))
         });

@@ -1,7 +1,7 @@
 //! Words for the editor of SQL, beside the names of tables that the catalog has: functions and aggregates as the page of
 //! SQL lists them, which is held against the code, and the tables of the database `system` with their columns.
 
-use crate::system::{Field, audit, partitions, quarantine, segments, skips};
+use crate::system::{Described, described};
 use serde_json::{Value as Json, json};
 
 /// The page that lists every function; a test of `weir-query` keeps it true.
@@ -12,13 +12,7 @@ pub(super) fn json() -> String {
     json!({
         "functions": listed("scalar functions"),
         "aggregates": listed("aggregates"),
-        "system": [
-            table("partitions", partitions::FIELDS),
-            table("segments", segments::FIELDS),
-            table("quarantine", quarantine::FIELDS),
-            table("skips", skips::FIELDS),
-            table("audit", audit::FIELDS),
-        ],
+        "system": described().map(|(name, fields)| table(name, &fields)),
     })
     .to_string()
 }
@@ -31,8 +25,8 @@ fn listed(list: &str) -> Vec<&'static str> {
     section.split('`').skip(1).step_by(2).collect()
 }
 
-fn table<T>(name: &str, fields: &[Field<T>]) -> Json {
-    let columns: Vec<&str> = fields.iter().map(|field| field.name).collect();
+fn table(name: &str, fields: &Described) -> Json {
+    let columns: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     json!({ "name": format!("system.{name}"), "columns": columns })
 }
 
@@ -50,6 +44,7 @@ mod tests {
         assert!(words["functions"].as_array().unwrap().iter().all(clean), "{words}");
         assert_eq!(words["system"][0]["name"], "system.partitions");
         assert_eq!(words["system"][2]["columns"][3], "offset");
+        assert_eq!(words["system"].as_array().unwrap().len(), described().len());
         assert_eq!(listed("no such list"), Vec::<&str>::new());
     }
 }

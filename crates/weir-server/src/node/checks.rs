@@ -144,9 +144,9 @@ impl Node {
         // Before the probe, which would make a folder that is gone.
         if let Some(gone) = self.deep_store_gone().await {
             return Check::ok("deepStore", uri, gone).wrong(
-                "segments stay on this node until it takes them, and those that lie there alone cannot be read: look \
-                 whether its disk is mounted and who emptied it, and put its content back; where that is lost, the next start of \
-                 the node makes the folder anew",
+                "nothing is written to it: segments stay on this node, and those that lie there alone cannot be read. Mount its \
+                 disk again, or put its content back, and the node goes on by itself; where that is lost, remove deep-store.mark \
+                 from the data folder and start the node again, which makes the folder anew",
             );
         }
         match in_time(store, probe(store)).await {
@@ -179,7 +179,8 @@ impl Node {
         let store = &*deps.deep_store;
         match in_time(store, store.get(OWNER_MARK)).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Some(format!(
-                "{OWNER_MARK}, which this node found or made there at its start, is gone: it was emptied, or is another one"
+                "{OWNER_MARK}, which this node found or made there at its start, is gone: it was emptied, or its disk is not \
+                 mounted any more"
             )),
             _ => None,
         }

@@ -34,7 +34,7 @@ pub use settings::{Addresses, DEFAULT_BROKER_PORT, DEFAULT_CONTROLLER_PORT, Node
 pub use tables::{REALTIME, TableConfigs, capabilities};
 pub use tail::{TailAsked, Tailed, tail_from};
 pub use topics::{TopicInfo, produce_bounds};
-pub use warnings::warnings;
+pub use warnings::{unmatched, warnings};
 
 use crate::pinot_json::consuming::ForceCommitJob;
 use parking_lot::Mutex;

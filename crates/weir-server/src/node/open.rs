@@ -3,9 +3,10 @@
 use crate::node::{
     Addresses, DataDir, DataDirError, Node, NodeSettings, marks_dir::marks_dir, queries::Source, tail::TAILS_MOST,
 };
+use bytes::Bytes;
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -25,6 +26,9 @@ const STORE_ANSWERS: Duration = Duration::from_secs(10);
 
 /// What a start writes into a deep store that is nobody's, to say whose it is.
 pub(super) const OWNER_MARK: &str = ".weir-owner";
+
+/// Where a node notes what mark its deep store has: a start finds by it that the folder's disk is not mounted.
+const STORE_NOTE: &str = "deep-store.mark";
 
 /// Rows that a query without LIMIT gets.
 const DEFAULT_LIMIT: u64 = 10;
@@ -77,6 +81,10 @@ impl Node {
         let deep_store = weir_files::open(&deep_store_uri, &settings.deep_store_settings, disk.clone())?;
         let catalog = data_dir.path().join("catalog.redb");
         let started_before = disk.byte_count(&catalog).is_ok_and(|bytes| bytes.is_some());
+        let note = StoreNote { disk: &*disk, path: data_dir.path().join(STORE_NOTE), uri: &deep_store_uri };
+        if let Some(mark) = note.read() {
+            deep_store.guard(OWNER_MARK, &mark);
+        }
         match in_time(&*deep_store, probe(&*deep_store)).await {
             Err(error) if starts_without(&error, started_before) => {
                 tracing::error!(%error, "the deep store takes nothing now: segments are uploaded once it does");
@@ -84,6 +92,7 @@ impl Node {
             probed => probed?,
         }
         let owns_deep_store = owns(&*deep_store, data_dir.id()).await;
+        note.write(&*deep_store).await;
         catalog_is_there(&*disk, data_dir.path(), &catalog)?;
         let catalog = RedbCatalog::open(disk.clone(), catalog)?;
         let store = Arc::new(Store::new(Arc::new(catalog)));
@@ -160,6 +169,36 @@ fn starts_without(error: &FileError, before: bool) -> bool {
         // The store does not do what is needed of it, or refuses us.
         ErrorKind::Invalid => false,
         _ => before,
+    }
+}
+
+/// The mark that the deep store of this data folder had when it was last seen: its URI on the first line, then the mark.
+struct StoreNote<'a> {
+    disk: &'a dyn Disk,
+    path: PathBuf,
+    uri: &'a str,
+}
+
+impl StoreNote<'_> {
+    /// The mark, where the deep store is the one that it was noted of.
+    fn read(&self) -> Option<Bytes> {
+        let text = Bytes::from(self.disk.read(&self.path).ok()?);
+        let line = text.iter().position(|byte| *byte == b'\n')?;
+        (text[..line] == *self.uri.as_bytes()).then(|| text.slice(line + 1..))
+    }
+
+    /// Notes what the deep store says now. Only a folder can be gone without an error of its own.
+    async fn write(&self, deep_store: &dyn FileSystem) {
+        if !self.uri.starts_with("file://") {
+            return;
+        }
+        let Ok(mark) = in_time(deep_store, deep_store.get(OWNER_MARK)).await else { return };
+        if self.read().as_ref() == Some(&mark) {
+            return;
+        }
+        if let Err(error) = self.disk.write_whole(&self.path, &[self.uri.as_bytes(), b"\n", &mark].concat()) {
+            tracing::warn!(%error, "the mark of the deep store cannot be noted: a start does not miss it");
+        }
     }
 }
 

@@ -102,10 +102,12 @@ impl Source {
                 position,
                 is_time: time.as_ref() == Some(&field.name),
                 in_key: schema.primary_key.contains(&field.name),
+                of_system: false,
                 field,
             })
         };
-        Ok(self.records()?.into_iter().flat_map(of_table).collect())
+        let all = self.records()?.into_iter().flat_map(of_table);
+        Ok(all.chain(system::columns::Row::of_system_tables()).collect())
     }
 
     fn quarantine(&self) -> Result<Vec<quarantine::Row>, String> {
@@ -195,7 +197,12 @@ impl Node {
         if asked.multistage && !by_option {
             options.push(("useMultistageEngine".to_owned(), "true".to_owned()));
         }
-        let spelled = |asked: &str| Some(self.tables.get(asked)?.name().as_str().to_owned());
+        let spelled = |asked: &str| match asked.to_ascii_lowercase().strip_prefix("system.") {
+            Some(table) => {
+                system::described().iter().find(|(known, _)| *known == table).map(|_| format!("system.{table}"))
+            }
+            None => Some(self.tables.get(asked)?.name().as_str().to_owned()),
+        };
         let sql = statement::rewritten(&asked.sql, spelled).unwrap_or(asked.sql);
         let request = QueryRequest { sql, options, database: asked.database };
         let response = self.engine.execute(request).await;

@@ -50,11 +50,19 @@ fn of_statement(text: &str, spelled: impl Fn(&str) -> Option<String>) -> Option<
         ("SHOW", [_]) if is(0, "TABLES") => {
             Some(format!("SELECT tableName FROM system.tables ORDER BY tableName LIMIT {ROWS_MOST}"))
         }
+        ("SHOW", [_, _, pattern]) if is(0, "TABLES") && is(1, "LIKE") && is_text(pattern) => Some(format!(
+            "SELECT tableName FROM system.tables WHERE tableName LIKE {pattern} ORDER BY tableName LIMIT {ROWS_MOST}"
+        )),
         ("SHOW", [_, _, table]) if is(0, "COLUMNS") && (is(1, "FROM") || is(1, "IN")) => Some(columns(table, spelled)),
         ("DESCRIBE" | "DESC", [table]) => Some(columns(table, spelled)),
         ("DESCRIBE" | "DESC", [_, table]) if is(0, "TABLE") => Some(columns(table, spelled)),
         _ => None,
     }
+}
+
+/// Whether a word is a text in single quotes.
+fn is_text(word: &str) -> bool {
+    word.strip_prefix('\'').and_then(|word| word.strip_suffix('\'')).is_some_and(|word| !word.contains('\''))
 }
 
 /// A table that is not known is asked for itself: the answer says what is wrong with its name.
@@ -93,6 +101,11 @@ mod tests {
         assert!(
             rewritten("SET timeoutMs=5; SHOW TABLES", same).unwrap().starts_with("SET timeoutMs=5; SELECT tableName")
         );
+        let like = rewritten("show tables like 'ord%';", same).unwrap();
+        assert!(like.starts_with("SELECT tableName FROM system.tables WHERE tableName LIKE 'ord%' ORDER"), "{like}");
+        for text in ["SHOW TABLES LIKE orders", "SHOW TABLES LIKE 'a'b'", "SHOW TABLES LIKE '", "SHOW TABLES LIKE"] {
+            assert_eq!(rewritten(text, same), None, "{text}");
+        }
         assert!(rewritten("DESCRIBE o'x", same).unwrap().contains("'o''x'"));
         assert_eq!(rewritten("DESCRIBE system.segments", |_| None).unwrap(), "SELECT * FROM system.segments LIMIT 0");
         for text in

@@ -2,9 +2,12 @@
 //! uses. It is said where a config is checked and where a table is made, and keeps nothing from being made.
 
 use crate::node::TableConfigs;
+use serde_json::Value as Json;
 use std::collections::BTreeSet;
+use weir_control::NewTable;
 use weir_formats::transform::read_expression;
-use weir_types::{MessageField, Schema, StreamSpec, TableSpec};
+use weir_ingest::{Fate, Tried};
+use weir_types::{Column, MessageField, Schema, StreamSpec, TableSpec};
 
 /// Letters in which a name may differ from another to be taken for a slip of it.
 const SLIPS: usize = 2;
@@ -25,6 +28,70 @@ pub fn warnings(spec: &TableSpec, schema: &Schema) -> Vec<String> {
     found.extend(streams.filter_map(unused_login));
     found.dedup();
     found
+}
+
+/// Fields that are named; of more there is a count.
+const FIELDS_NAMED: usize = 20;
+
+/// That no record which was tried fills any column that is filled from a field: names of columns that match nothing in the
+/// messages, which makes rows of nothing but defaults.
+#[must_use]
+pub fn unmatched(new: &NewTable, tried: &[Tried]) -> Option<String> {
+    let all = &new.spec.expressions;
+    let derived: BTreeSet<&str> = [&all.before.enrichments, &all.after.enrichments, &all.transforms]
+        .into_iter()
+        .flatten()
+        .map(|derived| derived.column.as_str())
+        .collect();
+    let mut from_fields = vec![];
+    for (at, field) in new.schema.fields().iter().enumerate() {
+        let name = field.name.as_str();
+        if field.transform.is_none() && !derived.contains(name) && MessageField::of(name).is_none() {
+            from_fields.push((at, name));
+        }
+    }
+    let (mut rows, mut seen) = (0, BTreeSet::new());
+    for one in tried {
+        let Fate::Rows { columns, .. } = &one.fate else { continue };
+        rows += columns.first().map_or(0, Column::rows);
+        if from_fields.iter().any(|(at, _)| columns[*at].nulls.len() < columns[*at].rows()) {
+            return None;
+        }
+        let value = one.value.as_deref().and_then(|value| serde_json::from_slice::<Json>(value).ok());
+        seen.extend(value.iter().filter_map(Json::as_object).flat_map(|record| record.keys().cloned()));
+    }
+    if rows == 0 || from_fields.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = from_fields.iter().map(|(_, name)| *name).collect();
+    let fields = match seen.len() {
+        0 => "`weir tail` shows which fields the messages have".to_owned(),
+        _ => format!("the records have the fields {}", some(seen.iter().map(String::as_str))),
+    };
+    let near = names.iter().filter_map(|name| Some(format!("{name} could be {}", nearest(name, &seen)?)));
+    let near: Vec<String> = near.take(FIELDS_NAMED).collect();
+    let near = if near.is_empty() { String::new() } else { format!("; {}", near.join(", ")) };
+    Some(format!(
+        "none of the {rows} rows that were tried has a value in any of the columns {}: they hold nothing but defaults; {fields}{near}. \
+         Give the columns the names of the fields, letter for letter, or add transformConfigs that read them",
+        some(names.iter().copied())
+    ))
+}
+
+fn some<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(FIELDS_NAMED);
+    let named = names.take(FIELDS_NAMED).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
+
+/// The field that is most like a name: the same but for case and punctuation, or for some letters.
+fn nearest<'a>(name: &str, fields: &'a BTreeSet<String>) -> Option<&'a str> {
+    let plain =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let wanted = plain(name);
+    let far = |field: &'a String| (distance(&wanted, &plain(field)), field.as_str());
+    let (slips, field) = fields.iter().map(far).min()?;
+    (slips * 3 <= wanted.chars().count()).then_some(field)
 }
 
 /// Fields that expressions read and that are no column, where a column has nearly that name. A field that only the records
@@ -126,6 +193,23 @@ mod tests {
                 "transformConfigs": [{"columnName": "land", "transformFunction": transform}]}},
         });
         TableConfigs::parse(&document).unwrap().warnings()
+    }
+
+    #[test]
+    fn the_nearest_field_is_found_by_letters() {
+        let fields = ["orderId", "Country", "total_amount", "x"].map(str::to_owned).into();
+        for (name, field) in [
+            ("order_id", Some("orderId")),
+            ("country", Some("Country")),
+            ("contry", Some("Country")),
+            ("totalAmount", Some("total_amount")),
+            ("price", None),
+            ("y", None),
+        ] {
+            assert_eq!(nearest(name, &fields), field, "{name}");
+        }
+        let many: Vec<String> = (0..22).map(|at| format!("f{at}")).collect();
+        assert!(some(many.iter().map(String::as_str)).ends_with("f19 and 2 more"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `/tableConfigs`: schema and table at once.
 
 use crate::{
-    node::{InferAsked, Node, REALTIME},
+    node::{InferAsked, Node, REALTIME, unmatched},
     pinot_json::{
         table::{config_success, seen_properties, table_configs},
         tried::tried_record,
@@ -99,10 +99,14 @@ async fn try_records(State(node): State<Arc<Node>>, Query(params): Query<Params>
     node.check_change(&configs).await?;
     let new = configs.new_table();
     let tried = node.try_records(&new, records, REALTIME).await?;
-    Ok(json_response(&json!({
+    let mut answer = json!({
         "tableName": configs.name.as_str(),
         "records": tried.iter().map(|tried| tried_record(&new.schema, tried)).collect::<Vec<_>>(),
-    })))
+    });
+    if let Some(warning) = unmatched(&new, &tried) {
+        answer["warnings"] = json!([warning]);
+    }
+    Ok(json_response(&answer))
 }
 
 async fn infer(State(node): State<Arc<Node>>, body: Body) -> ApiResult {

@@ -1,7 +1,7 @@
-//! `system.columns`: the columns of all tables, as `DESCRIBE` tells those of one.
+//! `system.columns`: the columns of all tables, those of the database `system` too, as `DESCRIBE` tells those of one.
 
 use crate::system::{Cell, Field, long, text};
-use weir_types::{DataType, FieldKind, FieldSpec};
+use weir_types::{ColumnName, DataType, FieldKind, FieldSpec};
 
 /// A column, its table, and its place in the schema.
 pub struct Row {
@@ -15,6 +15,28 @@ pub struct Row {
     pub is_time: bool,
     /// Whether it is part of the primary key.
     pub in_key: bool,
+    /// Whether it is of a system table: such a column takes no records, so that nothing of how it does is told.
+    pub of_system: bool,
+}
+
+impl Row {
+    /// Those of the system tables.
+    pub fn of_system_tables() -> impl Iterator<Item = Self> {
+        super::described().into_iter().flat_map(|(table, fields)| {
+            fields.into_iter().zip(1..).map(move |((name, data_type), position)| Self {
+                table: format!("system.{table}"),
+                position,
+                field: FieldSpec::new(
+                    ColumnName::parse(name).expect("columns of system tables have names of columns"),
+                    data_type,
+                    FieldKind::Dimension,
+                ),
+                is_time: false,
+                in_key: false,
+                of_system: true,
+            })
+        })
+    }
 }
 
 fn kind(row: &Row) -> &'static str {
@@ -34,11 +56,14 @@ pub const FIELDS: &[Field<Row>] = &[
         let several = if r.field.single_value { "" } else { "[]" };
         Cell::Text(format!("{}{several}", r.field.data_type))
     }),
-    text("fieldType", |r| Cell::Text(kind(r).to_owned())),
+    text("fieldType", |r| if r.of_system { Cell::Null } else { Cell::Text(kind(r).to_owned()) }),
     text("format", |r| r.field.format.as_ref().map_or(Cell::Null, |format| Cell::Text(format.to_string()))),
-    text("defaultNullValue", |r| Cell::Text(r.field.default_null.to_string())),
+    text("defaultNullValue", |r| match r.of_system {
+        true => Cell::Null,
+        false => Cell::Text(r.field.default_null.to_string()),
+    }),
     long("maxLength", |r| match r.field.data_type {
-        DataType::String | DataType::Json | DataType::Bytes => Cell::Long(r.field.max_length.into()),
+        DataType::String | DataType::Json | DataType::Bytes if !r.of_system => Cell::Long(r.field.max_length.into()),
         _ => Cell::Null,
     }),
     text("role", |r| match (r.is_time, r.in_key) {

@@ -58,6 +58,26 @@ const fn long<T>(name: &'static str, read: fn(&T) -> Cell) -> Field<T> {
     Field { name, data_type: DataType::Long, read }
 }
 
+/// The names and types of a table's columns.
+pub type Described = Vec<(&'static str, DataType)>;
+
+/// The tables of the database `system`, and what they are made of.
+#[must_use]
+pub fn described() -> [(&'static str, Described); 7] {
+    fn of<T>(fields: &[Field<T>]) -> Described {
+        fields.iter().map(|field| (field.name, field.data_type)).collect()
+    }
+    [
+        ("partitions", of(partitions::FIELDS)),
+        ("segments", of(segments::FIELDS)),
+        ("quarantine", of(quarantine::FIELDS)),
+        ("skips", of(skips::FIELDS)),
+        ("audit", of(audit::FIELDS)),
+        ("tables", of(tables::FIELDS)),
+        ("columns", of(columns::FIELDS)),
+    ]
+}
+
 /// The rows as a table for the query engine.
 #[must_use]
 pub fn table<T>(fields: &[Field<T>], rows: &[T]) -> SystemTable {
@@ -116,34 +136,23 @@ mod tests {
         assert_eq!(object(FIELDS, &rows[1]).to_string(), r#"{"n":2,"t":null}"#);
     }
 
-    /// Names and types of a table's columns as rows of the page begin.
-    fn described<T>(fields: &[Field<T>]) -> Vec<String> {
-        fields.iter().map(|field| format!("| `{}` | {} |", field.name, field.data_type)).collect()
-    }
-
     #[test]
     fn the_page_of_sql_lists_every_column_of_every_table() {
         let page = include_str!("../../../../docs/reference/sql.md");
-        let tables = [
-            ("partitions", described(partitions::FIELDS)),
-            ("segments", described(segments::FIELDS)),
-            ("quarantine", described(quarantine::FIELDS)),
-            ("skips", described(skips::FIELDS)),
-            ("audit", described(audit::FIELDS)),
-            ("tables", described(tables::FIELDS)),
-            ("columns", described(columns::FIELDS)),
-        ];
+        let tables = described();
+        let count = tables.len();
         for (name, columns) in tables {
             let (_, section) = page.split_once(&format!("\n### `system.{name}`\n")).expect("the table has a section");
             let section = section.split("\n#").next().unwrap_or_default();
             let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
             assert_eq!(rows.len(), columns.len(), "{name}: {rows:#?}");
-            for (row, column) in rows.iter().zip(&columns) {
-                assert!(row.starts_with(column), "{name}: {row} should begin with {column}");
+            for (row, (column, data_type)) in rows.iter().zip(&columns) {
+                let begin = format!("| `{column}` | {data_type} |");
+                assert!(row.starts_with(&begin), "{name}: {row} should begin with {begin}");
             }
         }
         let named = page.lines().filter(|line| line.starts_with("### `system.")).count();
-        assert_eq!(named, 7, "every section is of a table that there is");
+        assert_eq!(named, count, "every section is of a table that there is");
     }
 
     #[test]

@@ -323,7 +323,7 @@ async fn n15_a_wrong_stream_setting_is_refused_and_leaves_nothing() {
         kinesis(&[("secretKey", None)], "secretKey", &["missing", "accessKey"]),
         kinesis(&[("secretKey", Some("env:NO_SUCH_N15"))], "secretKey", &["NO_SUCH_N15"]),
         kinesis(&[("maxRecordsToFetch", Some("20000"))], "maxRecordsToFetch", &["20000", "10000"]),
-        kinesis(&[("iamRoleBasedAccessEnabled", Some("true"))], "iamRoleBasedAccessEnabled", &["AWS_SESSION_TOKEN"]),
+        kinesis(&[("iamRoleBasedAccessEnabled", Some("true"))], "roleArn", &["name the role"]),
     ];
     refused(&node, &local(), &cells).await;
     node.server.stop().await;

@@ -189,6 +189,37 @@ fn exit_codes_tell_what_kind_of_failure_it_was() {
 }
 
 #[test]
+fn a_table_is_dropped_once_its_name_was_said_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Running::start(&["start"], &dir.path().join("data"));
+    let file = dir.path().join("t.json");
+    std::fs::write(&file, orders(1).to_string()).unwrap();
+    let apply = || assert!(node.ask(&["apply", file.to_str().unwrap()]).status.success());
+    let drop_saying = |said: &str| {
+        let mut asked = weir();
+        asked.args(["drop", "orders", "--controller", &node.controller]);
+        let mut asked = asked.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        asked.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
+        let ended = asked.wait_with_output().unwrap();
+        (ended.status.code(), text(&ended.stderr))
+    };
+    apply();
+    for said in ["", "order\n", "yes\n"] {
+        let (code, words) = drop_saying(said);
+        assert!(code == Some(1) && words.contains("nothing was dropped"), "{words}");
+    }
+    assert!(node.ask(&["lag", "orders"]).status.success());
+    let (code, words) = drop_saying("orders\n");
+    assert!(code == Some(0) && words.contains("holds 0 rows") && words.contains("dropped orders"), "{words}");
+    assert_eq!(node.ask(&["lag", "orders"]).status.code(), Some(1));
+    apply();
+    let dropped = node.ask(&["drop", "orders", "--yes"]);
+    assert_eq!(dropped.status.code(), Some(0), "{}", text(&dropped.stderr));
+    let absent = node.ask(&["drop", "orders", "--yes"]);
+    assert!(absent.status.code() == Some(1) && text(&absent.stderr).contains("weir lag"), "{}", text(&absent.stderr));
+}
+
+#[test]
 fn why_tells_the_way_of_a_message() {
     let dir = tempfile::tempdir().unwrap();
     let node = Running::start(&["start"], &dir.path().join("data"));
@@ -226,6 +257,10 @@ fn why_tells_the_way_of_a_message() {
     let told = row.last().unwrap();
     assert_eq!(told["verdict"], "ROW", "the one rejected message is another: {told}");
     assert_eq!(why("3").last().unwrap()["verdict"], "NOT_WRITTEN");
+    let without_topic = node.ask(&["why", "--table", "orders", "--partition", "0", "--offset", "3"]);
+    assert!(text(&without_topic.stdout).contains("NOT_WRITTEN"), "{}", text(&without_topic.stderr));
+    let negative = text(&node.ask(&["why", "--table", "orders", "--key", "-3"]).stdout);
+    assert!(negative.contains("NOT_FOUND"), "{negative}");
 
     let by_key = node.ask(&["why", "--table", "orders", "--key", "3"]);
     let lines = text(&by_key.stdout);

@@ -207,6 +207,43 @@ async fn tables_of_a_slow_broker_are_looked_at_together() {
     assert!(took > STREAMS_TAKE && took < STREAMS_TAKE * 4, "one after the other takes 21 s: {took:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_nothing_but_rejects_or_defaults_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Process::start(&dir.path().join("data"), &["--disk-floor", "0"]);
+    let controller = node.controller.base().to_owned();
+    node.make(&orders(1)).await;
+    node.produce("orders", &[json!({"id": "one"}), json!({"id": "two"}), json!({"id": 3, "amount": "much"})]).await;
+    eventually("the rejects", async || {
+        let kept = node.json("/tables/orders/quarantine").await;
+        if kept["kept"] == 3 { Ok(()) } else { Err(kept.to_string()) }
+    })
+    .await;
+    let (all, code) = found(&controller, &["--table", "orders"]);
+    let records = of(&all, "records");
+    assert!(code == Some(1) && records.len() == 1 && records[0]["grade"] == "WRONG", "{all:?}");
+    let detail = records[0]["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with("all 3 messages that could have been rows were rejected; of the newest, 2 "),
+        "{detail}"
+    );
+    assert!(detail.contains("orders/0@0: DATA_TYPE column id: "), "{detail}");
+
+    let mut second = orders(1);
+    for name in ["/tableName", "/schema/schemaName", "/realtime/tableName"] {
+        *second.pointer_mut(name).unwrap() = json!("second");
+    }
+    let map = "/realtime/ingestionConfig/streamIngestionConfig/streamConfigMaps/0/stream.local.topic.name";
+    *second.pointer_mut(map).unwrap() = json!("second");
+    node.make(&second).await;
+    node.produce("second", &[json!({"ID": 1, "Country": "DE"})]).await;
+    node.wait_for_rows("SELECT COUNT(*) FROM second", &json!([[1]])).await;
+    let (all, _) = found(&controller, &["--table", "second"]);
+    let columns = of(&all, "columns");
+    assert!(columns.len() == 1 && columns[0]["grade"] == "LOOK", "{all:?}");
+    assert!(columns[0]["detail"].as_str().unwrap().contains("id could be ID, country could be Country"), "{columns:?}");
+}
+
 fn write(file: &Path, document: &Json) -> String {
     std::fs::write(file, document.to_string()).unwrap();
     file.to_str().unwrap().to_owned()

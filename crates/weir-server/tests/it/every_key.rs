@@ -56,11 +56,12 @@ shardIteratorType | docs | docs/reference/kinesis.md | says where a table starts
 requests_per_second_limit | test | crates/weir-streams/src/kinesis/settings.rs | settings_are_read
 requests_per_second_limit | test | crates/weir-streams/tests/kinesis/main.rs | tables_share_one_limiter
 iamRoleBasedAccessEnabled | test | crates/weir-streams/src/kinesis/settings.rs | wrong_settings_are_named_with_the_remedy
-roleArn | docs | docs/reference/kinesis.md | roles are not assumed
-roleSessionName | docs | docs/reference/kinesis.md | roles are not assumed
-externalId | docs | docs/reference/kinesis.md | roles are not assumed
-sessionDurationSeconds | docs | docs/reference/kinesis.md | roles are not assumed
-asyncSessionUpdateEnabled | docs | docs/reference/kinesis.md | roles are not assumed
+roleArn | test | crates/weir-streams/src/kinesis/settings.rs | wrong_settings_are_named_with_the_remedy
+roleSessionName | test | crates/weir-streams/src/kinesis/settings.rs | a_role_is_read
+externalId | test | crates/weir-streams/src/kinesis/settings.rs | a_role_is_read
+sessionDurationSeconds | test | crates/weir-streams/src/kinesis/settings.rs | a_role_is_read
+asyncSessionUpdateEnabled | test | crates/weir-streams/src/kinesis/settings.rs | a_role_is_read
+roleSessionName for RoleSessionName | test | crates/weir-streams/src/kinesis/role.rs | a_stream_is_read_with_the_keys_of_the_roles_session
 metadata.populate | docs | docs/reference/kinesis.md | a column is filled as soon as the schema has it
 
 # Pulsar

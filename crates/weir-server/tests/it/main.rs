@@ -21,6 +21,7 @@ mod every_trap;
 mod first_minutes;
 mod first_record;
 mod infer;
+mod lost_files;
 mod observability;
 mod on_kinesis;
 mod on_pulsar;

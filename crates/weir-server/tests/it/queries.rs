@@ -47,6 +47,14 @@ async fn tables_and_columns_are_shown() {
     };
     assert_eq!((&of("country")[1], &of("country")[5]), (&json!("STRING"), &json!(512)));
     assert_eq!((&of("ts")[2], &of("ts")[6]), (&json!("DATE_TIME"), &json!("TIME")));
+    assert_eq!(node.rows("SHOW TABLES LIKE 'ORD%'").await, json!([["orders"]]));
+    assert_eq!(node.rows("SHOW TABLES LIKE 'x%'").await, json!([]));
+    let of_system = node.rows("DESCRIBE system.Tables").await;
+    assert_eq!(of_system[0], json!(["tableName", "STRING", null, null, null, null, null]), "{of_system}");
+    assert_eq!(of_system.as_array().unwrap().len(), 6);
+    let refused = node.ask("SHOW TABLES WHERE x").await;
+    assert_eq!(refused["exceptions"][0]["errorCode"], 150, "{refused}");
+    assert!(refused["exceptions"][0]["message"].as_str().unwrap().contains("SHOW TABLES LIKE"), "{refused}");
     let unknown = node.ask("DESCRIBE nope").await;
     assert_eq!(unknown["exceptions"][0]["errorCode"], 190, "{unknown}");
     node.server.stop().await;

@@ -90,6 +90,49 @@ async fn what_is_cut_and_what_would_be_refused_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn columns_that_match_no_field_are_told_with_the_nearest() {
+    let node = TestNode::start().await;
+    node.make(&orders(1)).await;
+    let record = json!({"id": 1, "country": "DE", "tags": ["x"], "amount": 2.5, "ts": 1_767_225_600_000_i64});
+    node.produce("orders", &[record.clone(), record]).await;
+    let same = node.post("/tableConfigs/try", &orders(1)).await.json();
+    assert_eq!(same["warnings"], json!(null), "{same}");
+    // Columns of other names: each row is nothing but defaults, and no record is rejected.
+    let mut other = orders(1);
+    for name in ["/tableName", "/schema/schemaName", "/realtime/tableName"] {
+        *other.pointer_mut(name).unwrap() = json!("second");
+    }
+    other["schema"] = json!({
+        "schemaName": "second",
+        "dimensionFieldSpecs": [
+            {"name": "Country", "dataType": "STRING"}, {"name": "orderId", "dataType": "LONG"}, {"name": "up", "dataType": "STRING"}],
+        "metricFieldSpecs": [{"name": "amuont", "dataType": "DOUBLE"}],
+        "dateTimeFieldSpecs": [
+            {"name": "at", "dataType": "TIMESTAMP", "format": "1:MILLISECONDS:EPOCH", "granularity": "1:MILLISECONDS"}],
+    });
+    other["realtime"]["segmentsConfig"]["timeColumnName"] = json!("at");
+    other["realtime"]["tableIndexConfig"] = json!({});
+    other["realtime"]["ingestionConfig"]["transformConfigs"] =
+        json!([{"columnName": "up", "transformFunction": "upper(country)"}]);
+    let tried = node.post("/tableConfigs/try", &other).await;
+    assert_eq!(tried.status, 200, "{}", tried.text());
+    let tried = tried.json();
+    assert_eq!(tried["records"][0]["fate"], "ROW", "{tried}");
+    let warning = tried["warnings"][0].as_str().unwrap();
+    for says in [
+        "none of the 2 rows that were tried has a value in any of the columns Country, orderId, amuont, at:",
+        "the records have the fields amount, country, id, tags, ts",
+        "Country could be country, amuont could be amount",
+    ] {
+        assert!(warning.contains(says), "{says}: {warning}");
+    }
+    // One that is filled is enough.
+    other["schema"]["dimensionFieldSpecs"].as_array_mut().unwrap().push(json!({"name": "id", "dataType": "LONG"}));
+    let tried = node.post("/tableConfigs/try", &other).await.json();
+    assert_eq!(tried["warnings"], json!(null), "{tried}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slip_in_an_expression_is_said_where_a_table_is_made() {
     let node = TestNode::start().await;
     let mut document = derived();

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 use weir_base::SharedDisk;
-use weir_types::NextOffset;
+use weir_types::{NextOffset, OffsetRange};
 
 /// A position is remembered for every so many bytes: finding an offset then reads at most this much.
 const LANDMARK_EVERY: u64 = 64 << 10;
@@ -33,6 +33,23 @@ pub(super) struct LogFile {
     pub(super) past: Past,
     /// `None` until they are asked for.
     pub(super) landmarks: Option<Vec<Landmark>>,
+    /// Where its records end, and how that was seen, where somebody cut it: it held more.
+    pub(super) cut: Option<(NextOffset, Arc<str>)>,
+}
+
+/// Records that were acknowledged and are not there any more.
+#[derive(Debug, thiserror::Error)]
+#[error("{how}")]
+pub(super) struct Lost {
+    pub(super) range: OffsetRange,
+    pub(super) how: String,
+}
+
+impl Lost {
+    /// What an error of the log says is lost.
+    pub(super) fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref().and_then(|inner| inner.downcast_ref())
+    }
 }
 
 pub(super) fn file_path(dir: &Path, base: NextOffset) -> PathBuf {
@@ -46,19 +63,19 @@ pub(super) fn damaged(path: &Path, position: u64, how: &str) -> io::Error {
 impl LogFile {
     /// A file that nothing was written to yet, its head included.
     pub(super) fn new(path: PathBuf, base: NextOffset, past: Past) -> Self {
-        Self { base, path: Arc::new(path), byte_count: 0, past, landmarks: Some(vec![]) }
+        Self { base, path: Arc::new(path), byte_count: 0, past, landmarks: Some(vec![]), cut: None }
     }
 
     /// A file that is there and was not looked at.
     pub(super) fn closed(dir: &Path, base: NextOffset, byte_count: u64) -> Self {
         let path = Arc::new(file_path(dir, base));
-        Self { base, path, byte_count, past: Past::NONE, landmarks: None }
+        Self { base, path, byte_count, past: Past::NONE, landmarks: None, cut: None }
     }
 
     /// The same file, to be read while others may use this one.
     pub(super) fn unread(&self) -> Self {
         let (path, landmarks) = (self.path.clone(), None);
-        Self { base: self.base, path, byte_count: self.byte_count, past: self.past, landmarks }
+        Self { base: self.base, path, byte_count: self.byte_count, past: self.past, landmarks, cut: None }
     }
 
     /// Takes in a frame of `byte_count` bytes at the end; `newest_ms` is that of the log before it.
@@ -70,32 +87,66 @@ impl LogFile {
         self.byte_count += byte_count;
     }
 
-    /// Reads what the file says of those before it.
-    pub(super) fn read_head(&mut self, disk: &SharedDisk) -> io::Result<()> {
+    /// Reads what the file says of those before it. Where it was cut within its head, that is what the `next` one says: too
+    /// much, which keeps records for too long.
+    pub(super) fn read_head(&mut self, disk: &SharedDisk, next: Past) -> io::Result<()> {
         let head = disk.read_at(&self.path, 0, FILE_HEAD_BYTES)?;
+        if head.len() < FILE_HEAD_BYTES {
+            self.past = next;
+            return Ok(());
+        }
         let past = frame::read_file_head(&head, self.base);
         self.past = past.ok_or_else(|| damaged(&self.path, 0, "the head of the file is not what was written"))?;
         Ok(())
     }
 
-    /// Reads a closed file, whose records end at `to`.
+    /// Reads a file whose records ended at `to` when they were written. Where somebody cut it they end earlier, which it
+    /// notes and says.
     pub(super) fn scan(
         &mut self,
         disk: &SharedDisk,
         to: NextOffset,
         seen: &mut dyn FnMut(&FrameHead, &[Record]),
     ) -> io::Result<()> {
-        let content = Bytes::from(disk.read(&self.path)?);
-        self.read_head(disk)?;
+        // What an append under way wrote behind is not looked at.
+        let written = usize::try_from(self.byte_count).unwrap_or(usize::MAX);
+        let mut content = Bytes::from(disk.read(&self.path)?);
+        content.truncate(written);
+        if content.len() < FILE_HEAD_BYTES {
+            self.note_cut(self.base, to, content.len());
+            return Ok(());
+        }
+        self.read_head(disk, self.past)?;
         let walked = self.walk(&content, seen);
-        if walked.position < content.len() {
+        if walked.position < content.len() && !is_cut(&content, walked.position) {
             return Err(damaged(&self.path, walked.position as u64, "the frame is not what was written"));
         }
-        if walked.end != to {
-            let how = format!("the file ends before offset {}, but the next one begins with {to}", walked.end);
+        if walked.end > to {
+            let how = format!("its records end at offset {}, but the next file begins with {to}", walked.end);
             return Err(damaged(&self.path, walked.position as u64, &how));
         }
+        if walked.end < to {
+            self.note_cut(walked.end, to, content.len());
+        }
         Ok(())
+    }
+
+    /// Its records end at `end`, in place of `to`.
+    pub(super) fn note_cut(&mut self, end: NextOffset, to: NextOffset, bytes_left: usize) {
+        let file = self.path.display();
+        let how = format!("{file} was cut to {bytes_left} bytes, or what came behind it was removed");
+        tracing::error!(from = %end, %to, how, "records of the local log are lost");
+        self.cut = Some((end, how.into()));
+        // Not empty: what is may be used again.
+        self.byte_count = self.byte_count.max(FILE_HEAD_BYTES as u64);
+        self.landmarks.get_or_insert_default();
+    }
+
+    /// That `offset` is lost, where it is; the records of the file ended at `to`.
+    pub(super) fn lost(&self, offset: NextOffset, to: NextOffset) -> Option<io::Error> {
+        let (end, how) = self.cut.as_ref().filter(|(end, _)| offset >= *end && offset < to)?;
+        let range = OffsetRange::try_new(*end, to).ok()?;
+        Some(io::Error::new(io::ErrorKind::InvalidData, Lost { range, how: how.to_string() }))
     }
 
     /// Reads the last file, cuts off what a crash tore, and returns what the log holds and where it ends; `None` where not
@@ -161,6 +212,14 @@ fn whole_frame(content: &Bytes, position: usize) -> Option<(usize, FrameHead, Ve
     let length = frame::frame_bytes(content.get(position..)?)?;
     let whole = content.get(position..position.checked_add(length)?)?;
     frame::decode(&content.slice_ref(whole)).map(|(head, records)| (length, head, records))
+}
+
+/// Whether the content ends within the frame at `position`: what is no whole frame, with none behind it.
+fn is_cut(content: &Bytes, position: usize) -> bool {
+    let rest = &content[position..];
+    let within = rest.len() < frame::HEAD_BYTES || frame::frame_bytes(rest).is_some_and(|bytes| bytes > rest.len());
+    let behind = || (position + 1..content.len()).any(|at| whole_frame(content, at).is_some());
+    within && !behind()
 }
 
 /// Whether a whole frame behind `position` says that the disk held more than that when it was written.

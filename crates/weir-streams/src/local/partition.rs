@@ -4,7 +4,7 @@
 //! hour; what else is asked of a closed file is read when it is asked for.
 
 use super::{
-    file::{self, LogFile, damaged, file_path},
+    file::{self, LogFile, Lost, damaged, file_path},
     frame::{self, FILE_HEAD_BYTES, FrameHead, HEAD_BYTES, Past, Record},
 };
 use bytes::Bytes;
@@ -96,8 +96,12 @@ impl Partition {
             disk.sync_dir(&dir)?;
             files.pop();
         }
-        if let Some((_, closed)) = files.split_last_mut() {
-            closed.iter_mut().try_for_each(|file| file.read_head(&disk))?;
+        if let Some((last, closed)) = files.split_last_mut() {
+            let mut next = last.past;
+            for file in closed.iter_mut().rev() {
+                file.read_head(&disk, next)?;
+                next = file.past;
+            }
         }
         for at in (1..files.len()).rev() {
             if keyed.get() >= recall.most || files[at].past.keyed_ms < recall.keyed_since_ms {
@@ -166,10 +170,11 @@ impl Partition {
 
     /// Sees to it that the last file is open, not longer than what is published, and has room.
     fn open_for_append(&self, inner: &mut Inner, roll_at: u64) -> io::Result<()> {
+        self.close_where_cut(inner)?;
         if let (Some(open), cut) = (&mut inner.open, &mut inner.cut) {
             settle(open.as_mut(), cut)?;
         }
-        let full = inner.files.last().is_none_or(|file| file.byte_count >= roll_at);
+        let full = inner.files.last().is_none_or(|file| file.byte_count >= roll_at || file.cut.is_some());
         if full {
             let base = self.end();
             let path = file_path(&self.dir, base);
@@ -186,6 +191,31 @@ impl Partition {
                 open.truncate(file.byte_count)?;
             }
             inner.open = Some(open);
+        }
+        Ok(())
+    }
+
+    /// Goes on in another file where somebody cut the one that is written to, or removed it: offsets that were given out are
+    /// not given out again, and what is cut off is missed by whoever comes to it.
+    fn close_where_cut(&self, inner: &mut Inner) -> io::Result<()> {
+        let end = self.end();
+        let Some(file) = inner.files.last_mut().filter(|file| file.cut.is_none() && file.byte_count > 0) else {
+            return Ok(());
+        };
+        let there = self.disk.byte_count(&file.path)?;
+        if there.is_some_and(|there| there >= file.byte_count) {
+            return Ok(());
+        }
+        let mut left = file.unread();
+        match there {
+            Some(_) => left.scan(&self.disk, end, &mut |_, _| {})?,
+            None => left.note_cut(file.base, end, 0),
+        }
+        *file = left;
+        (inner.open, inner.cut) = (None, None);
+        // One of nothing but its head is made anew.
+        if file.base == end {
+            inner.files.pop();
         }
         Ok(())
     }
@@ -294,17 +324,44 @@ impl Partition {
                     return Ok(None);
                 };
                 let file = &inner.files[at];
+                let to = inner.files.get(at + 1).map_or_else(|| self.end(), |next| next.base);
+                if let Some(lost) = file.lost(offset, to) {
+                    return Err(lost);
+                }
                 if let Some(landmarks) = &file.landmarks {
                     return Ok(Some(look(file, landmarks)));
                 }
-                (file.unread(), inner.files.get(at + 1).map_or_else(|| self.end(), |next| next.base))
+                (file.unread(), to)
             };
             unread.scan(&self.disk, to, &mut |_, _| {})?;
-            let mut inner = self.inner.lock();
-            if let Some(file) = inner.files.iter_mut().find(|file| file.base == unread.base) {
-                *file = unread;
-            }
+            self.replace(unread);
         }
+    }
+
+    fn replace(&self, read: LogFile) {
+        let mut inner = self.inner.lock();
+        if let Some(file) = inner.files.iter_mut().find(|file| file.base == read.base) {
+            *file = read;
+        }
+    }
+
+    /// Reads a file again that has fewer bytes than were written: what of it is lost is known then.
+    fn look_again(&self, base: NextOffset) -> io::Result<()> {
+        let found = {
+            let inner = self.inner.lock();
+            let at = inner.files.binary_search_by_key(&base, |file| file.base).ok();
+            at.map(|at| {
+                let to = inner.files.get(at + 1).map_or_else(|| self.end(), |next| next.base);
+                (inner.files[at].unread(), to)
+            })
+        };
+        let Some((mut file, to)) = found else { return Ok(()) };
+        file.scan(&self.disk, to, &mut |_, _| {})?;
+        // Whole after all: somebody put it back in between.
+        if file.cut.is_some() {
+            self.replace(file);
+        }
+        Ok(())
     }
 
     /// Where the frame that holds `offset`, or one shortly before it, lies.
@@ -334,7 +391,18 @@ impl Partition {
         })?;
         let (mut start, mut place) = (start.unwrap_or(base), None);
         while start < self.end() {
-            let Some((head, records, behind)) = self.read(start, place)? else { break };
+            let (head, records, behind) = match self.read(start, place) {
+                Ok(Some(read)) => read,
+                Ok(None) => break,
+                // What is lost has no time.
+                Err(error) => match Lost::of(&error) {
+                    Some(lost) => {
+                        (start, place) = (lost.range.end(), None);
+                        continue;
+                    }
+                    None => return Err(error),
+                },
+            };
             for (at, record) in (0..).zip(&records) {
                 let offset = NextOffset::new(head.base.number() + at);
                 if offset >= start && record.timestamp_ms >= from_ms {
@@ -358,6 +426,9 @@ impl Partition {
             let Some(mut place) = hint.take().map_or_else(|| self.place(offset), |place| Ok(Some(place)))? else {
                 return Ok(None);
             };
+            if let Some(lost) = self.lost(place.base, offset) {
+                return Err(lost);
+            }
             // The file that the hint names may be deleted since: where the offset lies now is looked up.
             let Some(published) = self.published(place.base) else { continue };
             if place.position >= published {
@@ -382,6 +453,14 @@ impl Partition {
         }
     }
 
+    /// That an offset is lost with the end of the file that it lay in.
+    fn lost(&self, base: NextOffset, offset: NextOffset) -> Option<io::Error> {
+        let inner = self.inner.lock();
+        let at = inner.files.binary_search_by_key(&base, |file| file.base).ok()?;
+        let to = inner.files.get(at + 1).map_or_else(|| self.end(), |next| next.base);
+        inner.files[at].lost(offset, to)
+    }
+
     /// Length of what may be read of a file; `None` where it was deleted.
     fn published(&self, base: NextOffset) -> Option<u64> {
         let inner = self.inner.lock();
@@ -401,6 +480,10 @@ impl Partition {
         let ahead = (published - place.position).min(READ_BYTES.max(wanted as u64));
         let read = self.disk.read_at(&place.path, place.position, usize::try_from(ahead).unwrap_or(usize::MAX));
         match read {
+            Ok(chunk) if (chunk.len() as u64) < ahead => {
+                self.look_again(place.base)?;
+                return Ok(None);
+            }
             Ok(chunk) => (place.chunk, place.chunk_at) = (Bytes::from(chunk), place.position),
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.published(place.base).is_none() => {
                 return Ok(None);

@@ -2,6 +2,7 @@
 
 use super::{
     LocalLogs,
+    file::Lost,
     frame::Record,
     partition::{Partition, Place},
     topic::Topic,
@@ -42,8 +43,11 @@ fn marks(partition: &Partition) -> Watermarks {
     Watermarks { low: partition.low(), high: partition.end() }
 }
 
-fn failed(topic: &str, error: &io::Error) -> StreamError {
+fn failed(topic: &str, partition: u32, error: &io::Error) -> StreamError {
     let (topic, reason) = (topic.to_owned(), error.to_string());
+    if let Some(Lost { range, how }) = Lost::of(error) {
+        return StreamError::Lost { topic, partition, lost: *range, reason: how.clone() };
+    }
     match error.kind() {
         io::ErrorKind::InvalidData => StreamError::Corrupt { topic, reason },
         _ => StreamError::Unreachable { topic, reason },
@@ -69,7 +73,7 @@ impl StreamSource for LocalSource {
     }
 
     async fn resolve(&self, partition: u32, at: &StartAt, now_ms: i64) -> Result<NextOffset, StreamError> {
-        let (_, partition) = self.partition(partition)?;
+        let (number, (_, partition)) = (partition, self.partition(partition)?);
         let from_ms = match at {
             StartAt::Earliest => return Ok(partition.low()),
             StartAt::Latest => return Ok(partition.end()),
@@ -78,7 +82,7 @@ impl StreamSource for LocalSource {
             StartAt::TimestampMs(from_ms) => *from_ms,
         };
         let found = waiting(move || partition.since(from_ms)).await;
-        found.map_err(|error| failed(self.topic.as_str(), &error))
+        found.map_err(|error| failed(self.topic.as_str(), number, &error))
     }
 
     async fn open(&self, partition: u32, from: NextOffset) -> Result<Box<dyn PartitionReader>, StreamError> {
@@ -179,7 +183,7 @@ impl LocalReader {
             false => taking.run(),
         };
         // Only now, so that a fetch that is given up loses nothing.
-        let (batch, place) = taken.map_err(|error| failed(self.name.as_str(), &error))?;
+        let (batch, place) = taken.map_err(|error| failed(self.name.as_str(), self.number, &error))?;
         (self.next, self.place) = (batch.range.end(), place);
         Ok(batch)
     }
@@ -201,7 +205,13 @@ impl Taking {
         let mut records: Vec<Record> = vec![];
         let (mut next, mut place, mut bytes) = (self.next, self.place, 0);
         while next < held.high && records.len() < limit.max_messages && bytes < limit.max_bytes {
-            let Some((head, frame, behind)) = partition.read(next, place.clone())? else { break };
+            let (head, frame, behind) = match partition.read(next, place.clone()) {
+                Ok(Some(read)) => read,
+                Ok(None) => break,
+                // What is whole comes first: the next fetch meets the error again.
+                Err(_) if !records.is_empty() => break,
+                Err(error) => return Err(error),
+            };
             let skip = usize::try_from(next.since(head.base)).unwrap_or(usize::MAX);
             let mut whole = true;
             for record in frame.into_iter().skip(skip) {

@@ -309,7 +309,9 @@ async fn online(client: &Client, document: &DocumentArgument, json: &Json) -> Re
         let patient = client.giving_up_after(ASKS_OTHERS);
         let answer = patient.send_json(Method::POST, &format!("/tableConfigs/try?records={TRIED}"), json).await?;
         if answer.is_success() {
-            let tried = answer.json()["records"].as_array().cloned().unwrap_or_default();
+            let answer = answer.json();
+            checks.extend(unmatched(&file, &answer));
+            let tried = answer["records"].as_array().cloned().unwrap_or_default();
             checks.extend(cuts(&tried).into_iter().map(|line| {
                 Check::ok("values", file.clone(), line).look("what is beyond the length of its column is not stored")
             }));
@@ -319,6 +321,14 @@ async fn online(client: &Client, document: &DocumentArgument, json: &Json) -> Re
         }
     }
     Ok(checks)
+}
+
+/// That the newest records fill no column.
+fn unmatched(subject: &str, tried: &Json) -> Vec<Check> {
+    let of = |text: String| {
+        Check::ok("columns", subject, text).look("mend the names of the columns, or how they are filled")
+    };
+    super::apply::texts(&tried["warnings"]).into_iter().map(of).collect()
 }
 
 /// How many of the newest records would be rejected.

@@ -1,9 +1,15 @@
 //! What is wrong with a table: its streams, its partitions, what it rejected, what it passed over.
 
 use crate::{
-    cli::{ControllerAddress, Failure, apply::texts, doctor::ASKS_OTHERS, shell_word, try_records::cuts},
+    cli::{
+        ControllerAddress, Failure,
+        apply::texts,
+        doctor::{ASKS_OTHERS, unmatched},
+        shell_word,
+        try_records::cuts,
+    },
     client::Client,
-    node::Check,
+    node::{Check, Grade},
 };
 use hyper::Method;
 use serde_json::{Value as Json, json};
@@ -24,12 +30,60 @@ pub(super) async fn checks(client: &Client, address: &ControllerAddress, name: &
     let partitions = partitions.json();
     checks.extend(states(name, client.base(), &partitions));
     checks.extend(altered(client, name, &partitions).await);
+    if checks.iter().all(|check| check.name != "streams" || check.grade != Grade::Wrong) {
+        checks.extend(newest(client, name, &config.json(), &partitions).await?);
+    }
     let kept = client.get(&format!("/tables/{name}/quarantine?limit=1")).await?.json();
     let there = |verb: &str| address.same(&format!("weir quarantine {verb} {name}"));
     checks.push(quarantine(name, &kept, &there("list"), &there("replay")));
     let skips = client.get(&format!("/tables/{name}/skips")).await?;
     checks.extend(skipped(name, &skips.json()));
     Ok(checks)
+}
+
+/// What the table makes of the newest records: nothing but rejects, or nothing but defaults.
+async fn newest(client: &Client, name: &str, config: &Json, partitions: &Json) -> Result<Vec<Check>, Failure> {
+    let patient = client.giving_up_after(ASKS_OTHERS);
+    let answer = patient.send_json(Method::POST, &format!("/tableConfigs/try?records={LOOKED_AT}"), config).await?;
+    if !answer.is_success() {
+        // What keeps its streams from being read was said of them.
+        return Ok(vec![]);
+    }
+    let tried = answer.json();
+    let mut checks = unmatched(name, &tried);
+    checks.extend(all_rejected(name, partitions, &tried));
+    Ok(checks)
+}
+
+/// That every message was rejected, how many there are, and why most of the newest are.
+fn all_rejected(name: &str, partitions: &Json, tried: &Json) -> Option<Check> {
+    let sum = |key: &str| partitions.as_array().into_iter().flatten().filter_map(|row| row[key].as_u64()).sum::<u64>();
+    let (rejected, rows) = (sum("rejected"), sum("rows"));
+    if rejected == 0 || rows > 0 {
+        return None;
+    }
+    let mut reasons: BTreeMap<(&str, &str), (usize, &Json)> = BTreeMap::new();
+    let records = tried["records"].as_array().into_iter().flatten().filter(|record| record["fate"] == "REJECTED");
+    for record in records {
+        let place = |key: &str| record[key].as_str().unwrap_or_default();
+        reasons.entry((place("stage"), place("column"))).or_insert((0, record)).0 += 1;
+    }
+    let most = reasons.into_iter().max_by_key(|(_, (count, _))| *count);
+    let why = most.map(|((stage, column), (count, record))| {
+        let column = if column.is_empty() { String::new() } else { format!(" column {column}:") };
+        let text = |key: &str| record[key].as_str().unwrap_or_default();
+        format!(
+            "; of the newest, {count} for the same reason, as {}/{}@{}: {stage}{column} {}",
+            text("topic"),
+            record["partition"],
+            record["offset"],
+            text("reason")
+        )
+    });
+    let detail = format!("all {rejected} messages that could have been rows were rejected{}", why.unwrap_or_default());
+    Some(Check::ok("records", name, detail).wrong(
+        "mend the table's schema or decoder, or how the records are written; then `weir quarantine replay` makes rows of what is kept",
+    ))
 }
 
 /// Records that are looked at for values that are cut.
@@ -127,9 +181,16 @@ fn states(name: &str, controller: &str, partitions: &Json) -> Vec<Check> {
             "RETRYING" => {
                 check.wrong("it goes on by itself once the reason is gone; no row is lost while the stream keeps them")
             }
+            "HALTED" if reason.is_some_and(|reason| reason.contains("consumeFrom")) => check.wrong(format!(
+                "as the reason says; the body goes with `{resume} -H 'Content-Type: application/json' -d BODY`"
+            )),
             "HALTED" => check.wrong(format!("mend the table or the stream, then `{resume}`")),
+            "RECREATED" if reason.is_some_and(|reason| reason.contains("cut back")) => check.wrong(format!(
+                "`curl -X POST {}` reads what comes from now on; rows that were read stay",
+                shell_word(&format!("{controller}/tables/{name}/resumeConsumption?consumeFrom=largest"))
+            )),
             "RECREATED" => check.wrong(format!(
-                "the topic was made anew: `curl -X POST {}` reads it from its beginning",
+                "`curl -X POST {}` reads what the topic holds now from its beginning, consumeFrom=largest only what comes",
                 shell_word(&format!("{controller}/tables/{name}/resumeConsumption?consumeFrom=smallest"))
             )),
             _ => check.look("this command does not know the state: use the command of the node's version"),
@@ -205,7 +266,6 @@ fn skipped(name: &str, skips: &Json) -> Vec<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::Grade;
 
     #[test]
     fn partitions_in_one_state_are_one_finding() {
@@ -227,9 +287,37 @@ mod tests {
         let unheard = json!([{"topic": "t", "partition": 0, "state": "STARTING", "lagOffsets": null, "lagMs": 9}]);
         assert!(states("orders", "c", &unheard)[0].detail.contains("at most 9 ms behind, in offsets it is unknown"));
         assert_eq!(states("orders", "c", &json!([]))[0].grade, Grade::Look);
-        for state in ["HALTED", "RECREATED"] {
-            assert_eq!(states("t", "c", &json!([partition(0, state, "")]))[0].grade, Grade::Wrong, "{state}");
+        for (state, reason, remedy) in [
+            ("HALTED", "", "mend the table"),
+            ("HALTED", "resumeConsumption with the body {\"consumeFrom\": ..}", "the body goes with"),
+            ("RECREATED", "", "consumeFrom=smallest"),
+            ("RECREATED", "its log was cut back", "consumeFrom=largest"),
+        ] {
+            let found = states("t", "c", &json!([partition(0, state, reason)])).remove(0);
+            assert!(found.grade == Grade::Wrong && found.remedy.as_ref().unwrap().contains(remedy), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_table_that_rejects_all_says_why() {
+        let partitions =
+            |rejected: u64, rows: u64| json!([{"rejected": rejected, "rows": rows}, {"rejected": 2, "rows": 0}]);
+        let record = |offset: u64, stage: &str, column: Option<&str>| {
+            json!({"fate": "REJECTED", "topic": "t", "partition": 1, "offset": offset, "stage": stage, "column": column,
+                   "reason": format!("because of {offset}")})
+        };
+        let tried = json!({"records": [
+            record(6, "DECODE", None), record(7, "DATA_TYPE", Some("id")), record(8, "DATA_TYPE", Some("id")), {"fate": "FILTERED"}]});
+        assert!(all_rejected("t", &partitions(5, 1), &tried).is_none());
+        assert!(all_rejected("t", &json!([{"rejected": 0, "rows": 0}]), &tried).is_none());
+        let found = all_rejected("t", &partitions(5, 0), &tried).unwrap();
+        assert_eq!(found.grade, Grade::Wrong);
+        assert_eq!(
+            found.detail,
+            "all 7 messages that could have been rows were rejected; of the newest, 2 for the same reason, as t/1@7: \
+             DATA_TYPE column id: because of 7"
+        );
+        assert!(all_rejected("t", &partitions(5, 0), &json!({})).unwrap().detail.ends_with("were rejected"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod screen;
 use crate::{
     cli::{
         ControllerAddress, Failure,
-        infer::stream_of,
+        infer::{stream_of, with_schemas},
         output::{data, escaped, say},
         run::told_to_stop,
     },
@@ -17,7 +17,7 @@ use clap::Args;
 use gutter::Gutter;
 use screen::{Screen, Tone};
 use serde_json::{Map, Value as Json, json};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 const EXAMPLES: &str = "\
 A node does the reading; nothing is stored. Below the records stand the fields that they have, with their kinds and the share of
@@ -55,7 +55,8 @@ pub(super) struct TailArguments {
     /// Only this partition
     #[arg(long, value_name = "NUMBER")]
     partition: Option<u32>,
-    /// Format of a topic, where it is not to be guessed: json, csv, avro-confluent, json-confluent
+    /// Format of a topic, where it is not to be guessed: json, csv, avro-confluent and json-confluent (messages begin with the number of a
+    /// schema in --registry), avro (plain, of the schema in --schema; without one it means avro-confluent)
     #[arg(long)]
     format: Option<String>,
     /// Names of the cells of CSV, between its delimiter
@@ -64,6 +65,9 @@ pub(super) struct TailArguments {
     /// URL of the schema registry whose schemas the messages of a topic name
     #[arg(long, value_name = "URL")]
     registry: Option<String>,
+    /// File with the Avro schema that all messages were written with
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
     /// One JSON object a line: records whole, changes of fields, troubles, and the fields at the end
     #[arg(long)]
     json: bool,
@@ -98,17 +102,20 @@ impl TailArguments {
             "format": self.format, "header": self.header,
         });
         match &self.what {
-            What::Table(table) if self.format.is_some() || self.header.is_some() || self.registry.is_some() => {
+            What::Table(table)
+                if self.format.is_some()
+                    || self.header.is_some()
+                    || self.registry.is_some()
+                    || self.schema.is_some() =>
+            {
                 return Err(Failure::Usage(format!(
-                    "--format, --header and --registry belong to a topic; table {table} says how its messages are read"
+                    "--format, --header, --registry and --schema belong to a topic; table {table} says how its messages are read"
                 )));
             }
             What::Table(table) => asked["table"] = json!(table),
             What::Stream(stream) => {
                 let mut stream = stream.clone();
-                if let (Some(registry), Some(kind)) = (&self.registry, stream["streamType"].as_str()) {
-                    stream.insert(format!("stream.{kind}.decoder.prop.schema.registry.rest.url"), json!(registry));
-                }
+                with_schemas(&mut stream, self.registry.as_deref(), self.schema.as_deref())?;
                 asked["stream"] = Json::Object(stream);
             }
         }

@@ -21,6 +21,7 @@ use way::{Facts, Step, again, way};
 const EXAMPLES: &str = "\
 Examples:
   weir why --table orders --topic orders --partition 0 --offset 1742
+  weir why --table orders --partition 0 --offset 1742
   weir why --table orders --key 4711
   weir why --table orders --column country --key DE
   weir why --table orders --topic orders --partition 0 --offset 1742 --format jsonl | tail -1
@@ -45,17 +46,17 @@ pub(super) struct WhyArguments {
     /// The table
     #[arg(long)]
     table: String,
-    /// The message's topic
+    /// The message's topic; a table that reads one topic needs none
     #[arg(long, requires = "partition", requires = "offset", conflicts_with = "key")]
     topic: Option<String>,
     /// Its partition
-    #[arg(long, requires = "topic")]
+    #[arg(long, requires = "offset", conflicts_with = "key")]
     partition: Option<u32>,
     /// Its offset
-    #[arg(long, requires = "topic")]
+    #[arg(long, requires = "partition", conflicts_with = "key")]
     offset: Option<u64>,
     /// Its key: the value of the primary key, or of --column; also the key of a rejected message
-    #[arg(long, required_unless_present = "topic")]
+    #[arg(long, required_unless_present = "offset", allow_hyphen_values = true)]
     key: Option<String>,
     /// The column that holds the key, where it is not the schema's one primary key
     #[arg(long, requires = "key")]
@@ -71,8 +72,13 @@ impl WhyArguments {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let client = Client::new(&self.address.controller);
         let asked = Asked { client, table: &self.table };
-        let steps = match (&self.topic, self.partition, self.offset, &self.key) {
-            (Some(topic), Some(partition), Some(offset), _) => {
+        let steps = match (self.partition, self.offset, &self.key) {
+            (Some(partition), Some(offset), _) => {
+                let topic = match &self.topic {
+                    Some(topic) => topic.clone(),
+                    None => asked.one_topic().await?,
+                };
+                let topic = topic.as_str();
                 let facts = asked.facts(topic, partition, offset).await?;
                 if facts.partition.is_null() && facts.segments.is_empty() {
                     return Err(Failure::Failed(asked.no_partition(topic, partition).await?));
@@ -84,7 +90,7 @@ impl WhyArguments {
                 }
                 steps
             }
-            (_, _, _, Some(key)) => asked.by_key(key, self.column.as_deref()).await?,
+            (_, _, Some(key)) => asked.by_key(key, self.column.as_deref()).await?,
             _ => return Err(Failure::Usage("give --topic, --partition and --offset, or --key".to_owned())),
         };
         write(&steps, self.format.unwrap_or_else(Format::of_stdout))
@@ -197,6 +203,21 @@ impl Asked<'_> {
         name.strip_suffix("_REALTIME").unwrap_or(name)
     }
 
+    /// The topic of a table that reads one, or read one only ever.
+    async fn one_topic(&self) -> Result<String, Failure> {
+        let partitions = self.get("partitions").await?;
+        let topics = partitions.as_array().into_iter().flatten().filter_map(|row| row["topic"].as_str());
+        let topics: std::collections::BTreeSet<&str> = topics.collect();
+        match topics.iter().collect::<Vec<_>>().as_slice() {
+            [one] => Ok((**one).to_owned()),
+            [] => Err(Failure::Failed(format!("table {} reads no partition: name the message's --topic", self.table))),
+            all => {
+                let names: Vec<&str> = all.iter().take(ROWS).map(|name| **name).collect();
+                Err(Failure::Usage(format!("table {} reads {}: --topic says which", self.table, names.join(", "))))
+            }
+        }
+    }
+
     async fn no_partition(&self, topic: &str, partition: u32) -> Result<String, Failure> {
         let partitions = self.get("partitions").await?;
         let name = |row: &Json| format!("{}/{}", row["topic"].as_str().unwrap_or_default(), row["partition"]);
@@ -253,9 +274,9 @@ impl Asked<'_> {
             return Err(Failure::Failed(format!("--column {column}: table {} has no such column", self.table)));
         };
         let number = matches!(field["dataType"].as_str(), Some("INT" | "LONG" | "FLOAT" | "DOUBLE" | "TIMESTAMP"));
-        let value = match key.parse::<f64>() {
-            Ok(_) if number => key.to_owned(),
-            Err(_) if number && field["dataType"] != "TIMESTAMP" => {
+        let value = match number_of(key) {
+            Some(literal) if number => literal,
+            None if number && field["dataType"] != "TIMESTAMP" => {
                 return Err(Failure::Failed(format!("--key {key}: column {column} holds numbers")));
             }
             _ => quoted(key),
@@ -291,9 +312,9 @@ impl Asked<'_> {
         Ok(())
     }
 
-    /// Rejected messages whose key is that text, as itself or as JSON.
+    /// Rejected messages whose key is that text, as itself, as JSON, or as serializers write numbers.
     async fn rejected(&self, key: &str) -> Result<Vec<Json>, Failure> {
-        let wanted = [BASE64.encode(key), BASE64.encode(json!(key).to_string())];
+        let wanted = serialized(key);
         let has_key =
             |entry: &&Json| entry["keyBase64"].as_str().is_some_and(|key| wanted.iter().any(|one| one == key));
         let (mut found, mut after) = (vec![], String::new());
@@ -311,6 +332,26 @@ impl Asked<'_> {
     }
 }
 
+/// A number as SQL reads it: without blanks, a plus or zeros in front.
+fn number_of(key: &str) -> Option<String> {
+    let key = key.trim();
+    if let Ok(whole) = key.parse::<i128>() {
+        return Some(whole.to_string());
+    }
+    let plain = key.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let finite = key.parse::<f64>().is_ok_and(f64::is_finite);
+    (plain && finite).then(|| key.trim_start_matches('+').to_owned())
+}
+
+/// The bytes that a key may have in a message, as Base64: text, JSON, and what the serializers of INT, LONG and DOUBLE write.
+fn serialized(key: &str) -> Vec<String> {
+    let mut bytes = vec![key.as_bytes().to_vec(), json!(key).to_string().into_bytes()];
+    bytes.extend(key.trim().parse::<i32>().map(|number| number.to_be_bytes().to_vec()));
+    bytes.extend(key.trim().parse::<i64>().map(|number| number.to_be_bytes().to_vec()));
+    bytes.extend(number_of(key).and_then(|text| text.parse::<f64>().ok()).map(|number| number.to_be_bytes().to_vec()));
+    bytes.iter().map(|bytes| BASE64.encode(bytes)).collect()
+}
+
 /// A text in SQL.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -324,6 +365,30 @@ fn identifier(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numeric_keys_are_numbers_in_sql_and_bytes_in_messages() {
+        for (key, literal) in [
+            ("4711", Some("4711")),
+            ("-5", Some("-5")),
+            (" +007 ", Some("7")),
+            ("9223372036854775807", Some("9223372036854775807")),
+            ("1.50", Some("1.50")),
+            ("1e3", Some("1e3")),
+            ("NaN", None),
+            ("inf", None),
+            ("1e999", None),
+            ("1 OR 1=1", None),
+            ("", None),
+        ] {
+            assert_eq!(number_of(key).as_deref(), literal, "{key}");
+        }
+        let bytes = serialized("4711");
+        for wanted in [&b"4711"[..], &4711_i32.to_be_bytes(), &4711_i64.to_be_bytes(), &4711_f64.to_be_bytes()] {
+            assert!(bytes.contains(&BASE64.encode(wanted)), "{wanted:?}");
+        }
+        assert_eq!(serialized("x").len(), 2);
+    }
 
     #[test]
     fn what_people_write_is_text_in_sql() {

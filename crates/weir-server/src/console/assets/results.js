@@ -10,7 +10,9 @@ const NUMERIC = /^(INT|LONG|FLOAT|DOUBLE|BIG_DECIMAL)$/;
 /** What each code means for who asked; the message itself names place and remedy where the node knows them. */
 const REMEDIES = {
   150: 'The text cannot be read as a query.', 190: 'Names of tables are suggested as you type after FROM.',
-  191: 'Enable the table to query it.', 240: 'Too many queries run at once: try again.',
+  191: 'Enable the table to query it.',
+  200: 'The query was understood, and a row had a value that it cannot be computed of. A filter leaves such rows out; TRY_CAST gives null where CAST fails.',
+  240: 'Too many queries run at once: try again.',
   245: 'Ask for fewer groups or columns, or narrow the filter.',
   250: 'Narrow the filter, or allow more time: SET timeoutMs = 60000; in front of the query.',
   305: 'The rows shown are right and lack what is named here.', 700: 'See the functions that are suggested as you type.',

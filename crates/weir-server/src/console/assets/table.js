@@ -9,12 +9,31 @@ const MOST_ROWS = 1000;
 const MOST_CHARS = 300;
 const MOST_TITLE = 4000;
 
-function order(a, b) {
+const missing = value => value === null || value === undefined;
+
+/** Decimals as they are written, every digit of them: those of BIG_DECIMAL have more than a number of the browser. */
+function decimals(a, b) {
+  const [[, minusA, wholeA, restA = ''], [, minusB, wholeB, restB = '']] = [a, b];
+  if (minusA !== minusB) return minusA ? -1 : 1;
+  const less = minusA ? 1 : -1;
+  if (wholeA.length !== wholeB.length) return wholeA.length < wholeB.length ? less : -less;
+  if (wholeA !== wholeB) return wholeA < wholeB ? less : -less;
+  const digits = Math.max(restA.length, restB.length);
+  const [x, y] = [restA.padEnd(digits, '0'), restB.padEnd(digits, '0')];
+  return x === y ? 0 : x < y ? less : -less;
+}
+
+function order(a, b, numeric) {
   if (a === b) return 0;
-  if (a === null || a === undefined) return 1;
-  if (b === null || b === undefined) return -1;
-  const numbers = /^(number|bigint)$/.test(typeof a) && /^(number|bigint)$/.test(typeof b);
-  return numbers ? (a < b ? -1 : 1) : cell(a).localeCompare(cell(b), 'en', { numeric: true });
+  if (/^(number|bigint)$/.test(typeof a) && /^(number|bigint)$/.test(typeof b)) return a < b ? -1 : a > b ? 1 : 0;
+  if (numeric) {
+    const [x, y] = [a, b].map(value => /^(-?)0*(\d+?)(?:\.(\d*))?$/.exec(String(value)));
+    if (x && y) return decimals(x, y);
+    // Infinity and NaN come as texts; NaN is beyond all others, as in the node's own order.
+    const [m, n] = [a, b].map(Number);
+    return Number.isNaN(m) ? (Number.isNaN(n) ? 0 : 1) : Number.isNaN(n) ? -1 : m < n ? -1 : m > n ? 1 : 0;
+  }
+  return cell(a).localeCompare(cell(b), 'en', { numeric: true });
 }
 
 /** A value as a cell shows it. */
@@ -48,8 +67,14 @@ export function dataTable({ columns, rows, caption, empty, sort = null, rowProps
   function draw() {
     const list = [...rows];
     if (sorted) {
-      const { value } = columns[sorted.at];
-      list.sort((a, b) => order(value(a), value(b)) * (sorted.down ? -1 : 1));
+      const { value, numeric } = columns[sorted.at];
+      const turned = sorted.down ? -1 : 1;
+      list.sort((one, other) => {
+        const [a, b] = [value(one), value(other)];
+        // What is not known comes last, whichever way the rest is turned.
+        if (missing(a) || missing(b)) return missing(a) - missing(b);
+        return order(a, b, numeric) * turned;
+      });
     }
     heads.forEach((head, at) => {
       if (columns[at].sortable === false) return;

@@ -3,7 +3,7 @@
 import * as api from '../api.js';
 import { confirm } from '../dialog.js';
 import { button, copy, el, errorBox, fact, fill, href, say } from '../dom.js';
-import { bytes, count, fromBase64, hex, moment, plural } from '../format.js';
+import { bytes, count, fromBase64, hex, json, moment, plural } from '../format.js';
 import { poll } from '../poll.js';
 import { dataTable } from '../table.js';
 
@@ -118,6 +118,20 @@ export async function show(main, { path, params, signal }) {
       el('span.reason', {}, one.reason), el('small', {}, moment(one.timeMs))), inside);
     return node;
   };
+  // Records that were rejected are not all here: a table may drop them, and what was here may have left.
+  async function nothing() {
+    const [[{ n }], config] = await Promise.all([
+      api.rows(`SELECT SUM(rejected) AS n FROM system.partitions WHERE "table" = ${api.literal(table)}`, { signal }),
+      api.tableConfig(table, signal),
+    ]);
+    const gone = Number(n);
+    if (!(gone > 0)) return el('p.fine', {}, 'Nothing in quarantine: every record became a row, or was meant not to.');
+    const policy = /error\.policy"\s*:\s*"(\w+)"/i.exec(json(config))?.[1]?.toLowerCase();
+    const why = policy === 'drop'
+      ? ['the table has ', el('code', {}, 'error.policy'), ' ', el('code', {}, 'drop'), '. With ', el('code', {}, 'quarantine'), ' those that come later are kept.']
+      : 'they were dropped by hand, or evicted by the bounds of age, number and size.';
+    return el('p.note', {}, `${plural(gone, 'record')} rejected and not kept: `, why);
+  }
   async function page(after) {
     const answer = await api.quarantine(table, { ...filter, limit: PAGE, after }, signal);
     counts(answer);
@@ -131,7 +145,7 @@ export async function show(main, { path, params, signal }) {
     try {
       const answer = await page();
       seen = Number(answer.kept);
-      if (!answer.entries.length) fill(list, el('p.fine', {}, stage ? `Nothing in quarantine at stage ${stage}.` : 'Nothing in quarantine: every record became a row, or was meant not to.'));
+      if (!answer.entries.length) fill(list, stage ? el('p.fine', {}, `Nothing in quarantine at stage ${stage}.`) : await nothing());
     } catch (error) {
       if (error.name !== 'AbortError') fill(list, errorBox(error, load));
     }

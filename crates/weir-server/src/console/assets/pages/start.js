@@ -82,7 +82,7 @@ export async function show(main, { signal }) {
           tile('Rows taken in', count(partitions.reduce((sum, row) => sum + Number(row.rows), 0)), '#/tables', plural(partitions.length, 'partition')),
           tile('Behind', span(behind.length ? Math.max(...behind) : null), '#/partitions', plural(lag, 'offset')),
           tile('Segments', count(segments.n), '#/tables', bytes(segments.bytes) + ' committed'),
-          tile('Quarantine', count(bad), '#/quarantine', bad ? 'to be looked at' : 'nothing rejected')),
+          tile('Quarantine', count(bad), '#/quarantine', bad ? 'to be looked at' : 'nothing kept')),
         el('h2', {}, 'To look at'),
         found.length ? el('ul.troubles', {}, found.slice(0, 50).map(([kind, what]) => el('li.' + kind, {}, what)))
           : el('p.fine', {}, 'Nothing: every partition reads, nothing is in quarantine.'),
