@@ -37,6 +37,8 @@ pub struct IngestNode {
     pub(crate) floor: Floor,
     /// Remove what is too old or not named any more, and what the disk has no room for.
     cleaning: Mutex<Vec<JoinHandle<()>>>,
+    /// Seals that were told to end.
+    ending: Mutex<Vec<JoinHandle<()>>>,
     /// Requests that change the set of tables take turns.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -51,6 +53,7 @@ impl IngestNode {
             tables: Mutex::default(),
             floor: Floor::default(),
             cleaning: Mutex::default(),
+            ending: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             deps,
         });
@@ -374,6 +377,16 @@ impl IngestNode {
         self.cleaning.lock().drain(..).for_each(|task| task.abort());
         for (_, table) in std::mem::take(&mut *self.tables.lock()) {
             table.stop();
+            self.ending.lock().extend(table.context().sealer.stop());
+        }
+    }
+
+    /// Waits, after `stop`, until nothing is committed any more: a node that is started in this process would meet it.
+    pub async fn ended(&self) {
+        let ending = std::mem::take(&mut *self.ending.lock());
+        for task in ending {
+            // It was told to end; how it ended says nothing.
+            drop(task.await);
         }
     }
 

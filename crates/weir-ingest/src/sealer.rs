@@ -17,7 +17,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+};
 use weir_base::{
     Backoff, Chance, Mapped,
     metrics::{Counter, Labels},
@@ -62,6 +65,7 @@ pub(crate) struct Sealer {
     pub(crate) permits: BuildPermits,
     /// Segments that are seen through, and what keeps those that are not committed yet.
     under_way: UnderWay,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 type UnderWay = Arc<Mutex<BTreeMap<SegmentName, Option<String>>>>;
@@ -70,10 +74,10 @@ impl Sealer {
     /// A sealer that shares the node's permits.
     #[must_use]
     pub(crate) fn new(permits: BuildPermits) -> Self {
-        Self { permits, under_way: Arc::default() }
+        Self { permits, under_way: Arc::default(), tasks: Mutex::default() }
     }
 
-    /// Starts a job, unless its segment has one that is not through; it is seen through while the process lives.
+    /// Starts a job, unless its segment has one that is not through; it is seen through while the node lives.
     pub(crate) fn submit(&self, job: SealJob) {
         let segment = job.record.name.clone();
         match self.under_way.lock().entry(segment.clone()) {
@@ -81,10 +85,20 @@ impl Sealer {
             Entry::Vacant(place) => drop(place.insert(None)),
         }
         let (permits, under_way) = (self.permits.clone(), self.under_way.clone());
-        spawn_named(format!("seal {segment}"), async move {
+        let task = spawn_named(format!("seal {segment}"), async move {
             see_through(job, permits, &under_way).await;
             under_way.lock().remove(&segment);
         });
+        let mut tasks = self.tasks.lock();
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(task);
+    }
+
+    /// Leaves all jobs as they stand, for the next start of the node, and gives the tasks to be waited for.
+    pub(crate) fn stop(&self) -> Vec<JoinHandle<()>> {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.iter().for_each(JoinHandle::abort);
+        tasks
     }
 
     /// What keeps segments from being committed, as the last attempt put it.

@@ -80,6 +80,7 @@ impl Server {
             tracing::warn!("requests were still under way when the process stopped");
         }
         self.node.stop();
+        self.node.ended().await;
         // Connections let go of the node a moment after they have ended; whoever starts the next one needs its folder.
         let until = tokio::time::Instant::now() + LET_GO;
         while Arc::strong_count(&self.node) > 1 && tokio::time::Instant::now() < until {

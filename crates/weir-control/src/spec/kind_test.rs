@@ -91,8 +91,10 @@ fn check(kind: Kind, path: &str, read: impl Fn(&Json) -> Vec<(String, String)>) 
         let said: Vec<&(String, String)> = errors.iter().filter(|(place, _)| place.starts_with(path)).collect();
         if belong(kind).contains(&at) {
             let of_kind = format!("must be {}", kind.expected());
-            let kinds: Vec<_> =
-                said.iter().filter(|(_, reason)| reason.starts_with(&format!("{of_kind}, and"))).collect();
+            let kinds: Vec<_> = said
+                .iter()
+                .filter(|(place, reason)| place == path && reason.starts_with(&format!("{of_kind}, and")))
+                .collect();
             assert!(kinds.is_empty(), "{path} = {value} is {kind:?}: {kinds:?}");
         } else {
             assert!(!said.is_empty(), "{path} = {value} is no {kind:?} and nothing is said: {errors:?}");

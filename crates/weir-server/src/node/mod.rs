@@ -112,4 +112,9 @@ impl Node {
     pub fn stop(&self) {
         self.ingest.stop();
     }
+
+    /// Waits, after `stop`, until nothing is committed any more.
+    pub async fn ended(&self) {
+        self.ingest.ended().await;
+    }
 }

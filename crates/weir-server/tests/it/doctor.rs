@@ -89,7 +89,7 @@ async fn a_node_that_is_well_and_one_that_is_not() {
     let (out, words) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{out}{words}");
     assert!(out.lines().any(|line| line.starts_with("WRONG  deepStore") && line.contains(&uri)), "{out}");
-    assert!(out.contains("-> segments stay on this node"), "{out}");
+    assert!(out.contains("segments stay on this node"), "{out}");
     assert!(words.contains("1 wrong, "), "{words}");
 
     let (absent, code) = found(&controller, &["--table", "nope"]);

@@ -155,10 +155,10 @@ protoClassName | test | crates/weir-server/tests/it/bad_days_decoders.rs | refer
 arrow.allocator.limit | test | crates/weir-formats/src/arrow_ipc/tests.rs | compressed_batches_are_read_within_the_limit
 [clp]
 fieldsForClpEncoding | test | crates/weir-server/tests/it/bad_days_decoders.rs | own_ways
-removeProcessedFields | test | crates/weir-formats/src/clp/mod.rs | fields_gain_their_parts
-unencodableFieldSuffix | test | crates/weir-formats/src/clp/mod.rs | fields_gain_their_parts
-unencodableFieldError | test | crates/weir-formats/src/clp/mod.rs | fields_gain_their_parts
-topicNameDestinationColumn | test | crates/weir-formats/src/clp/mod.rs | fields_gain_their_parts
+removeProcessedFields | test | crates/weir-formats/src/clp.rs | fields_gain_their_parts
+unencodableFieldSuffix | test | crates/weir-formats/src/clp.rs | fields_gain_their_parts
+unencodableFieldError | test | crates/weir-formats/src/clp.rs | fields_gain_their_parts
+topicNameDestinationColumn | test | crates/weir-formats/src/clp.rs | fields_gain_their_parts
 errorSamplingPeriod | docs | docs/reference/decoders.md | every reject is in quarantine
 []
 jarFile | test | crates/weir-server/tests/it/bad_days_creation.rs | n15_a_wrong_decoder_is_refused_and_leaves_nothing
