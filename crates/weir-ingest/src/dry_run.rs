@@ -8,11 +8,11 @@ use crate::{
     pipeline::settings_decoder,
     prepare::{RecordDecoder, Told},
 };
-use futures::StreamExt;
-use std::{sync::Arc, time::Duration};
+use futures::{StreamExt, TryStreamExt};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use weir_control::{NewTable, TableRecord};
 use weir_formats::{Stage, stages::Cut};
-use weir_streams::{FetchLimit, Messages};
+use weir_streams::{FetchLimit, Messages, Watermarks};
 use weir_types::{Column, NextOffset, StartAt, StreamPartition};
 
 /// Records that are tried at most: people read them.
@@ -115,7 +115,7 @@ pub enum Fate {
     },
 }
 
-/// Tries the newest `records` of a table's streams, spread over their partitions.
+/// Tries the newest `records` of a table's streams: as many of each partition, where it has them.
 ///
 /// # Errors
 /// A stream does not answer as the settings say.
@@ -131,10 +131,20 @@ pub(crate) async fn dry_run(deps: &IngestDeps, new: &NewTable, records: usize) -
         };
         places.extend(partitions.into_iter().map(|partition| (feed.clone(), partition)));
     }
-    let each = records.min(TRIED_MOST).div_ceil(places.len().max(1));
-    let trying = places.into_iter().map(|(feed, partition)| {
+    let marks = places.iter().map(|(feed, partition)| async move {
+        feed.source.watermarks(*partition).await.map_err(|source| feed.error(source))
+    });
+    let marks: Vec<_> = marks.collect();
+    let marks: Vec<Watermarks> = futures::stream::iter(marks).buffered(AT_ONCE).try_collect().await?;
+    let held = places.iter().zip(&marks).map(|((feed, _), held)| match feed.source.dense() {
+        true => held.high.since(held.low),
+        // How many there are nobody says.
+        false => u64::MAX,
+    });
+    let each = share(records.min(TRIED_MOST), held.collect());
+    let trying = places.into_iter().zip(marks).map(|((feed, partition), held)| {
         let table = &table;
-        async move { newest(deps, table, &feed, partition, each).await }
+        async move { newest(deps, table, &feed, partition, (held, each)).await }
     });
     let trying: Vec<_> = trying.collect();
     let mut tried = vec![];
@@ -142,9 +152,25 @@ pub(crate) async fn dry_run(deps: &IngestDeps, new: &NewTable, records: usize) -
     while let Some(of_partition) = found.next().await {
         tried.extend(of_partition?);
     }
-    // Of many partitions each gave one: what was asked for is not passed.
-    tried.truncate(records);
-    Ok(tried)
+    // One more of each partition than is asked for in all: the oldest are left out.
+    let mut order: Vec<usize> = (0..tried.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse((tried[*at].timestamp_ms, tried[*at].offset)));
+    let kept: BTreeSet<usize> = order.into_iter().take(records).collect();
+    Ok(tried.into_iter().enumerate().filter_map(|(at, one)| kept.contains(&at).then_some(one)).collect())
+}
+
+/// How many are read of each partition at most, so that `wanted` come together, or all there are.
+fn share(wanted: usize, mut held: Vec<u64>) -> usize {
+    held.sort_unstable();
+    let mut left = wanted as u64;
+    for (at, held_here) in held.iter().enumerate() {
+        let each = left.div_ceil((held.len() - at) as u64);
+        if *held_here >= each {
+            return usize::try_from(each).unwrap_or(wanted);
+        }
+        left -= held_here;
+    }
+    wanted
 }
 
 /// The fates of the newest records of a partition.
@@ -153,12 +179,11 @@ async fn newest(
     table: &TableRecord,
     feed: &Feed,
     partition: u32,
-    records: usize,
+    (held, records): (Watermarks, usize),
 ) -> Result<Vec<Tried>, IngestError> {
     let now_ms = deps.clock.wall_ms();
     let place = StreamPartition { topic: feed.spec.topic.clone(), partition };
     let mut decoder = settings_decoder(table, &feed.spec, partition, now_ms).map_err(|reason| feed.setting(reason))?;
-    let held = feed.source.watermarks(partition).await.map_err(|source| feed.error(source))?;
     let from = if feed.source.dense() {
         let back = held.high.number().saturating_sub(records as u64);
         NextOffset::new(back.max(held.low.number()))
@@ -218,4 +243,25 @@ pub(crate) fn fates<'a>(
             fate,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn what_some_partitions_lack_others_give() {
+        for (wanted, held, each) in [
+            (20, vec![60, 0], 20),
+            (20, vec![0, 30, 0, 0], 20),
+            (3, vec![200, 197], 2),
+            (100, vec![0, 0, 100, 0, 0, 0, 0, 0], 100),
+            (10, vec![1, 2, 100], 7),
+            (10, vec![1, 2], 10),
+            (10, vec![u64::MAX, u64::MAX], 5),
+            (10, vec![], 10),
+        ] {
+            assert_eq!(share(wanted, held.clone()), each, "{wanted} of {held:?}");
+        }
+    }
 }

@@ -168,6 +168,13 @@ fn cbor_item(from: &mut Cbor<&[u8]>, header: Option<Header>, out: &mut Vec<u8>, 
             cbor_items(from, length, out, |from, header, out| {
                 let start = out.len();
                 cbor_item(from, Some(header), out, depth + 1)?;
+                // Quoted as text, it would double with each level.
+                if matches!(out[start], b'[' | b'{') {
+                    return Err(format!(
+                        "the key before byte {} is an array or a map, which JSON cannot have",
+                        from.offset()
+                    ));
+                }
                 if out[start] != b'"' {
                     let key = out.split_off(start);
                     quote(&key, out);
@@ -396,6 +403,8 @@ mod tests {
             (&[0xa1, 0x61, b'a', 0x1c], "byte 3 is not CBOR"),
             (&[0x9f; 200], "values nest deeper than 128 levels"),
             (&[0xc1; 200], "values nest deeper than 128 levels"),
+            (&[0xa1, 0xa0, 1], "the key before byte 2 is an array or a map, which JSON cannot have"),
+            (&[0xa1, 0xc1, 0x81, 1, 1], "the key before byte 4 is an array or a map, which JSON cannot have"),
             (&[0x9b, 255, 255, 255, 255, 255, 255, 255, 255], "the message ends too early"),
             (&[0x7b, 255, 255, 255, 255, 255, 255, 255, 255], "the message ends too early"),
         ] {

@@ -15,6 +15,8 @@ const FEW: usize = 1_000;
 const ENOUGH: usize = 50;
 /// Characters of a smallest or largest value that are shown.
 const SHOWN: usize = 40;
+/// Significant digits that tell any two DOUBLEs apart.
+const DOUBLE_DIGITS: usize = 17;
 /// Names of an object's fields that are shown.
 const NAMES_SHOWN: usize = 8;
 
@@ -91,6 +93,8 @@ pub(super) struct Stats {
     /// Beyond 64 bits.
     large: usize,
     fractions: usize,
+    /// Numbers, of those with a fraction and those in texts, with more digits than a DOUBLE tells apart.
+    long: usize,
     texts: usize,
     objects: usize,
     lists: usize,
@@ -122,6 +126,17 @@ fn order(a: &Json, b: &Json) -> Ordering {
     }
 }
 
+/// Whether a number in plain notation has more digits than a DOUBLE ever needs: some of them would be others.
+fn is_long(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    let digits = text.trim_start_matches(['-', '+']).trim_start_matches(['0', '.']);
+    if !digits.bytes().all(plain) {
+        return false;
+    }
+    let digits = if text.contains('.') { digits.trim_end_matches('0') } else { digits };
+    digits.bytes().filter(u8::is_ascii_digit).count() > DOUBLE_DIGITS
+}
+
 fn shown(json: &Json) -> String {
     let text = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
     match text.char_indices().nth(SHOWN) {
@@ -150,9 +165,13 @@ impl Stats {
             Json::Bool(_) => self.truths += 1,
             Json::Number(_) if value.as_i64().is_some() => self.integers += 1,
             Json::Number(number) if number.as_str().bytes().all(|c| c == b'-' || c.is_ascii_digit()) => self.large += 1,
-            Json::Number(_) => self.fractions += 1,
+            Json::Number(number) => {
+                self.fractions += 1;
+                self.long += usize::from(is_long(number.as_str()));
+            }
             Json::String(text) => {
                 self.texts += 1;
+                self.long += usize::from(is_long(text.trim()));
                 self.longest = self.longest.max(text.encode_utf16().count());
                 self.number_texts += usize::from(text.trim().parse::<f64>().is_ok());
             }
@@ -219,6 +238,11 @@ impl Stats {
                 "whole numbers beyond 64 bits",
                 Some(format!("{} do not fit a LONG", percent(self.large, filled))),
             ),
+            () if all(numbers) && self.long > 0 => single(
+                DataType::BigDecimal,
+                "numbers with more digits than a DOUBLE holds",
+                Some(format!("{} would be other numbers as DOUBLE", percent(self.long, filled))),
+            ),
             () if all(numbers) => {
                 let whole = self.integers + self.large;
                 let why = if whole == 0 {
@@ -229,8 +253,9 @@ impl Stats {
                 single(DataType::Double, &why, None)
             }
             () if all(self.texts) => {
+                let types = if self.long > 0 { "BIG_DECIMAL, which keeps each digit," } else { "LONG or DOUBLE" };
                 let doubt = (self.number_texts == filled)
-                    .then(|| "every text looks like a number: give it LONG or DOUBLE if it is one and no code".into());
+                    .then(|| format!("every text looks like a number: give it {types} if it is one and no code"));
                 single(DataType::String, "texts", doubt.or_else(|| self.nearly_numbers()))
             }
             () if all(self.lists) => self.list(),
@@ -259,7 +284,11 @@ impl Stats {
         if like * 10 < filled * NEARLY_TENTHS || self.truths + self.objects + self.lists > 0 {
             return None;
         }
-        let data_type = if self.fractions == 0 && self.large == 0 { "LONG (or DOUBLE)" } else { "DOUBLE" };
+        let data_type = match () {
+            () if self.long > 0 => "BIG_DECIMAL",
+            () if self.fractions == 0 && self.large == 0 => "LONG (or DOUBLE)",
+            () => "DOUBLE",
+        };
         let others = match filled - like {
             0 => "all of them can be stored so".to_owned(),
             others => format!(
@@ -375,6 +404,10 @@ mod tests {
         check(&[json!(1), json!(2.5)], DataType::Double, false, "50.0 % of them with a fraction");
         let large: Json = serde_json::from_str("123456789012345678901234567890").unwrap();
         check(&[json!(1), large], DataType::BigDecimal, false, "50.0 % do not fit");
+        let long: Json = serde_json::from_str("12345678901234567038.5").unwrap();
+        check(&[json!(1.5), long], DataType::BigDecimal, false, "50.0 % would be other numbers as DOUBLE");
+        check(&[json!("207588813608957855.14")], DataType::String, false, "BIG_DECIMAL, which keeps each digit");
+        check(&[json!("0.00000000000000000000125")], DataType::String, false, "LONG or DOUBLE");
         check(&[json!(true), json!(null)], DataType::Boolean, false, "true or false");
         check(&[json!("a"), json!("b")], DataType::String, false, "texts");
         check(&[json!("1"), json!("2")], DataType::String, false, "looks like a number");

@@ -42,8 +42,13 @@ impl DropArguments {
         let partitions = partitions.json();
         let rows: u64 = partitions.as_array().into_iter().flatten().filter_map(|row| row["rows"].as_u64()).sum();
         if !self.yes {
+            let kept = client.get(&format!("/tables/{table}/quarantine?limit=1")).await?;
+            let rejected = match kept.json()["kept"].as_u64() {
+                Some(kept @ 1..) => format!(" and {kept} rejected records"),
+                _ => String::new(),
+            };
             say(&format!(
-                "table {} at {} holds {rows} rows, which go for good; its name again drops it:",
+                "table {} at {} holds {rows} rows{rejected}, which go for good; its name again drops it:",
                 self.table, self.address.controller
             ));
             let mut again = String::new();

@@ -82,7 +82,8 @@ fn all_rejected(name: &str, partitions: &Json, tried: &Json) -> Option<Check> {
     });
     let detail = format!("all {rejected} messages that could have been rows were rejected{}", why.unwrap_or_default());
     Some(Check::ok("records", name, detail).wrong(
-        "mend the table's schema or decoder, or how the records are written; then `weir quarantine replay` makes rows of what is kept",
+        "mend the table's decoder or its other settings, or how the records are written; then `weir quarantine replay` makes rows of \
+         what is kept. The type of a column changes only with the table: `weir drop` and `weir apply` it, and its stream is read again",
     ))
 }
 

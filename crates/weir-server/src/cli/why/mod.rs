@@ -5,7 +5,7 @@ mod way;
 use crate::{
     cli::{
         ControllerAddress, Failure,
-        output::{data, data_raw, escaped, say},
+        output::{data, data_raw, escaped},
         quarantine::in_url,
         table_text::{Format, Grid},
     },
@@ -27,7 +27,8 @@ Examples:
   weir why --table orders --topic orders --partition 0 --offset 1742 --format jsonl | tail -1
 
 By offset it says whether the message was read, skipped, rejected or is a row, in which segment, and since when it can be
-seen. By key it lists the rows whose primary key (or --column) has that value, and the rejected messages with that key.";
+seen. By key it counts the rows whose primary key (or --column) has that value, and the rejected messages with that key, and lists
+the first of them.";
 
 /// Messages from an offset on among which that of the offset is looked for: those of other topics come between.
 const LOOKED_AT: u64 = 64;
@@ -232,17 +233,15 @@ impl Asked<'_> {
             Some(column) => Some(column.to_owned()),
             None => {
                 let primary = super::apply::texts(&schema["primaryKeyColumns"]);
-                if primary.len() != 1 {
-                    say("the schema has no single primary key: rows are looked for by --column");
-                }
                 primary.into_iter().next().filter(|_| schema["primaryKeyColumns"][1].is_null())
             }
         };
-        if let Some(column) = &column {
-            self.rows(key, column, &schema, &mut steps).await?;
-        }
-        let found = steps.len();
-        for entry in self.rejected(key).await? {
+        let found = match &column {
+            Some(column) => self.rows(key, column, &schema, &mut steps).await?,
+            None => 0,
+        };
+        let (kept, rejected) = self.rejected(key).await?;
+        for entry in kept {
             let (topic, partition) = (entry["topic"].as_str().unwrap_or_default(), &entry["partition"]);
             let detail = format!(
                 "{topic}/{partition}/{}, stage {}: {}",
@@ -252,8 +251,16 @@ impl Asked<'_> {
             );
             steps.push(Step { step: "quarantine", verdict: "KEPT", detail });
         }
-        let rejected = steps.len() - found;
+        let no_column = || {
+            let table = self.table;
+            format!("table {table} has no single primary key: --column says which column holds the key")
+        };
         let (verdict, detail) = match (found, rejected) {
+            (0, 0) if column.is_none() => return Err(Failure::Usage(no_column())),
+            (0, _) if column.is_none() => {
+                let rows = format!("rows were not looked for: {}", no_column());
+                ("REJECTED", format!("{rejected} rejected messages have that key; {rows}"))
+            }
             (0, 0) => {
                 let detail = "no row and no rejected message has that key: it was not read yet, skipped, filtered, a tombstone, \
                               or past a bound; `weir lag` and `weir why` with its offset say which";
@@ -266,8 +273,8 @@ impl Asked<'_> {
         Ok(steps)
     }
 
-    /// The rows with that value, each with the segment that holds it.
-    async fn rows(&self, key: &str, column: &str, schema: &Json, steps: &mut Vec<Step>) -> Result<(), Failure> {
+    /// How many rows have that value; the first of them become steps, each with the segment that holds it.
+    async fn rows(&self, key: &str, column: &str, schema: &Json, steps: &mut Vec<Step>) -> Result<u64, Failure> {
         let lists = ["dimensionFieldSpecs", "metricFieldSpecs", "dateTimeFieldSpecs"];
         let fields = lists.iter().flat_map(|list| schema[*list].as_array().into_iter().flatten());
         let Some(field) = fields.into_iter().find(|field| field["name"] == column) else {
@@ -281,11 +288,10 @@ impl Asked<'_> {
             }
             _ => quoted(key),
         };
-        let sql = format!(
-            "SELECT \"$segmentName\", * FROM {} WHERE {} = {value} LIMIT {ROWS}",
-            identifier(self.raw_name()),
-            identifier(column)
-        );
+        let which = format!("FROM {} WHERE {} = {value}", identifier(self.raw_name()), identifier(column));
+        let counted = self.sql(&format!("SELECT COUNT(*) AS n {which}")).await?;
+        let count = counted.first().and_then(|row| row["n"].as_u64()).unwrap_or(0);
+        let sql = format!("SELECT \"$segmentName\", * {which} LIMIT {ROWS}");
         for mut row in self.sql(&sql).await? {
             let segment = row["$segmentName"].as_str().unwrap_or_default().to_owned();
             let sql = format!(
@@ -309,26 +315,31 @@ impl Asked<'_> {
             );
             steps.push(Step { step: "row", verdict: "FOUND", detail });
         }
-        Ok(())
+        Ok(count)
     }
 
-    /// Rejected messages whose key is that text, as itself, as JSON, or as serializers write numbers.
-    async fn rejected(&self, key: &str) -> Result<Vec<Json>, Failure> {
+    /// Rejected messages whose key is that text, as itself, as JSON, or as serializers write numbers: the first of them, and
+    /// how many there are.
+    async fn rejected(&self, key: &str) -> Result<(Vec<Json>, usize), Failure> {
         let wanted = serialized(key);
         let has_key =
             |entry: &&Json| entry["keyBase64"].as_str().is_some_and(|key| wanted.iter().any(|one| one == key));
-        let (mut found, mut after) = (vec![], String::new());
+        let (mut found, mut count, mut after) = (vec![], 0, String::new());
         loop {
             let page = self.get(&format!("quarantine?limit={PAGE}{after}")).await?;
             let entries = page["entries"].as_array().into_iter().flatten();
-            found.extend(entries.filter(has_key).cloned());
+            for entry in entries.filter(has_key) {
+                count += 1;
+                if found.len() < ROWS {
+                    found.push(entry.clone());
+                }
+            }
             match page["next"].as_str() {
-                Some(next) if found.len() < ROWS => after = format!("&after={}", in_url(next)),
-                _ => break,
+                Some(next) => after = format!("&after={}", in_url(next)),
+                None => break,
             }
         }
-        found.truncate(ROWS);
-        Ok(found)
+        Ok((found, count))
     }
 }
 
