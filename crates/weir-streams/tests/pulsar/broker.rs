@@ -67,6 +67,14 @@ pub(crate) async fn quiet(reader: &mut Box<dyn PartitionReader>) {
     }
 }
 
+/// No message comes for a while; what is none may be passed over.
+pub(crate) async fn no_more(reader: &mut Box<dyn PartitionReader>) {
+    for _ in 0..5 {
+        let batch = reader.next_batch(LIMIT).await.unwrap();
+        assert!(batch.messages.is_empty(), "offset {} is there already", batch.range.start());
+    }
+}
+
 impl Broker {
     /// The node that the environment names; otherwise says that the test is skipped.
     pub(crate) async fn find() -> Option<Self> {

@@ -7,7 +7,7 @@ mod broker;
 mod raw;
 mod secure;
 
-use broker::{Broker, DEADLINE, LIMIT, error_of, quiet, read};
+use broker::{Broker, DEADLINE, LIMIT, error_of, no_more, quiet, read};
 use pulsar::producer;
 use raw::Beside;
 use std::collections::HashMap;
@@ -295,7 +295,7 @@ async fn parts_are_put_together_wherever_reading_begins() {
     let all = read(&mut reader, 5).await;
     let values: Vec<&str> = all.iter().map(|(_, value)| &**value).collect();
     assert_eq!(values, ["a0a1a2", "x", "b0b1", "y", "z"]);
-    quiet(&mut reader).await;
+    no_more(&mut reader).await;
     let first = all[0].0.number();
     // An entry is 2^12 offsets.
     let at_entry = |entry: u64| NextOffset::new(first + (entry << 12));
@@ -304,7 +304,7 @@ async fn parts_are_put_together_wherever_reading_begins() {
         let mut reader = source.open(0, at_entry(entry)).await.unwrap();
         let expected: Vec<_> = all.iter().filter(|(at, _)| *at >= at_entry(entry)).cloned().collect();
         assert_eq!(read(&mut reader, expected.len()).await, expected, "from entry {entry}");
-        quiet(&mut reader).await;
+        no_more(&mut reader).await;
     }
     // Whoever read all stands at the end.
     let held = source.watermarks(0).await.unwrap();
