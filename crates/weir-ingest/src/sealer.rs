@@ -252,13 +252,14 @@ async fn upload_whole(job: &SealJob, name: &Arc<str>, sealed: &mut Option<LocalC
             return Err(Failure::Again(error.to_string()));
         }
     };
-    if let Some(damage) = copy.damage() {
-        // What was put may be zeros, and its key is that of the right bytes.
+    // What was put may be zeros, or other bytes than were built, and its key is that of the right ones.
+    if let Err(damaged) = look_again(job, name, sealed).await {
         if stored.put == Put::Created {
             table.deps.deep_store.delete(&stored.key).await.map_err(|error| Failure::Again(error.to_string()))?;
         }
-        return Err(Failure::Again(damage));
+        return Err(damaged);
     }
+    let copy = sealed.as_ref().expect("it is whole");
     commit(job, copy, stored.key).await
 }
 

@@ -236,6 +236,9 @@ impl TableRuntime {
         let next = open.map(|open| open.state.start()).or(ended).unwrap_or(past.start);
         let no_mark = |source| IngestError::Disk { action: format!("open the visible mark of {partition}"), source };
         let (mark, last) = self.context.marks.open(partition).map_err(no_mark)?;
+        if let (Some(feed), Some(id), Some(last)) = (&feed, known.topic_ids.get(partition), last) {
+            feed.source.was_read(partition.partition, last, id);
+        }
         if fresh && last.is_none() {
             // Known from here on: nothing of it was ever visible.
             mark.raise(next).map_err(no_mark)?;

@@ -220,6 +220,9 @@ pub trait StreamSource: Send + Sync + 'static {
     /// Says that `holder` (a table) may read a partition again from `floor` on: a stream that keeps its own log deletes
     /// nothing at or after the lowest floor. Others pass it over.
     fn hold(&self, _holder: &str, _partition: u32, _floor: NextOffset) {}
+    /// Says that messages before `next` were read once, of the topic with that identity: a stream that gives offsets out itself
+    /// gives none of them out again, whatever became of them. Others pass it over.
+    fn was_read(&self, _partition: u32, _next: NextOffset, _topic_id: &str) {}
     /// Says that `holder` (a table that was dropped) reads nothing of the topic any more: its floors are gone.
     fn release(&self, _holder: &str) {}
     /// Tests the connection: what of the topic can be read, of all partitions or of `only`, or the step at which it ended. Over

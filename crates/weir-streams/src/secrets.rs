@@ -169,6 +169,13 @@ impl StreamSource for Guarded {
         Ok(Box::new(GuardedReader { reader, hiding }))
     }
 
+    fn was_read(&self, partition: u32, next: NextOffset, topic_id: &str) {
+        // What cannot be made now is made when it is read, and told then.
+        if let Ok(Made { source, .. }) = self.made() {
+            source.was_read(partition, next, topic_id);
+        }
+    }
+
     fn hold(&self, holder: &str, partition: u32, floor: NextOffset) {
         if let Some(made) = &*self.made.lock() {
             made.source.hold(holder, partition, floor);

@@ -24,12 +24,21 @@ impl Lower<'_> {
             },
             _ => None,
         };
+        // A join may put rows without values where a relation has none that fits: nulls, whatever its columns hold.
+        let joined = self.scopes.iter().any(|scope| scope.relations.len() > 1);
         match meaning {
-            Some(Meaning::Column { nulls: Nulls::Never, .. }) => boolean(!asks_null),
-            Some(Meaning::Column { nulls: Nulls::Flagged, column, .. }) if column.hidden => boolean(!asks_null),
-            Some(Meaning::Column { nulls: Nulls::Flagged, column, qualifier }) => {
+            Some(Meaning::Column { nulls: Nulls::Never, .. }) if !joined => boolean(!asks_null),
+            Some(Meaning::Column { nulls: Nulls::Flagged, column, .. }) if column.hidden && !joined => {
+                boolean(!asks_null)
+            }
+            Some(Meaning::Column { nulls: Nulls::Flagged, column, qualifier }) if !column.hidden => {
                 let flag = literal::null_flag(qualifier.as_deref(), &column.name);
-                if asks_null { flag } else { not(flag) }
+                match (asks_null, joined) {
+                    (true, false) => flag,
+                    (false, false) => not(flag),
+                    (true, true) => binary(Expr::IsNull(Box::new(flag.clone())), BinaryOperator::Or, flag),
+                    (false, true) => binary(Expr::IsNotNull(Box::new(flag.clone())), BinaryOperator::And, not(flag)),
+                }
             }
             _ if asks_null => Expr::IsNull(Box::new(inner)),
             _ => Expr::IsNotNull(Box::new(inner)),

@@ -99,8 +99,7 @@ async fn a_deep_store_whose_disk_is_gone_is_not_made_anew() {
     node.server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_segment_that_is_cut_before_its_upload_is_made_again() {
+async fn damaged_before_its_upload(damage: impl Fn(&std::fs::File)) {
     let node = TestNode::start().await;
     node.make(&orders(1)).await;
     let data = node.server.node.settings().data_dir.clone();
@@ -112,12 +111,11 @@ async fn a_segment_that_is_cut_before_its_upload_is_made_again() {
     eventually("an upload that fails", async || waits(&node).await).await;
     let built = files(&data.join("tables"), ".weir");
     assert_eq!(built.len(), 1, "{built:?}");
-    let file = std::fs::OpenOptions::new().write(true).open(&built[0]).unwrap();
-    file.set_len(100).unwrap();
+    damage(&std::fs::OpenOptions::new().read(true).write(true).open(&built[0]).unwrap());
     std::fs::rename(&away, &store).unwrap();
     // Nobody reads rows: the upload finds it by itself.
     until_done(&node, 1).await;
-    assert_eq!(files(&data.join("tables"), ".weir.damaged").len(), 1, "what was cut is put aside");
+    assert_eq!(files(&data.join("tables"), ".weir.damaged").len(), 1, "what was damaged is put aside");
     node.wait_for_rows("SELECT COUNT(*), SUM(id) FROM orders", &json!([[20, 190.0]])).await;
     // What the deep store has is whole.
     for local in files(&data.join("tables"), ".weir") {
@@ -126,6 +124,22 @@ async fn a_segment_that_is_cut_before_its_upload_is_made_again() {
     let node = node.restarted().await;
     node.wait_for_rows("SELECT COUNT(*), SUM(id) FROM orders", &json!([[20, 190.0]])).await;
     node.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_is_cut_before_its_upload_is_made_again() {
+    damaged_before_its_upload(|file| file.set_len(100).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_is_bent_before_its_upload_is_made_again() {
+    use std::os::unix::fs::FileExt;
+    damaged_before_its_upload(|file| {
+        let (middle, mut byte) = (file.metadata().unwrap().len() / 2, [0]);
+        file.read_exact_at(&mut byte, middle).unwrap();
+        file.write_all_at(&[byte[0] ^ 0x10], middle).unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

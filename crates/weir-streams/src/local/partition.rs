@@ -220,6 +220,25 @@ impl Partition {
         Ok(())
     }
 
+    /// Goes on behind what was read once: where the files end before it, somebody cut them, or a disk lost what it had
+    /// promised. Offsets that were given out are not given out again, and who comes to those that are gone is told.
+    pub(super) fn was_read(&self, next: NextOffset) {
+        let mut inner = self.inner.lock();
+        let end = self.end();
+        if next <= end {
+            return;
+        }
+        let dir = self.dir.display();
+        tracing::error!(%dir, %end, %next, "the end of the local log is gone, and was read before; what comes goes on behind it");
+        if let Some(file) = inner.files.last_mut().filter(|file| file.cut.is_none()) {
+            let bytes_left = usize::try_from(file.byte_count).unwrap_or(usize::MAX);
+            file.note_cut(end, next, bytes_left);
+        }
+        (inner.open, inner.cut) = (None, None);
+        drop(inner);
+        self.end.send_replace(next);
+    }
+
     /// Takes back what was appended behind `byte_count`; where that does not work now, before the next append.
     pub(super) fn take_back(&self, byte_count: u64) -> io::Result<()> {
         let mut inner = self.inner.lock();

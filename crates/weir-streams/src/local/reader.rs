@@ -101,6 +101,14 @@ impl StreamSource for LocalSource {
         }))
     }
 
+    fn was_read(&self, partition: u32, next: NextOffset, topic_id: &str) {
+        if let Ok((topic, partition)) = self.partition(partition)
+            && topic.id() == topic_id
+        {
+            partition.was_read(next);
+        }
+    }
+
     fn hold(&self, holder: &str, partition: u32, floor: NextOffset) {
         if let Ok((_, partition)) = self.partition(partition) {
             partition.hold(holder, floor);
