@@ -270,7 +270,12 @@ async fn look_again(job: &SealJob, name: &Arc<str>, sealed: &mut Option<LocalCop
     let (cache, segment) = (job.table.cache.clone(), name.clone());
     let looked = job.table.deps.options.heavy.run(move || {
         let read = SealedSegment::verify(&bytes);
-        let damage = bytes.damage().or_else(|| open.damage()).or_else(|| read.err().map(|error| error.to_string()));
+        let otherwise = || match read {
+            Ok(found) if found == crc => None,
+            Ok(found) => Some(format!("its checksum is {found:08x}, and {crc:08x} was built")),
+            Err(error) => Some(error.to_string()),
+        };
+        let damage = bytes.damage().or_else(|| open.damage()).or_else(otherwise);
         if damage.is_some() {
             // Says where it is put.
             drop(cache.local(&segment, Some(crc)));
