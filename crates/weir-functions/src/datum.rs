@@ -226,7 +226,7 @@ impl<'a> Datum<'a> {
             Self::Float(_) | Self::Double(_) => self.write(out),
             Self::Timestamp(ms) => print(format_args!("{ms}"), out),
             Self::Text(text) => {
-                out.extend_from_slice(serde_json::to_string(text).expect("text is always JSON").as_bytes());
+                serde_json::to_writer(out, text).expect("text is always JSON, and memory takes it");
             }
             Self::Bytes(_) | Self::Uuid(_) => {
                 out.push(b'"');

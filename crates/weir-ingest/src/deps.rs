@@ -114,8 +114,8 @@ pub struct IngestDeps {
 pub(crate) struct Permits {
     /// Segments are built one at a time, so that two cores keep one for consuming and queries.
     pub(crate) build: Arc<Semaphore>,
-    /// Batches are decoded ahead of their turn by as many threads as there are cores: more would wait, each holding its
-    /// batch in memory. None where threads would bring chance.
+    /// Batches are decoded ahead of their turn by one thread more than there are cores, for whoever appends waits now and
+    /// then; more would wait, each holding its batch in memory. None where threads would bring chance.
     pub(crate) ahead: Arc<Semaphore>,
     /// Ranges are read again by as many as there are cores: each holds its rows in memory until they are built.
     pub(crate) again: Arc<Semaphore>,
@@ -131,7 +131,7 @@ impl Permits {
     pub(crate) fn new(options: &IngestOptions) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let ahead = match options.heavy {
-            HeavyWork::Threads => cores,
+            HeavyWork::Threads => cores + 1,
             HeavyWork::Inline => 0,
         };
         let permits = |count| Arc::new(Semaphore::new(count));

@@ -10,11 +10,12 @@ use crate::{
     answer::{QueryException, QueryRequest, QueryResponse, QueryStats, ResultColumn},
     dialect::{self, Profile, Rewritten},
     error::{Code, EngineError, Stage, exception},
-    explain, functions,
+    explain,
     memory::{hold_text, within_pool},
     options::Settings,
     planner,
     provider::pinot_type_of,
+    sessions::Sessions,
     source::TableSource,
     stats,
     stop::{StopFlag, stoppable},
@@ -24,14 +25,11 @@ use arrow::record_batch::RecordBatch;
 use datafusion::{
     common::{Result as PlanResult, utils::memory::RecordBatchMemoryCounter},
     execution::{
-        FunctionRegistry, SessionState, SessionStateBuilder, TaskContext,
-        disk_manager::{DiskManagerBuilder, DiskManagerMode},
-        memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryReservation},
-        runtime_env::RuntimeEnvBuilder,
+        TaskContext,
+        memory_pool::{MemoryConsumer, MemoryReservation},
     },
     logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, execute_stream},
-    prelude::SessionConfig,
 };
 use futures::StreamExt;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -65,12 +63,17 @@ pub struct QueryOptions {
     pub host_name: Arc<str>,
     /// What this node calls itself in answers.
     pub broker_id: Arc<str>,
+    /// Rows that are worth a thread of their own: of fewer, one thread answers a query, where it reads one table.
+    pub thread_rows: u64,
+}
+
+impl QueryOptions {
+    /// With fewer rows, handing them over costs more than reading them.
+    pub const THREAD_ROWS: u64 = 1 << 16;
 }
 
 /// Rows in front of a plan's scans from which on it is a long one: a few milliseconds of work for a core.
 const LONG_ROWS: u64 = 1 << 19;
-/// A filter mostly leaves out most segments or reads one column: such a scan weighs this much less.
-const FILTERED_WEIGHS: u64 = 8;
 /// Long plans yield the processor to short ones and to consumption: a third of the share, where there is too
 /// little for all. Much less would be slower for all: what such a thread holds when it is put aside, others wait for.
 const LONG_NICENESS: i32 = 5;
@@ -83,7 +86,7 @@ const STACK_BYTES: usize = 256 << 20;
 struct Engine {
     options: QueryOptions,
     tables: Arc<dyn TableSource>,
-    state: SessionState,
+    sessions: Sessions,
     turns: Arc<Semaphore>,
     clock: SharedClock,
     /// Whose timers say when a deadline comes; nothing else is done there.
@@ -195,20 +198,20 @@ impl QueryEngine {
         clock: SharedClock,
     ) -> Result<Self, EngineError> {
         let count = options.threads.max(1);
-        let state = session(&options, count).map_err(|error| EngineError::SetUp(error.to_string()))?;
+        let sessions = Sessions::new(&options, count).map_err(|error| EngineError::SetUp(error.to_string()))?;
         let runtimes = Runtimes::new(count)?;
         let turns = Arc::new(Semaphore::new(count * QUERIES_PER_THREAD));
         let reader = runtimes.read.handle().clone();
         let (workers, long) = (runtimes.work.handle().clone(), runtimes.long.handle().clone());
         let watch = runtimes.watch.handle().clone();
-        let engine = Engine { options, tables, state, turns, clock, watch, reader, workers, long };
+        let engine = Engine { options, tables, sessions, turns, clock, watch, reader, workers, long };
         Ok(Self { engine: Arc::new(engine), runtimes: Some(runtimes) })
     }
 
     /// Memory that queries hold now, in bytes; at most what the options allow.
     #[must_use]
     pub fn memory_held(&self) -> u64 {
-        self.engine.state.runtime_env().memory_pool.reserved() as u64
+        self.engine.sessions.whole().runtime_env().memory_pool.reserved() as u64
     }
 
     /// Answers a query. Never fails: errors are exceptions of the answer.
@@ -232,32 +235,6 @@ fn crash(error: tokio::task::JoinError) -> String {
         }
         Err(_) => "the query was ended because the engine stops".to_owned(),
     }
-}
-
-fn session(options: &QueryOptions, threads: usize) -> PlanResult<SessionState> {
-    let pool = GreedyMemoryPool::new(usize::try_from(options.memory_bytes).unwrap_or(usize::MAX));
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(pool))
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
-        .build_arc()?;
-    let config = SessionConfig::new()
-        .with_target_partitions(threads)
-        .with_information_schema(false)
-        .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
-        .set_bool("datafusion.execution.skip_physical_aggregate_schema_check", true);
-    let mut state =
-        SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build();
-    for name in functions::REMOVED {
-        state.deregister_udf(name)?;
-    }
-    let bounded = functions::in_place_of(|name| state.scalar_functions().get(name).cloned());
-    for function in bounded.into_iter().chain(functions::scalars()) {
-        state.register_udf(Arc::new(function))?;
-    }
-    for function in functions::aggregates() {
-        state.register_udaf(Arc::new(function))?;
-    }
-    Ok(state)
 }
 
 fn failed(exception: QueryException) -> QueryResponse {
@@ -336,7 +313,7 @@ impl Engine {
         let beside = Settings::read(&request.options).ok().and_then(|settings| settings.timeout);
         let timeout = beside.unwrap_or(self.options.default_timeout);
         let QueryRequest { sql, options, database } = request;
-        let held = match hold_text(&sql, &self.state.runtime_env().memory_pool) {
+        let held = match hold_text(&sql, &self.sessions.whole().runtime_env().memory_pool) {
             Ok(held) => held,
             Err(error) => return failed(exception(&error, Stage::Planning)),
         };
@@ -414,10 +391,9 @@ impl Engine {
         let ready = self.ready(parsed, settings, taken)?;
         let mut stats = stats::of_snapshots(taken.snapshots());
         stop.look().map_err(planning)?;
-        let optimized = self.state.optimize(&ready.plan).map_err(planning)?;
+        let (optimized, session) = self.sessions.optimize(&ready.plan).map_err(planning)?;
         stop.look().map_err(planning)?;
-        let planner = self.state.query_planner();
-        let physical = planner.create_physical_plan(&optimized, &self.state).await.map_err(planning)?;
+        let physical = session.query_planner().create_physical_plan(&optimized, session).await.map_err(planning)?;
         if ready.explain {
             let (columns, batch) = if ready.settings.multistage {
                 explain::text(&ready.sql, &ready.plan)
@@ -439,11 +415,11 @@ impl Engine {
             nulls: settings.nulls,
             default_limit: self.options.default_limit,
             now_ms: self.clock.wall_ms(),
-            functions: dialect::Known { state: &self.state },
+            functions: dialect::Known { state: self.sessions.whole() },
         };
         let Rewritten { statement, names } = dialect::rewrite(parsed.query, &profile, taken)?;
         tracing::debug!(sql = %statement, "rewritten");
-        let plan = planner::plan(&self.state, taken.providers(), statement)
+        let plan = planner::plan(self.sessions.whole(), taken.providers(), statement)
             .map_err(|error| exception(&error, Stage::Planning))?;
         let fields = plan.schema().fields();
         let columns = fields
@@ -460,10 +436,11 @@ impl Engine {
     /// What the operators of a running plan are told. Plans hold their functions; a context that knows all of them by name
     /// would be a copy of three hundred entries for each query.
     fn context(&self, stop: &StopFlag) -> TaskContext {
-        let config = self.state.config().clone().with_extension(Arc::new(stop.clone()));
-        let runtime = self.state.runtime_env().clone();
+        let session = self.sessions.whole();
+        let config = session.config().clone().with_extension(Arc::new(stop.clone()));
+        let runtime = session.runtime_env().clone();
         let none = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
-        TaskContext::new(None, self.state.session_id().to_owned(), config, none.0, none.1, none.2, none.3, runtime)
+        TaskContext::new(None, session.session_id().to_owned(), config, none.0, none.1, none.2, none.3, runtime)
     }
 
     /// Runs a plan to its end, a long one on threads that yield to others.
@@ -491,11 +468,9 @@ impl Engine {
     }
 }
 
-/// How many rows lie in front of a plan's scans.
+/// How much work lies in front of a plan's scans, in rows.
 fn weight(plan: &Arc<dyn ExecutionPlan>) -> u64 {
-    stats::scans(plan)
-        .map(|scan| if scan.filters() { scan.rows_at_most() / FILTERED_WEIGHS } else { scan.rows_at_most() })
-        .sum()
+    stats::scans(plan).map(|scan| scan.work().weight).sum()
 }
 
 /// All rows of a plan, held in the pool of queries until the plan has ended.

@@ -2,7 +2,7 @@
 //! is bounded in memory and time on a runtime of its own.
 //!
 //! A query goes through these rooms in turn: [`dialect`] parses and rewrites the text, [`planner`] lets DataFusion plan
-//! it, [`provider`] scans the snapshot, [`engine`] runs it under its limits and fills the answer.
+//! it with one of the [`sessions`], [`provider`] scans the snapshot, [`engine`] runs it under its limits and fills the answer.
 
 mod answer;
 mod comparison;
@@ -15,6 +15,7 @@ mod memory;
 mod options;
 mod planner;
 mod provider;
+mod sessions;
 mod source;
 mod stats;
 mod stop;

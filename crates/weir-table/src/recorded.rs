@@ -372,6 +372,15 @@ impl SegmentHandle {
         }
     }
 
+    /// Whether nothing has to be opened for it; asking is no use of it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::AtHand(_) => true,
+            Self::Recorded(recorded) => recorded.state.borrow().whole().is_some(),
+        }
+    }
+
     /// The segment, opened where it is not: see [`RecordedSegment::open`].
     pub async fn open(&self) -> Result<Arc<dyn Segment>, NotOpened> {
         match self {

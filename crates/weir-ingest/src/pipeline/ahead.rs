@@ -15,7 +15,7 @@ use weir_base::tasks::said;
 use weir_streams::MessageBatch;
 
 /// Batches of one partition that wait at most: while one is appended, as many as that are fetched and decoded.
-const MOST: usize = 3;
+const MOST: usize = 4;
 
 /// What is ahead of one partition.
 pub(super) struct Ahead {

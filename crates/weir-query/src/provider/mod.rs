@@ -6,10 +6,12 @@ mod known;
 mod queue;
 mod scan_exec;
 mod system;
+mod work;
 
 pub(crate) use known::Missed;
 pub(crate) use scan_exec::{SegmentScanExec, counters};
 pub(crate) use system::system_table;
+pub(crate) use work::Work;
 
 use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -116,6 +118,18 @@ impl SnapshotTable {
         self.nulls
     }
 
+    fn filter(&self, filters: &[Expr]) -> Result<Filter> {
+        let Some(expr) = conjunction(filters.iter().cloned()) else { return Ok(Filter::All) };
+        filter::translate(&expr, self).ok_or_else(|| {
+            DataFusionError::Internal(format!("a filter that the scan cannot decide was given to it: {expr}"))
+        })
+    }
+
+    /// What a scan with these filters has to do.
+    pub(crate) fn work(&self, filters: &[Expr], limit: Option<usize>) -> Result<Work> {
+        Ok(Work::of(&self.snapshot, &self.request(&[], self.filter(filters)?), limit))
+    }
+
     fn request(&self, outputs: &[Output], filter: Filter) -> ScanRequest {
         let mut columns: Vec<ScanColumn> = outputs
             .iter()
@@ -169,12 +183,7 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let filter = match conjunction(filters.iter().cloned()) {
-            None => Filter::All,
-            Some(expr) => filter::translate(&expr, self).ok_or_else(|| {
-                DataFusionError::Internal(format!("a filter that the scan cannot decide was given to it: {expr}"))
-            })?,
-        };
+        let filter = self.filter(filters)?;
         let (outputs, schema) = match projection {
             None => (self.outputs.clone(), self.schema.clone()),
             Some(chosen) => {

@@ -3,8 +3,9 @@
 
 use super::{
     Missed, Output,
-    known::{min_max, rows_seen, rows_that_may_pass},
+    known::{min_max, rows_seen},
     queue::{Counted, Piece, Queue, Ready},
+    work::Work,
 };
 use crate::stop::StopFlag;
 use arrow::{
@@ -57,6 +58,7 @@ pub(crate) struct SegmentScanExec {
     outputs: Vec<Output>,
     request: Arc<ScanRequest>,
     limit: Option<usize>,
+    work: Work,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     /// Computed when the planner first asks.
@@ -74,6 +76,8 @@ impl SegmentScanExec {
         limit: Option<usize>,
         partitions: usize,
     ) -> Self {
+        let request = Arc::new(request);
+        let work = Work::of(&snapshot, &request, limit);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(partitions.max(1)),
@@ -84,8 +88,9 @@ impl SegmentScanExec {
             snapshot,
             missed,
             outputs,
-            request: Arc::new(request),
+            request,
             limit,
+            work,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
             statistics: OnceLock::new(),
@@ -98,19 +103,9 @@ impl SegmentScanExec {
         &self.snapshot
     }
 
-    /// Whether it has a filter.
-    pub(crate) fn filters(&self) -> bool {
-        self.request.filter != Filter::All
-    }
-
-    /// Rows of the segments that the filter does not leave out whole, or the scan's limit where that is less and nothing is
-    /// filtered.
-    pub(crate) fn rows_at_most(&self) -> u64 {
-        let rows: u64 = self.snapshot.segments.iter().map(|view| rows_that_may_pass(view, &self.request)).sum();
-        match self.limit {
-            Some(limit) if !self.filters() => rows.min(limit as u64),
-            _ => rows,
-        }
+    /// What it has to do.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
     }
 
     /// What is known before anything is read. Exact where every row passes; to learn more of a filter its dictionaries and
@@ -118,9 +113,11 @@ impl SegmentScanExec {
     fn compute_statistics(&self) -> Statistics {
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
         // The planner does not ask a scan that has a limit.
-        let rows = self.rows_at_most();
+        let rows = self.work.rows;
         // Of what could not be opened lately the answer says so, which is for the threads that scan.
-        if self.filters() || self.snapshot.segments.iter().any(|view| view.segment.trouble().is_some()) {
+        if self.request.filter != Filter::All
+            || self.snapshot.segments.iter().any(|view| view.segment.trouble().is_some())
+        {
             let mut unknown = Statistics::new_unknown(&self.schema());
             unknown.num_rows = Precision::Inexact(count(rows));
             return unknown;
@@ -225,6 +222,7 @@ impl ExecutionPlan for SegmentScanExec {
             outputs: self.outputs.clone(),
             request: self.request.clone(),
             limit: self.limit,
+            work: self.work,
             properties: self.properties.clone(),
             metrics: ExecutionPlanMetricsSet::new(),
             statistics: OnceLock::new(),

@@ -372,8 +372,13 @@ pub(crate) fn engine(tables: Fixed, memory_bytes: u64) -> QueryEngine {
     engine_of(2, tables, memory_bytes)
 }
 
-/// An engine over tables, with a limit on memory.
+/// An engine over tables, with a limit on memory. However small, a query uses all of its threads.
 pub(crate) fn engine_of(threads: usize, tables: Fixed, memory_bytes: u64) -> QueryEngine {
+    engine_with(threads, 0, tables, memory_bytes)
+}
+
+/// An engine over tables, with a limit on memory, where so many rows are worth a thread of their own.
+pub(crate) fn engine_with(threads: usize, thread_rows: u64, tables: Fixed, memory_bytes: u64) -> QueryEngine {
     let options = QueryOptions {
         threads,
         memory_bytes,
@@ -381,6 +386,7 @@ pub(crate) fn engine_of(threads: usize, tables: Fixed, memory_bytes: u64) -> Que
         default_limit: 10,
         host_name: "host-1".into(),
         broker_id: "Broker_host-1_8099".into(),
+        thread_rows,
     };
     QueryEngine::with_clock(options, Arc::new(tables), Arc::new(Stopped(SystemClock::shared()))).unwrap()
 }

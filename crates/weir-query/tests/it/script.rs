@@ -7,7 +7,7 @@
 //! Every case is run with one thread and with two, over the segments in both orders: what depends on who is first is
 //! found here, and not once in a hundred runs. Such a case asks for an order, or rounds its real numbers.
 
-use crate::fixture::{Fixed, ask, cities, engine_of, ledger, orders};
+use crate::fixture::{Fixed, ask, cities, engine_with, ledger, orders};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::{fmt::Write, path::Path};
 use weir_query::{QueryEngine, QueryResponse};
@@ -75,14 +75,11 @@ fn shown(answer: &QueryResponse, sorted: bool) -> String {
     text
 }
 
-/// Threads of the engine whose plans the scripts show: `EXPLAIN` cases are run with these only.
-const PLANNED_THREADS: usize = 2;
-
-async fn run(engine: &QueryEngine, threads: usize, path: &Path, complete: bool) -> Vec<String> {
+async fn run(engine: &QueryEngine, explains: bool, path: &Path, complete: bool) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap();
     let (mut wrong, mut written) = (vec![], String::new());
     for case in parse(&text) {
-        if threads != PLANNED_THREADS && case.sql.contains("EXPLAIN PLAN") {
+        if !explains && case.sql.contains("EXPLAIN PLAN") {
             continue;
         }
         let found = shown(&ask(engine, &case.sql).await, case.sorted);
@@ -107,17 +104,24 @@ async fn scripts_give_what_they_say() {
     paths.sort();
     assert!(!paths.is_empty(), "there are scripts");
     let complete = std::env::var_os("WEIR_SLT_COMPLETE").is_some();
-    for (threads, backwards) in [(PLANNED_THREADS, false), (PLANNED_THREADS, true), (1, false), (1, true)] {
+    // The plans that the scripts show are those of the first: two threads, which every query uses.
+    for (threads, thread_rows, backwards) in
+        [(2, 0, false), (2, 0, true), (2, 1 << 16, false), (1, 0, false), (1, 0, true)]
+    {
         let mut orders = orders();
         if backwards {
             orders.segments.reverse();
         }
-        let engine = engine_of(threads, Fixed(vec![orders, cities(), ledger()]), 64 << 20);
+        let engine = engine_with(threads, thread_rows, Fixed(vec![orders, cities(), ledger()]), 64 << 20);
         let mut wrong = vec![];
         for path in &paths {
-            wrong.extend(run(&engine, threads, path, complete && threads == PLANNED_THREADS && !backwards).await);
+            let explains = (threads, thread_rows) == (2, 0);
+            wrong.extend(run(&engine, explains, path, complete && explains && !backwards).await);
         }
-        let how = format!("{threads} threads, segments {}", if backwards { "backwards" } else { "in order" });
+        let how = format!(
+            "{threads} threads of {thread_rows} rows, segments {}",
+            if backwards { "backwards" } else { "in order" }
+        );
         assert!(wrong.is_empty(), "{how}: {} cases give something else\n\n{}", wrong.len(), wrong.join("\n"));
     }
 }

@@ -136,6 +136,7 @@ impl Node {
             default_limit: DEFAULT_LIMIT,
             host_name: addresses.host.as_str().into(),
             broker_id: addresses.broker_id().into(),
+            thread_rows: QueryOptions::THREAD_ROWS,
         };
         let source = Source::new(tables.clone(), ingest.clone(), tokio::runtime::Handle::current());
         let engine =
