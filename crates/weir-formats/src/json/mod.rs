@@ -287,7 +287,7 @@ impl JsonDecoder {
                 let reason = if self.continue_on_error {
                     String::new()
                 } else {
-                    let value = shorten(&scan.bytes[start..scan.at]);
+                    let value = shorten(scan.bytes[start..scan.at].trim_ascii_start());
                     format!("{} takes {}, got {value}", target.data_type, unfit.0)
                 };
                 self.unfit.push((at, reason));

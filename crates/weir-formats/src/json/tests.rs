@@ -116,6 +116,20 @@ fn a_type_reject_names_column_value_and_remedy() {
 }
 
 #[test]
+fn a_value_is_told_without_the_space_before_it() {
+    let schema = schema(&[("a", DataType::Int, true)]);
+    for before in ["", " ", "\n\t "] {
+        // Alone and behind one of its form, which is read by what is expected.
+        let message = format!("{{\"a\":{before}\"x\"}}");
+        let (_, decoded) = decode(&schema, false, &[message.as_bytes(), b"{\"a\": 1}", message.as_bytes()]);
+        assert_eq!(decoded.rejects.len(), 2);
+        for reject in &decoded.rejects {
+            assert_eq!(reject.reason, "INT takes an integer within the type's range, got \"x\"", "{message}");
+        }
+    }
+}
+
+#[test]
 fn shapes_of_arrays_and_objects() {
     assert_eq!(one(DataType::Long, "[]"), Ok("null".to_owned()));
     assert_eq!(one(DataType::Long, "[null, 5]"), Ok("5".to_owned()));
