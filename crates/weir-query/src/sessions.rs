@@ -1,4 +1,4 @@
-//! What plans queries: the functions, the rules and the settings of DataFusion, for all queries and for small ones. A small
+//! What plans queries: the functions, the rules and the settings of DataFusion, for all queries and for simple ones. A small
 //! query costs mostly its planning and the change of threads, so it is planned without what it cannot need.
 
 use crate::{
@@ -23,8 +23,9 @@ use datafusion::{
 };
 use std::sync::Arc;
 
-/// Rules that change joins, unions and subqueries only: each of them goes through the whole plan all the same.
-const OF_SEVERAL_RELATIONS: [&str; 11] = [
+/// Rules that change joins, unions, subqueries and fields of structures only, of which a simple plan has none: each of them
+/// goes through the whole plan all the same.
+const NOT_OF_SIMPLE: [&str; 13] = [
     "rewrite_set_comparison",
     "optimize_unions",
     "unions_to_filter",
@@ -36,14 +37,20 @@ const OF_SEVERAL_RELATIONS: [&str; 11] = [
     "eliminate_cross_join",
     "filter_null_join_keys",
     "eliminate_outer_join",
+    "extract_leaf_expressions",
+    "push_down_leaf_projections",
 ];
+
+/// The rule that a filter between limit and scan is in the way of: it comes once more behind the others, which a simple plan
+/// goes through once.
+const AGAIN: &str = "push_down_limit";
 
 /// The sessions of an engine.
 pub(crate) struct Sessions {
     whole: SessionState,
-    /// For plans of one relation.
-    single: SessionState,
-    /// For plans of one relation that one thread runs.
+    /// For simple plans.
+    simple: SessionState,
+    /// For simple plans that one thread runs.
     small: SessionState,
     thread_rows: u64,
 }
@@ -73,12 +80,15 @@ impl Sessions {
         for function in functions::aggregates() {
             whole.register_udaf(Arc::new(function))?;
         }
-        let rules = whole.optimizers().iter().filter(|rule| !OF_SEVERAL_RELATIONS.contains(&rule.name())).cloned();
-        let rules = rules.collect();
-        let single = SessionStateBuilder::new_from_existing(whole.clone()).with_optimizer_rules(rules).build();
-        let config = whole.config().clone().with_target_partitions(1);
-        let small = SessionStateBuilder::new_from_existing(single.clone()).with_config(config).build();
-        Ok(Self { whole, single, small, thread_rows: options.thread_rows })
+        let rules = whole.optimizers().iter();
+        let again = rules.clone().filter(|rule| rule.name() == AGAIN);
+        let rules = rules.filter(|rule| !NOT_OF_SIMPLE.contains(&rule.name())).chain(again).cloned().collect();
+        let config = whole.config().clone().set_usize("datafusion.optimizer.max_passes", 1);
+        let simple = SessionStateBuilder::new_from_existing(whole.clone()).with_config(config);
+        let simple = simple.with_optimizer_rules(rules).build();
+        let config = simple.config().clone().with_target_partitions(1);
+        let small = SessionStateBuilder::new_from_existing(simple.clone()).with_config(config).build();
+        Ok(Self { whole, simple, small, thread_rows: options.thread_rows })
     }
 
     /// What every query can be planned with.
@@ -88,12 +98,12 @@ impl Sessions {
 
     /// Optimizes a plan; gives it back with the session that is to make operators of it.
     pub(crate) fn optimize(&self, plan: &LogicalPlan) -> Result<(LogicalPlan, &SessionState)> {
-        if !reads_one_relation(plan)? {
+        if !is_simple(plan)? {
             return Ok((self.whole.optimize(plan)?, &self.whole));
         }
-        let optimized = self.single.optimize(plan)?;
+        let optimized = self.simple.optimize(plan)?;
         let is_small = work(&optimized)?.is_for_one(self.thread_rows);
-        Ok((optimized, if is_small { &self.small } else { &self.single }))
+        Ok((optimized, if is_small { &self.small } else { &self.simple }))
     }
 }
 
@@ -111,17 +121,22 @@ fn work(plan: &LogicalPlan) -> Result<Work> {
     Ok(all)
 }
 
-/// Whether a plan has no join, no union and no subquery.
-fn reads_one_relation(plan: &LogicalPlan) -> Result<bool> {
-    let mut one = true;
+/// Whether a plan has no join, no union and no subquery, and reads one relation by its name.
+fn is_simple(plan: &LogicalPlan) -> Result<bool> {
+    let (mut simple, mut named) = (true, 0);
     plan.apply_with_subqueries(|node| {
-        one = !matches!(
-            node,
-            LogicalPlan::Join(_) | LogicalPlan::Union(_) | LogicalPlan::Subquery(_) | LogicalPlan::RecursiveQuery(_)
-        );
-        Ok(if one { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        named += usize::from(matches!(node, LogicalPlan::SubqueryAlias(_)));
+        simple = named <= 1
+            && !matches!(
+                node,
+                LogicalPlan::Join(_)
+                    | LogicalPlan::Union(_)
+                    | LogicalPlan::Subquery(_)
+                    | LogicalPlan::RecursiveQuery(_)
+            );
+        Ok(if simple { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     })?;
-    Ok(one)
+    Ok(simple)
 }
 
 #[cfg(test)]
@@ -144,24 +159,57 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_for_one_relation_is_there_for_several() {
+    fn a_simple_plan_goes_through_the_rules_that_it_can_need() {
         let sessions = sessions();
         let named =
             |state: &SessionState| state.optimizers().iter().map(|rule| rule.name().to_owned()).collect::<Vec<_>>();
-        let (whole, single) = (named(&sessions.whole), named(&sessions.single));
+        let (whole, simple) = (named(&sessions.whole), named(&sessions.simple));
         let left: Vec<&str> =
-            whole.iter().map(String::as_str).filter(|name| !single.iter().any(|kept| kept == name)).collect();
-        assert_eq!(left, OF_SEVERAL_RELATIONS, "a rule has another name or place now");
+            whole.iter().map(String::as_str).filter(|name| !simple.iter().any(|kept| kept == name)).collect();
+        assert_eq!(left, NOT_OF_SIMPLE, "a rule has another name or place now");
+        assert_eq!(simple.last().map(String::as_str), Some(AGAIN));
+        assert_eq!(simple.len(), whole.len() - NOT_OF_SIMPLE.len() + 1);
     }
 
+    /// What one round with these rules makes of a simple plan is what all rules make of it in as many as it takes.
     #[tokio::test]
-    async fn a_plan_of_one_relation_is_one_without_join_union_and_subquery() {
+    async fn a_simple_plan_is_optimized_as_well_as_any() {
         let sessions = sessions();
         let context = SessionContext::new();
         context.sql("CREATE TABLE t AS VALUES (1, 2), (3, 4)").await.unwrap();
-        for (sql, one) in [
+        for sql in [
+            "SELECT column1 FROM t x WHERE column2 > 1 LIMIT 3",
+            "SELECT column1 + 1 AS a, column1 + 1 AS b FROM t x WHERE NOT (column2 <= 1 OR column1 = 1 + 1) LIMIT 3",
+            "SELECT column2, COUNT(*), SUM(column1) FROM t x WHERE column1 > 0 GROUP BY column2 HAVING SUM(column1) > 2 ORDER BY 2 DESC LIMIT 10",
+            "SELECT DISTINCT column1 FROM t x ORDER BY column1 LIMIT 2 OFFSET 1",
+            "SELECT COUNT(DISTINCT column1), MAX(column2) FROM t x WHERE column1 BETWEEN 1 AND 3",
+            "SELECT column1, ROW_NUMBER() OVER (PARTITION BY column2 ORDER BY column1) FROM t x WHERE column2 = 2",
+            "SELECT * FROM t x WHERE false",
+        ] {
+            let plan = context.state().create_logical_plan(sql).await.unwrap();
+            let (optimized, chosen) = sessions.optimize(&plan).unwrap();
+            assert!(!std::ptr::eq(chosen, &raw const sessions.whole), "{sql}");
+            let best = sessions.whole.optimize(&plan).unwrap();
+            // Common expressions are numbered over all plans.
+            let shown = |plan: &LogicalPlan| {
+                let text = plan.display_indent().to_string();
+                let parts =
+                    text.split("__common_expr_").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+                parts.collect::<Vec<_>>().join("common")
+            };
+            assert_eq!(shown(&optimized), shown(&best), "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_simple_plan_is_one_without_join_union_and_subquery() {
+        let sessions = sessions();
+        let context = SessionContext::new();
+        context.sql("CREATE TABLE t AS VALUES (1, 2), (3, 4)").await.unwrap();
+        for (sql, simple) in [
             ("SELECT column1, COUNT(*) FROM t WHERE column2 > 1 GROUP BY column1 ORDER BY 2 LIMIT 3", true),
-            ("SELECT * FROM (SELECT DISTINCT column1 FROM t) WHERE column1 IN (1, 2)", true),
+            ("SELECT x.column1 FROM t x WHERE x.column1 IN (1, 2)", true),
+            ("SELECT * FROM (SELECT DISTINCT column1 FROM t x) y WHERE column1 IN (1, 2)", false),
             ("SELECT 1", true),
             ("SELECT * FROM t a, t b", false),
             ("SELECT a.column1 FROM t a LEFT JOIN t b ON a.column1 = b.column2", false),
@@ -174,7 +222,7 @@ mod tests {
         ] {
             let plan = context.state().create_logical_plan(sql).await.unwrap();
             let (_, chosen) = sessions.optimize(&plan).unwrap();
-            assert_eq!(!std::ptr::eq(chosen, &raw const sessions.whole), one, "{sql}");
+            assert_eq!(!std::ptr::eq(chosen, &raw const sessions.whole), simple, "{sql}");
         }
     }
 }
