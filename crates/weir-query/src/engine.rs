@@ -69,7 +69,7 @@ pub struct QueryOptions {
 
 impl QueryOptions {
     /// With fewer rows, handing them over costs more than reading them.
-    pub const THREAD_ROWS: u64 = 1 << 16;
+    pub const THREAD_ROWS: u64 = 1 << 14;
 }
 
 /// Rows in front of a plan's scans from which on it is a long one: a few milliseconds of work for a core.

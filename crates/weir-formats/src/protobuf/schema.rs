@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 use prost_reflect::{
     Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, Kind as Described, MessageDescriptor, Syntax,
 };
+use weir_base::tasks::may_panic;
 
 /// Field numbers up to this are found by position; higher ones are searched for. Most messages stay below.
 const DIRECT: u32 = 512;
@@ -124,7 +125,10 @@ impl ProtoSchema {
     /// # Errors
     /// Bytes that are no descriptor set, or no such type in it.
     pub fn of_set(set: &[u8], name: Option<&str>) -> Result<Self, SchemaFault> {
-        let pool = DescriptorPool::decode(set).map_err(|error| SchemaFault::Set(error.to_string()))?;
+        // The library looks for the place of a fault in a file that it has not taken in yet.
+        let pool = may_panic(|| DescriptorPool::decode(set).map_err(|error| error.to_string()))
+            .unwrap_or_else(|panic| Err(format!("what is wrong with it cannot be told: {panic}")))
+            .map_err(SchemaFault::Set)?;
         let messages: Vec<MessageDescriptor> = pool.all_messages().filter(|message| !message.is_map_entry()).collect();
         let own = |message: &&MessageDescriptor| !message.full_name().starts_with("google.protobuf.");
         let shown = || {

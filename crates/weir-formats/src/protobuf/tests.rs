@@ -345,3 +345,14 @@ proptest! {
         prop_assert_eq!(rows.rows() + decoded.rejects.len(), 3);
     }
 }
+
+/// The descriptor library panics where it looks for the place of such a fault.
+#[test]
+fn a_descriptor_of_unknown_syntax_is_refused() {
+    let file = [0x62, 1, b'!'];
+    let set = [&[0x0a, file.len() as u8][..], &file].concat();
+    let Err(SchemaFault::Set(reason)) = ProtoSchema::of_set(&set, None) else { panic!("it was taken") };
+    assert!(!reason.is_empty());
+    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, file);
+    assert!(!ProtoFile::parse(&text, &[]).unwrap_err().is_empty());
+}

@@ -7,6 +7,7 @@ use protox::{
     Compiler, Error,
     file::{ChainFileResolver, File, FileResolver, GoogleFileResolver},
 };
+use weir_base::tasks::may_panic;
 
 /// What the file is called whose name nobody said. No import can have a name of that form.
 const MAIN: &str = "the schema.proto";
@@ -32,7 +33,9 @@ impl ProtoFile {
         resolver.add(GoogleFileResolver::new());
         let mut compiler = Compiler::with_file_resolver(resolver);
         compiler.include_imports(true);
-        compiler.open_file(MAIN).map_err(|error| error.to_string())?;
+        // The library looks for the place of a fault in a file that it has not taken in yet.
+        may_panic(|| compiler.open_file(MAIN).map(drop).map_err(|error| error.to_string()))
+            .unwrap_or_else(|panic| Err(format!("what is wrong with it cannot be told: {panic}")))?;
         Ok(Self { pool: compiler.descriptor_pool() })
     }
 

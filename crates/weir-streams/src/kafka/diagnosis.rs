@@ -153,10 +153,17 @@ fn closed(how: &How, text: &str) -> (ProbeStep, String) {
                       ssl.keystore.certificate.chain and ssl.keystore.key";
         return (ProbeStep::Tls, remedy.to_owned());
     }
+    // Mostly the library calls it what it is. Where a handshake ends with the connection, it says what OpenSSL said.
+    if has("certificate verify failed") {
+        return (ProbeStep::Tls, tls(text));
+    }
     if has("SSL handshake failed") {
         let plain = if how.sasl { "SASL_PLAINTEXT" } else { "PLAINTEXT" };
         let remedy = format!("this port speaks no TLS: set security.protocol to {plain}, or name the port that does");
         return (ProbeStep::Tls, remedy);
+    }
+    if has("SSL routines") {
+        return (ProbeStep::Tls, tls(text));
     }
     let ended = ["Disconnected", "Broken pipe", "Connection reset"].into_iter().any(has);
     if ended && has("state APIVERSION_QUERY") && !how.tls {
@@ -218,6 +225,9 @@ mod tests {
             "no TLS",
         );
         check("SASL_SSL", transport, "SSL handshake failed: x", ProbeStep::Tls, "SASL_PLAINTEXT");
+        let verify = "error:0A000086:SSL routines::certificate verify failed";
+        check("SASL_SSL", transport, verify, ProbeStep::Tls, "ssl.truststore");
+        check("SSL", transport, "error:0A00010B:SSL routines::wrong version number", ProbeStep::Tls, "speaks TLS");
         for (length, remedy) in [("1213486160", "HTTP"), ("352518912", "TLS"), ("1397966893", r"begins with SSH-")] {
             let text = format!(
                 "Receive failed: Invalid response size {length} (0..100000000): increase receive.message.max.bytes"
