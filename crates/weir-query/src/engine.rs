@@ -15,7 +15,7 @@ use crate::{
     options::Settings,
     planner,
     provider::pinot_type_of,
-    sessions::Sessions,
+    sessions::{self, Sessions},
     source::TableSource,
     stats,
     stop::{StopFlag, stoppable},
@@ -249,6 +249,8 @@ fn failed(exception: QueryException) -> QueryResponse {
 /// Everything that a query needs to run.
 struct Ready {
     plan: LogicalPlan,
+    /// Whether it reads one table, by its name.
+    reads_one: bool,
     columns: Vec<ResultColumn>,
     explain: bool,
     sql: String,
@@ -391,7 +393,7 @@ impl Engine {
         let ready = self.ready(parsed, settings, taken)?;
         let mut stats = stats::of_snapshots(taken.snapshots());
         stop.look().map_err(planning)?;
-        let (optimized, session) = self.sessions.optimize(&ready.plan).map_err(planning)?;
+        let (optimized, session) = self.sessions.optimize(&ready.plan, ready.reads_one).map_err(planning)?;
         stop.look().map_err(planning)?;
         let physical = session.query_planner().create_physical_plan(&optimized, session).await.map_err(planning)?;
         if ready.explain {
@@ -419,6 +421,7 @@ impl Engine {
         };
         let Rewritten { statement, names } = dialect::rewrite(parsed.query, &profile, taken)?;
         tracing::debug!(sql = %statement, "rewritten");
+        let reads_one = sessions::reads_one_table(&statement);
         let plan = planner::plan(self.sessions.whole(), taken.providers(), statement)
             .map_err(|error| exception(&error, Stage::Planning))?;
         let fields = plan.schema().fields();
@@ -430,7 +433,7 @@ impl Engine {
                 pinot_type: pinot_type_of(field),
             })
             .collect();
-        Ok(Ready { plan, columns, explain: parsed.explain, sql: parsed.sql, settings })
+        Ok(Ready { plan, reads_one, columns, explain: parsed.explain, sql: parsed.sql, settings })
     }
 
     /// What the operators of a running plan are told. Plans hold their functions; a context that knows all of them by name

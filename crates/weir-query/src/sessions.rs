@@ -20,6 +20,7 @@ use datafusion::{
     },
     logical_expr::LogicalPlan,
     prelude::SessionConfig,
+    sql::sqlparser::ast::{SetExpr, Statement, TableFactor},
 };
 use std::sync::Arc;
 
@@ -96,9 +97,10 @@ impl Sessions {
         &self.whole
     }
 
-    /// Optimizes a plan; gives it back with the session that is to make operators of it.
-    pub(crate) fn optimize(&self, plan: &LogicalPlan) -> Result<(LogicalPlan, &SessionState)> {
-        if !is_simple(plan)? {
+    /// Optimizes the plan of a query, which reads one table by name or not; gives it back with the session that is to make
+    /// operators of it.
+    pub(crate) fn optimize(&self, plan: &LogicalPlan, reads_one: bool) -> Result<(LogicalPlan, &SessionState)> {
+        if !reads_one || !is_simple(plan)? {
             return Ok((self.whole.optimize(plan)?, &self.whole));
         }
         let optimized = self.simple.optimize(plan)?;
@@ -121,19 +123,23 @@ fn work(plan: &LogicalPlan) -> Result<Work> {
     Ok(all)
 }
 
-/// Whether a plan has no join, no union and no subquery, and reads one relation by its name.
+/// Whether a query reads one table, by its name. What a table in parentheses computes may be left out or filtered early only
+/// after several rounds.
+pub(crate) fn reads_one_table(statement: &Statement) -> bool {
+    let Statement::Query(query) = statement else { return false };
+    let SetExpr::Select(select) = &*query.body else { return false };
+    query.with.is_none()
+        && matches!(&*select.from, [from] if from.joins.is_empty() && matches!(from.relation, TableFactor::Table { .. }))
+}
+
+/// Whether a plan has no join, no union and no subquery.
 fn is_simple(plan: &LogicalPlan) -> Result<bool> {
-    let (mut simple, mut named) = (true, 0);
+    let mut simple = true;
     plan.apply_with_subqueries(|node| {
-        named += usize::from(matches!(node, LogicalPlan::SubqueryAlias(_)));
-        simple = named <= 1
-            && !matches!(
-                node,
-                LogicalPlan::Join(_)
-                    | LogicalPlan::Union(_)
-                    | LogicalPlan::Subquery(_)
-                    | LogicalPlan::RecursiveQuery(_)
-            );
+        simple = !matches!(
+            node,
+            LogicalPlan::Join(_) | LogicalPlan::Union(_) | LogicalPlan::Subquery(_) | LogicalPlan::RecursiveQuery(_)
+        );
         Ok(if simple { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     })?;
     Ok(simple)
@@ -187,7 +193,7 @@ mod tests {
             "SELECT * FROM t x WHERE false",
         ] {
             let plan = context.state().create_logical_plan(sql).await.unwrap();
-            let (optimized, chosen) = sessions.optimize(&plan).unwrap();
+            let (optimized, chosen) = sessions.optimize(&plan, true).unwrap();
             assert!(!std::ptr::eq(chosen, &raw const sessions.whole), "{sql}");
             let best = sessions.whole.optimize(&plan).unwrap();
             // Common expressions are numbered over all plans.
@@ -202,26 +208,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_simple_plan_is_one_without_join_union_and_subquery() {
+    async fn a_simple_query_reads_one_table_without_join_union_and_subquery() {
         let sessions = sessions();
         let context = SessionContext::new();
         context.sql("CREATE TABLE t AS VALUES (1, 2), (3, 4)").await.unwrap();
         for (sql, simple) in [
             ("SELECT column1, COUNT(*) FROM t WHERE column2 > 1 GROUP BY column1 ORDER BY 2 LIMIT 3", true),
             ("SELECT x.column1 FROM t x WHERE x.column1 IN (1, 2)", true),
-            ("SELECT * FROM (SELECT DISTINCT column1 FROM t x) y WHERE column1 IN (1, 2)", false),
-            ("SELECT 1", true),
-            ("SELECT * FROM t a, t b", false),
+            ("SELECT column1 FROM (SELECT DISTINCT column1 FROM t x) y WHERE column1 IN (1, 2)", false),
+            ("SELECT column1 FROM (SELECT column1, ROW_NUMBER() OVER (ORDER BY column2) AS n FROM t)", false),
+            ("WITH y AS (SELECT column1 FROM t) SELECT column1 FROM y", false),
+            ("SELECT 1", false),
+            ("SELECT a.column1 FROM t a, t b", false),
             ("SELECT a.column1 FROM t a LEFT JOIN t b ON a.column1 = b.column2", false),
             ("SELECT 1 UNION ALL SELECT 2", false),
-            ("SELECT * FROM t WHERE column1 IN (SELECT column2 FROM t)", false),
+            ("SELECT column1 FROM t WHERE column1 IN (SELECT column2 FROM t)", false),
             ("SELECT column1, (SELECT MAX(column2) FROM t) FROM t", false),
-            ("SELECT * FROM t WHERE EXISTS (SELECT 1)", false),
+            ("SELECT column1 FROM t WHERE EXISTS (SELECT 1)", false),
             ("SELECT COUNT(*) FROM t HAVING COUNT(*) > (SELECT 1)", false),
-            ("SELECT * FROM t WHERE column1 > ANY (SELECT column2 FROM t)", false),
+            ("SELECT column1 FROM t WHERE column1 > ANY (SELECT column2 FROM t)", false),
         ] {
-            let plan = context.state().create_logical_plan(sql).await.unwrap();
-            let (_, chosen) = sessions.optimize(&plan).unwrap();
+            let state = context.state();
+            let plan = state.create_logical_plan(sql).await.unwrap();
+            let parsed = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).unwrap();
+            let datafusion::sql::parser::Statement::Statement(parsed) = parsed else { panic!("{sql}") };
+            let (_, chosen) = sessions.optimize(&plan, reads_one_table(&parsed)).unwrap();
             assert_eq!(!std::ptr::eq(chosen, &raw const sessions.whole), simple, "{sql}");
         }
     }

@@ -125,3 +125,15 @@ async fn scripts_give_what_they_say() {
         assert!(wrong.is_empty(), "{how}: {} cases give something else\n\n{}", wrong.len(), wrong.join("\n"));
     }
 }
+
+/// Few rows of one table are read by one thread.
+#[tokio::test]
+async fn small_queries_are_planned_for_one_thread() {
+    for (thread_rows, one) in [(1 << 16, true), (0, false)] {
+        let engine = engine_with(2, thread_rows, Fixed(vec![orders()]), 64 << 20);
+        let sql = "EXPLAIN PLAN FOR SELECT city, COUNT(*) FROM orders WHERE qty > 3 GROUP BY city";
+        let plan = shown(&ask(&engine, sql).await, false);
+        assert!(plan.contains("SegmentScan"), "{plan}");
+        assert_eq!(!plan.contains("RepartitionExec"), one, "{plan}");
+    }
+}
