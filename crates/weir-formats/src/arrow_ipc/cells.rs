@@ -207,11 +207,11 @@ impl Cells {
                 time_of_day(micros, 1_000_000, data_type, false, text)
             }
             Arrow::Decimal128(_, scale) => {
-                push_decimal(&array.as_primitive::<Decimal128Type>().value(at).to_string(), *scale, text);
+                decimal(&array.as_primitive::<Decimal128Type>().value(at).to_be_bytes(), *scale, text);
                 Source::Decimal(text)
             }
             Arrow::Decimal256(_, scale) => {
-                push_decimal(&array.as_primitive::<Decimal256Type>().value(at).to_string(), *scale, text);
+                decimal(&array.as_primitive::<Decimal256Type>().value(at).to_be_bytes(), *scale, text);
                 Source::Decimal(text)
             }
             _ => return None,
@@ -278,47 +278,7 @@ impl Cells {
     }
 }
 
-/// Appends a whole number of 10^-scale, all of its digits: Arrow's own text leaves out those beyond the precision that the
-/// type has, which nobody has to keep to.
-fn push_decimal(number: &str, scale: i8, out: &mut String) {
-    let (sign, digits) = number.strip_prefix('-').map_or(("", number), |digits| ("-", digits));
-    let places = usize::from(scale.unsigned_abs());
-    out.push_str(sign);
-    if scale <= 0 {
-        out.push_str(digits);
-        if digits != "0" {
-            out.extend(std::iter::repeat_n('0', places));
-        }
-        return;
-    }
-    let whole = digits.len().saturating_sub(places);
-    out.push_str(if whole == 0 { "0" } else { &digits[..whole] });
-    out.push('.');
-    out.extend(std::iter::repeat_n('0', places.saturating_sub(digits.len())));
-    out.push_str(&digits[whole..]);
-}
-
-#[cfg(test)]
-mod decimal_tests {
-    use super::push_decimal;
-
-    #[test]
-    fn decimals_have_all_their_digits() {
-        for (number, scale, shown) in [
-            ("-12345", 2, "-123.45"),
-            ("7", 3, "0.007"),
-            ("-700", 3, "-0.700"),
-            ("1234", 4, "0.1234"),
-            ("0", 2, "0.00"),
-            ("0", -3, "0"),
-            ("-12", -3, "-12000"),
-            ("42", 0, "42"),
-            ("5", 127, &format!("0.{}5", "0".repeat(126))),
-            ("5", i8::MIN, &format!("5{}", "0".repeat(128))),
-        ] {
-            let mut out = String::new();
-            push_decimal(number, scale, &mut out);
-            assert_eq!(out, shown, "{number} {scale}");
-        }
-    }
+/// Appends a decimal with all its digits: Arrow's own text leaves out those beyond the precision that the type has.
+fn decimal(unscaled: &[u8], scale: i8, out: &mut String) {
+    coerce::text::decimal_of_bytes(unscaled, scale.into(), out).expect("32 bytes and 128 places are below the bound");
 }

@@ -79,6 +79,9 @@ fn conforms() {
 fn each_type_meets_its_columns() {
     use DataType::{BigDecimal, Boolean, Bytes, Double, Int, Json, Long, String as Text, Timestamp};
     let decimals = Decimal128Array::from(vec![-12345]).with_precision_and_scale(10, 2).unwrap();
+    // More digits than the type says.
+    let beyond = Decimal128Array::from(vec![-12345]).with_precision_and_scale(3, 2).unwrap();
+    let far_beyond = Decimal128Array::from(vec![12345]).with_precision_and_scale(2, 2).unwrap();
     let words: DictionaryArray<Int32Type> = vec![Some("a"), None, Some("b"), Some("a")].into_iter().collect();
     let point = StructArray::from(vec![
         (Arc::new(Field::new("x", Arrow::Int32, true)), Arc::new(Int32Array::from(vec![Some(1), None])) as ArrayRef),
@@ -114,6 +117,8 @@ fn each_type_meets_its_columns() {
         (Arc::new(Date64Array::from(vec![86_400_000])), Int, true, vec!["1"]),
         (Arc::new(Time64MicrosecondArray::from(vec![45_000_000_001])), Text, true, vec!["12:30:00.000001"]),
         (Arc::new(decimals), BigDecimal, true, vec!["-123.45"]),
+        (Arc::new(beyond), BigDecimal, true, vec!["-123.45"]),
+        (Arc::new(far_beyond), BigDecimal, true, vec!["123.45"]),
         (Arc::new(words), Text, true, vec!["a", "NULL", "b", "a"]),
         (Arc::new(point), Json, true, vec!["{\"x\":1,\"b\":\"Af8=\"}", "{\"x\":null,\"b\":\"\"}"]),
         (Arc::new(map.finish()), Json, true, vec!["{\"5\":\"v\"}"]),
