@@ -64,6 +64,17 @@ impl ProducerContext for OnDelivery {
     }
 }
 
+/// What the asking client saw.
+struct Seen {
+    /// From acknowledgement to answer.
+    samples: Vec<Duration>,
+    /// The longest time without a new probe in an answer.
+    worst_gap: Duration,
+    /// The longest time without a new acknowledgement: the producer's and the broker's share of that.
+    worst_ack_gap: Duration,
+    commits: u64,
+}
+
 impl Freshness {
     /// Runs it and prints the distribution.
     pub(crate) fn run(&self, broker: &str, launch: &Launch) -> Result<(), Failure> {
@@ -72,7 +83,7 @@ impl Freshness {
         node.create(&table_configs(TABLE, broker, TOPIC, self.segment_rows))?;
         let acks = Arc::new(Acks::default());
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (samples, worst_gap) = std::thread::scope(|scope| {
+        let seen = std::thread::scope(|scope| {
             let producing = scope.spawn(|| self.produce(broker, &acks, &stop, &sent).map_err(|e| e.to_string()));
             let scanning = self.scanning.then(|| scope.spawn(|| scan(&node, &stop)));
             let probed = self.probe(&node, &acks);
@@ -83,7 +94,7 @@ impl Freshness {
             }
             probed
         })?;
-        self.report(samples, worst_gap, sent.load(Ordering::Relaxed), committed(&node)?);
+        self.report(seen, sent.load(Ordering::Relaxed));
         Ok(())
     }
 
@@ -123,21 +134,24 @@ impl Freshness {
     /// Asks for the probes that are not seen yet, or for the last, again and again; each probe's sample is the first answer
     /// that holds it. A node that is asked at every probe only has cold caches to answer from, and what is measured then is
     /// how a query wakes it up.
-    fn probe(&self, node: &Node, acks: &Acks) -> Result<(Vec<Duration>, Duration), Failure> {
+    fn probe(&self, node: &Node, acks: &Acks) -> Result<Seen, Failure> {
         let deadline = Instant::now() + Duration::from_secs(self.deadline_s);
         let mut samples = vec![];
         let mut waiting: Vec<(u64, Instant)> = vec![];
         let mut last_new = Instant::now();
         let mut worst_gap = Duration::ZERO;
         let (mut asked, mut done, mut last) = (0_u64, 0, PROBE);
-        // The first seconds belong to warming up.
-        let measured_from = Instant::now() + Duration::from_secs(3);
+        // The first seconds belong to warming up: a broker that was just started compiles its own code beside us.
+        let measured_from = Instant::now() + Duration::from_secs(10);
+        let (mut committed_before, mut acked) = (None, vec![]);
         while done < self.commits {
-            waiting.append(&mut acks.0.lock().expect("no holder panics"));
-            if waiting.is_empty() {
+            let mut new = std::mem::take(&mut *acks.0.lock().expect("no holder panics"));
+            if waiting.is_empty() && new.is_empty() {
                 std::thread::sleep(Duration::from_micros(500));
-                waiting.append(&mut acks.0.lock().expect("no holder panics"));
+                new = std::mem::take(&mut *acks.0.lock().expect("no holder panics"));
             }
+            acked.extend(new.iter().map(|(_, at)| *at).filter(|at| *at > measured_from));
+            waiting.append(&mut new);
             let (low, high) = (waiting.iter().map(|w| w.0).min(), waiting.iter().map(|w| w.0).max());
             let (low, high) = (low.unwrap_or(last), high.unwrap_or(last));
             last = high;
@@ -162,16 +176,22 @@ impl Freshness {
             }
             asked += 1;
             if asked % 1000 == 0 {
-                done = committed(node)?;
+                let all = committed(node)?;
+                if now > measured_from {
+                    done = all - *committed_before.get_or_insert(all);
+                }
             }
             if now > deadline {
                 return Err(format!("only {done} segments were committed in {} s", self.deadline_s).into());
             }
         }
-        Ok((samples, worst_gap))
+        let between = |at: &[Instant]| at.windows(2).filter_map(|two| Some(*two.last()? - *two.first()?)).max();
+        let worst_ack_gap = between(&acked).unwrap_or_default();
+        Ok(Seen { samples, worst_gap, worst_ack_gap, commits: done })
     }
 
-    fn report(&self, mut samples: Vec<Duration>, worst_gap: Duration, sent: u64, commits: u64) {
+    fn report(&self, seen: Seen, sent: u64) {
+        let Seen { mut samples, worst_gap, worst_ack_gap, commits } = seen;
         samples.sort();
         let at = |share: f64| {
             let index = ((samples.len() as f64 * share) as usize).min(samples.len().saturating_sub(1));
@@ -179,7 +199,8 @@ impl Freshness {
         };
         println!(
             "freshness at {} events/s ({sent} sent), {commits} commits of {} rows: {} probes, p50 {:.2} ms, p99 {:.2} ms, \
-             p99.9 {:.2} ms, max {:.2} ms, worst gap between two new probes {:.2} ms",
+             p99.9 {:.2} ms, max {:.2} ms, worst gap between two new probes {:.2} ms, \
+             between two acknowledgements {:.2} ms",
             self.rate,
             self.segment_rows,
             samples.len(),
@@ -187,7 +208,8 @@ impl Freshness {
             at(0.99),
             at(0.999),
             at(1.0),
-            worst_gap.as_secs_f64() * 1e3
+            worst_gap.as_secs_f64() * 1e3,
+            worst_ack_gap.as_secs_f64() * 1e3
         );
     }
 }

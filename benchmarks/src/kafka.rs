@@ -40,7 +40,8 @@ pub(crate) fn fresh_topic(broker: &str, topic: &str, partitions: i32) -> Result<
     loop {
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
         let largest = LARGEST.to_string();
-        let new = new.set("max.message.bytes", &largest);
+        // Deleted, its files go at once: a minute later, which is Kafka's default, the next measurement would wait for them.
+        let new = new.set("max.message.bytes", &largest).set("file.delete.delay.ms", "1000");
         let made = std::cell::RefCell::new(None);
         runtime(Box::pin(async {
             let results = admin.create_topics([&new], &options).await?;

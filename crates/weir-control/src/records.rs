@@ -183,6 +183,21 @@ pub struct SegmentRecord {
     pub version: u64,
 }
 
+impl SegmentRecord {
+    /// The consuming segment that goes on where this one ends, made at `now_ms` (wall time): it may hold as much, and is
+    /// consumed with the same schema.
+    #[must_use]
+    pub fn successor(&self, end: NextOffset, now_ms: i64) -> Self {
+        let name = &self.name;
+        Self {
+            name: SegmentName::new(name.table.clone(), name.partition_group, name.sequence + 1, now_ms),
+            state: SegmentState::Consuming { start: end },
+            created_ms: now_ms,
+            ..self.clone()
+        }
+    }
+}
+
 /// A segment's three states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SegmentState {

@@ -108,16 +108,16 @@ async fn the_two_transactions() {
     let twice = store.start_partition(&table, new(3, 100), Limits::of_rows(50), 10, &replicas()).await.unwrap_err();
     assert!(matches!(twice, StoreError::Conflict { .. }), "{twice}");
 
-    let wrong = store.fix_end(&started, range(99, 150), seal(50), Limits::of_rows(60), 20).await.unwrap_err();
+    let wrong = store.fix_end(&started, range(99, 150), seal(50), Limits::of_rows(60)).await.unwrap_err();
     assert!(matches!(wrong, StoreError::Contradiction { .. }), "{wrong}");
     let (committing, successor) =
-        store.fix_end(&started, range(100, 150), seal(50), Limits::of_rows(60), 20).await.unwrap();
+        store.fix_end(&started, range(100, 150), seal(50), Limits::of_rows(60)).await.unwrap();
     assert_eq!(successor.state, SegmentState::Consuming { start: NextOffset::new(150) });
     assert_eq!((successor.limits.rows, successor.name.sequence), (60, 1));
-    let again = store.fix_end(&started, range(100, 160), seal(60), Limits::of_rows(60), 20).await.unwrap_err();
+    let again = store.fix_end(&started, range(100, 160), seal(60), Limits::of_rows(60)).await.unwrap_err();
     assert!(matches!(again, StoreError::Conflict { .. }), "the end is fixed once: {again}");
 
-    let (second, third) = store.fix_end(&successor, range(150, 170), seal(20), Limits::of_rows(60), 30).await.unwrap();
+    let (second, third) = store.fix_end(&successor, range(150, 170), seal(20), Limits::of_rows(60)).await.unwrap();
     // B comes in any order.
     let done = store.finish(&second, artifact(&second)).await.unwrap();
     assert!(matches!(done.state, SegmentState::Done { .. }));
@@ -142,7 +142,7 @@ async fn a_changed_schema_is_that_of_the_next_segment() {
     let mut wider = schema_json("orders");
     wider["dimensionFieldSpecs"].as_array_mut().unwrap().push(serde_json::json!({"name": "more", "dataType": "INT"}));
     store.replace_table(&table, support::new_table_of("orders", &wider), &[]).await.unwrap();
-    let (committing, successor) = store.fix_end(&started, range(0, 5), seal(5), Limits::of_rows(60), 20).await.unwrap();
+    let (committing, successor) = store.fix_end(&started, range(0, 5), seal(5), Limits::of_rows(60)).await.unwrap();
     assert_eq!((committing.schema_version, successor.schema_version), (SchemaVersion(1), SchemaVersion(2)));
 }
 
@@ -152,7 +152,7 @@ async fn skips_stand_between_segments_and_losses_within_them() {
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let started = store.start_partition(&table, new(0, 0), Limits::of_rows(50), 10, &replicas()).await.unwrap();
-    let (committing, open) = store.fix_end(&started, range(0, 5), seal(5), Limits::of_rows(60), 20).await.unwrap();
+    let (committing, open) = store.fix_end(&started, range(0, 5), seal(5), Limits::of_rows(60)).await.unwrap();
     let skip = |start, end| Skip { range: range(start, end), reason: SkipReason::Retention, at_ms: 7 };
     let astray = store.record_skip(&table, &open, skip(6, 9)).await.unwrap_err();
     assert!(matches!(astray, StoreError::Contradiction { .. }), "{astray}");
@@ -177,7 +177,7 @@ async fn a_partition_that_ended_starts_again_where_it_ended_or_behind_a_skip() {
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let started = store.start_partition(&table, new(0, 0), Limits::of_rows(50), 10, &replicas()).await.unwrap();
-    let (_, open) = store.fix_end(&started, range(0, 5), seal(5), Limits::of_rows(60), 20).await.unwrap();
+    let (_, open) = store.fix_end(&started, range(0, 5), seal(5), Limits::of_rows(60)).await.unwrap();
     let both = store
         .start_partitions(&table, vec![new(1, 0), new(0, 5)], Limits::of_rows(50), 10, &replicas())
         .await
@@ -198,7 +198,7 @@ async fn nothing_is_written_below_a_dropped_table() {
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let open = store.start_partition(&table, new(0, 0), Limits::of_rows(50), 10, &replicas()).await.unwrap();
-    let (committing, open) = store.fix_end(&open, range(0, 5), seal(5), Limits::of_rows(60), 20).await.unwrap();
+    let (committing, open) = store.fix_end(&open, range(0, 5), seal(5), Limits::of_rows(60)).await.unwrap();
     store.put_flush_memory(&table, &partition(0).topic, &FlushMemory::default()).await.unwrap();
     let skip = Skip { range: range(5, 9), reason: SkipReason::Reset, at_ms: 7 };
     let open = store.record_skip(&table, &open, skip).await.unwrap();
@@ -210,7 +210,7 @@ async fn nothing_is_written_below_a_dropped_table() {
     let remade = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     assert_ne!(remade.uid, table.uid);
     for error in [
-        store.fix_end(&open, range(9, 9), seal(0), Limits::of_rows(1), 1).await.err(),
+        store.fix_end(&open, range(9, 9), seal(0), Limits::of_rows(1)).await.err(),
         store.finish(&committing, artifact(&committing)).await.err(),
         store.record_skip(&table, &open, Skip { range: range(9, 10), ..skip }).await.err(),
         store.record_loss(&table, &partition(0), 0, skip).await.err(),
@@ -266,7 +266,7 @@ async fn segments_come_in_the_order_of_their_numbers() {
     store.start_partitions(&table, partitions.to_vec(), Limits::of_rows(50), 10, &replicas()).await.unwrap();
     let mut open = store.segments_of(&table, &partition(9)).await.unwrap().remove(0);
     for at in 0..12 {
-        open = store.fix_end(&open, range(at, at + 1), seal(1), Limits::of_rows(60), 20).await.unwrap().1;
+        open = store.fix_end(&open, range(at, at + 1), seal(1), Limits::of_rows(60)).await.unwrap().1;
     }
     let found = store.segments(&table).await.unwrap();
     let order: Vec<(u32, u32)> =
@@ -321,8 +321,8 @@ async fn random_lives_keep_the_chain() {
                     let start = open.state.start().number();
                     let range = range(start, start + chance.below(9));
                     let (committing, successor) =
-                        store.fix_end(&open, range, seal(1), Limits::of_rows(50), 20).await.unwrap();
-                    assert!(store.fix_end(&open, range, seal(1), Limits::of_rows(50), 20).await.is_err());
+                        store.fix_end(&open, range, seal(1), Limits::of_rows(50)).await.unwrap();
+                    assert!(store.fix_end(&open, range, seal(1), Limits::of_rows(50)).await.is_err());
                     *records.last_mut().unwrap() = committing;
                     records.push(successor);
                 }

@@ -29,7 +29,7 @@ use weir_base::tasks::{said as said_by, spawn_named};
 use weir_control::{
     Move, PauseInfo, Removed, SegmentRecord, SegmentState, StoreError, TableRecord, first_offset, resumes_at,
 };
-use weir_table::{PartitionView, SegmentCache, TableOnNode, Target, VisibleMarks};
+use weir_table::{PartitionView, SegmentCache, SegmentHandle, TableOnNode, Target, VisibleMarks};
 use weir_types::{Accounting, NextOffset, StreamPartition};
 
 /// A pipeline that cannot be started is tried again after this.
@@ -339,15 +339,16 @@ impl TableRuntime {
     fn settle_fixed(self: &Arc<Self>, feed: Option<&Feed>, view: &Arc<PartitionView>, records: &[&SegmentRecord]) {
         let table = self.context.record.load_full();
         let present = view.snapshot();
-        let present: BTreeSet<&str> = present.whole.iter().map(|present| &*present.name).collect();
+        let whole = present.whole.iter();
+        let present: BTreeMap<&str, &SegmentHandle> = whole.map(|whole| (&*whole.name, &whole.segment)).collect();
         let mut done = vec![];
         for record in records {
             let name: Arc<str> = record.name.to_string().into();
-            if present.contains(&*name) {
-                continue;
-            }
             match &record.state {
                 SegmentState::Consuming { .. } => {}
+                // The answer that its end is on the record may have been lost: nobody builds it then.
+                SegmentState::Committing { .. } if matches!(present.get(&*name), Some(SegmentHandle::Recorded(_))) => {}
+                SegmentState::Done { .. } if present.contains_key(&*name) => {}
                 SegmentState::Committing { .. } => {
                     let Some(feed) = feed else {
                         tracing::error!(

@@ -227,13 +227,16 @@ impl PartitionView {
     }
 
     /// Reading starts over at `next`, from the records: the open segment's rows go with the pipeline that read them, and
-    /// of the segments that the records name as whole those stay that are loaded. What was visible is owed again.
+    /// of the segments that the records name as whole those stay that are loaded, and no others: one whose end is not on the
+    /// record is read on. What was visible is owed again.
     pub fn start_over(&self, next: NextOffset, target: Target, named: &[Arc<str>]) {
         self.change(|snapshot| {
             let seen = Target::At(snapshot.next);
             snapshot.target = seen.and(snapshot.target).and(target);
             snapshot.open = None;
             snapshot.next = next;
+            let whole = snapshot.whole.iter().filter(|whole| named.contains(&whole.name)).cloned().collect();
+            snapshot.whole = Arc::new(whole);
             let missing = named.iter().filter(|name| !snapshot.is_loaded(name)).cloned().collect();
             snapshot.absent = Arc::new(missing);
         });

@@ -112,15 +112,15 @@ impl Store {
         started.pop().ok_or_else(|| StoreError::contradiction("no segment was started"))
     }
 
-    /// Transaction A: fixes a segment's end and starts its successor there, together. Conflict where the segment is not
-    /// as it was read (somebody else fixed it); NotFound where the table is gone.
+    /// Transaction A: fixes a segment's end and starts its successor there, together: [`SegmentRecord::successor`], with
+    /// these limits. Conflict where the segment is not as it was read (somebody else fixed it); NotFound where the table is
+    /// gone.
     pub async fn fix_end(
         &self,
         consuming: &SegmentRecord,
         range: OffsetRange,
         seal: Seal,
         successor_limits: Limits,
-        now_ms: i64,
     ) -> Result<(SegmentRecord, SegmentRecord), StoreError> {
         let SegmentState::Consuming { start } = consuming.state else {
             let what = format!("segment {} is {}, its end is fixed", consuming.name, consuming.state.word());
@@ -134,15 +134,10 @@ impl Store {
             let guard = self.guard(&consuming.name.table, consuming.table_uid).await?;
             let state = SegmentState::Committing { range, seal };
             let committing = SegmentRecord { state, ..consuming.clone() };
-            let name = &consuming.name;
-            let sequence = name.sequence + 1;
             let successor = SegmentRecord {
-                name: SegmentName::new(name.table.clone(), name.partition_group, sequence, now_ms),
-                state: SegmentState::Consuming { start: range.end() },
                 limits: successor_limits,
-                created_ms: now_ms,
                 schema_version: guard.schema_version,
-                ..consuming.clone()
+                ..consuming.successor(range.end(), seal.at_ms)
             };
             let checks =
                 vec![guard.check(), Check::at(key_of(consuming), consuming.version), Check::absent(key_of(&successor))];

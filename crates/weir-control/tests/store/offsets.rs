@@ -42,7 +42,7 @@ async fn a_move_back_is_on_the_record_with_its_audit() {
     let store = bench.store();
     let table = store.create_table(new_table("orders"), 1, &[entry(AuditAction::CreateTable, "ann")]).await.unwrap();
     let started = store.start_partition(&table, new(0, 100), Limits::of_rows(50), 10, &replicas()).await.unwrap();
-    let (_, open) = store.fix_end(&started, range(100, 150), seal(50), Limits::of_rows(60), 20).await.unwrap();
+    let (_, open) = store.fix_end(&started, range(100, 150), seal(50), Limits::of_rows(60)).await.unwrap();
     let same = store.move_start(&table, &open, &move_to(150, SkipReason::Reset), &[]).await.unwrap_err();
     assert!(matches!(same, StoreError::Contradiction { .. }), "{same}");
     let audit = [entry(AuditAction::MoveOffset, "bob").partition(&partition(0)).change(150, 120)];
@@ -65,7 +65,7 @@ async fn a_move_back_is_on_the_record_with_its_audit() {
     assert_eq!(steps, [(1, 150, 120), (1, 120, 0), (1, 0, 0)]);
     assert_eq!(store.skips(&table).await.unwrap(), [], "a move back skips nothing");
     assert_eq!(&*store.topic_ids(&table).await.unwrap()[&partition(0)], "id-3");
-    let (_, next) = store.fix_end(&moved, range(0, 10), seal(10), Limits::of_rows(60), 20).await.unwrap();
+    let (_, next) = store.fix_end(&moved, range(0, 10), seal(10), Limits::of_rows(60)).await.unwrap();
     let segments = store.segments(&table).await.unwrap();
     chain(&segments, &[], &moves).unwrap();
     assert!(chain(&segments, &[], &moves[..1]).is_err(), "half the way is no way");

@@ -13,7 +13,7 @@ async fn filled(store: &Store, table: &TableRecord, number: u32, count: u64) -> 
     let mut open = store.start_partition(table, new(number, 0), Limits::of_rows(10), 1, &replicas()).await.unwrap();
     for at in 0..count {
         let (committing, next) =
-            store.fix_end(&open, range(at * 10, at * 10 + 10), seal(10), Limits::of_rows(10), 1).await.unwrap();
+            store.fix_end(&open, range(at * 10, at * 10 + 10), seal(10), Limits::of_rows(10)).await.unwrap();
         store.finish(&committing, artifact(&committing)).await.unwrap();
         open = next;
     }

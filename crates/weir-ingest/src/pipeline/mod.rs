@@ -2,6 +2,7 @@
 
 mod ahead;
 mod command;
+mod fixing;
 mod flush;
 mod moves;
 mod open;

@@ -60,6 +60,7 @@ impl PartitionPipeline {
     }
 
     async fn move_to(&mut self, order: &MoveOrder) -> Result<Moved, Interrupted> {
+        self.settle().await?;
         let from = self.open.next();
         if !order.recreated {
             // It went there by itself meanwhile, or there is nowhere to go.
@@ -93,6 +94,7 @@ impl PartitionPipeline {
 
     /// Moves the start of the open segment, which is empty: on the record, then here.
     pub(super) async fn go_to(&mut self, to: MoveTo, audit: &[AuditEntry]) -> Result<(), Interrupted> {
+        self.settle().await?;
         let from = self.open.next();
         let over = to.to < from || to.reason == SkipReason::Recreated;
         if to.reason == SkipReason::Recreated {
@@ -258,6 +260,7 @@ impl PartitionPipeline {
     /// Fixes the end of the open segment, which has no successor; what was visible beyond it is lost for that reason. Does
     /// not return without an error: the pipeline's end.
     pub(super) async fn end(&mut self, why: String, lost: SkipReason) -> Result<(), Interrupted> {
+        self.settle().await?;
         self.lose_owed(lost).await?;
         let deps = self.table.deps.clone();
         let synced = self.table.quarantine.sync();

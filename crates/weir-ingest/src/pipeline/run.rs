@@ -13,6 +13,7 @@ use crate::{
     pipeline::{
         ahead::Ahead,
         command::Command,
+        fixing::{Fixing, fixed},
         open::OpenSegment,
         path::{record_decoder, record_path},
     },
@@ -95,6 +96,8 @@ pub(crate) struct PartitionPipeline {
     pub(super) reopen: bool,
     /// Settings changed: to be started again from the records as soon as the open range is fixed.
     pub(super) reshaping: bool,
+    /// The end of the segment before, where it is not on the record yet.
+    pub(super) fixing: Option<Fixing>,
     pub(super) seal_again_at_ms: i64,
     rejects: RejectRate,
     /// Its part of the node's memory for rows.
@@ -175,6 +178,7 @@ impl PartitionPipeline {
             ending: parts.ending,
             reopen: false,
             reshaping: false,
+            fixing: None,
             seal_again_at_ms: 0,
             rejects: RejectRate::default(),
             share,
@@ -206,7 +210,11 @@ impl PartitionPipeline {
                     self.finish(last, why).await;
                     return PipelineEnd::Stopped;
                 }
-                Err(end) => return end,
+                Err(end) => {
+                    // Whoever goes on by the records is not to read them while they are being changed.
+                    drop(self.settle().await);
+                    return end;
+                }
             }
         }
     }
@@ -240,6 +248,7 @@ impl PartitionPipeline {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => self.obey(command).await?,
+                outcome = fixed(&mut self.fixing) => self.fixed_beside(outcome)?,
                 // What is at hand is decoded beside what is appended next.
                 batch = reader.next_batch(fetch.unwrap_or(FETCH)),
                     if reads && fetch.is_some() && ahead.has_room() && !self.open.is_at_agreed_end() =>
@@ -403,6 +412,11 @@ impl PartitionPipeline {
                         }
                     }
                 },
+                outcome = fixed(&mut self.fixing) => {
+                    if let Err(Interrupted::End(end)) = self.fixed_beside(outcome) {
+                        return Err(end);
+                    }
+                }
                 marks = look => {
                     wait = LOOK_WHILE_STOPPED;
                     if let Ok(marks) = marks {
@@ -429,6 +443,7 @@ impl PartitionPipeline {
                 self.enter_running();
             }
             Some(Command::Seal(answer)) => {
+                self.settle().await?;
                 let sealed = (!self.open.range().is_empty()).then(|| self.open.name.clone());
                 if sealed.is_some() {
                     self.seal(SealReason::Forced).await?;

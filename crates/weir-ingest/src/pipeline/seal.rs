@@ -2,16 +2,15 @@
 
 use crate::{
     pipeline::{
+        fixing::Fixing,
         flush::{FlushDecision, decide},
         open::OpenSegment,
         path::record_decoder,
         run::{Interrupted, PartitionPipeline, PipelineEnd},
     },
-    sealer::SealJob,
     status::PartitionState,
 };
-use weir_base::metrics::Counter;
-use weir_control::{Report, Seal, SealReason, StoreError, Verdict};
+use weir_control::{Report, Seal, SealReason, Verdict};
 
 /// A seal that could not be fixed is tried again after this.
 const SEAL_AGAIN_MS: i64 = 1000;
@@ -23,24 +22,30 @@ impl PartitionPipeline {
     pub(super) async fn flush_if_due(&mut self, now_ms: i64) -> Result<(), Interrupted> {
         let reason = match decide(self.open.facts(self.share.ruling().seal), now_ms) {
             // The successor was made with the settings of before: the records say how to go on.
-            _ if self.reshaping && self.open.range().is_empty() => return Err(Interrupted::End(reshaped())),
-            FlushDecision::Seal(reason) => reason,
-            FlushDecision::Continue if self.reshaping => SealReason::Settings,
-            FlushDecision::Continue | FlushDecision::CatchUp => return Ok(()),
+            _ if self.reshaping && self.open.range().is_empty() => None,
+            FlushDecision::Seal(reason) => Some(reason),
+            FlushDecision::Continue if self.reshaping => Some(SealReason::Settings),
+            FlushDecision::Continue | FlushDecision::CatchUp => {
+                if let Some(fixing) = self.fixing.as_mut().filter(|_| now_ms >= self.seal_again_at_ms) {
+                    fixing.try_again();
+                }
+                return Ok(());
+            }
         };
         if now_ms < self.seal_again_at_ms {
             return Ok(());
         }
-        match self.seal(reason).await {
+        // What comes next is for other settings, or not read at all where that is too far behind.
+        let at_once = self.reshaping || self.stream.auto_reset.is_some();
+        let ended = match reason {
+            Some(reason) if at_once => self.seal(reason).await,
+            Some(reason) => self.end_segment(reason).await,
+            None => self.settle().await,
+        };
+        match ended {
             Err(Interrupted::Local(_)) if self.open.is_short_of_agreed_end() => Ok(()),
             Err(Interrupted::Local(reason)) => {
-                tracing::error!(segment = &*self.open.name, reason, "seal is put off");
-                self.complain(&reason, None);
-                if self.reshaping {
-                    let why = format!("settings changed, and the open segment cannot be ended yet: {reason}");
-                    self.status.enter(PartitionState::Retrying(why));
-                }
-                self.seal_again_at_ms = now_ms + SEAL_AGAIN_MS;
+                self.put_off(&reason, now_ms);
                 Ok(())
             }
             Ok(()) if self.reshaping => Err(Interrupted::End(reshaped())),
@@ -49,26 +54,32 @@ impl PartitionPipeline {
         }
     }
 
-    /// Fixes the end of the open segment (transaction A) and goes straight on with its successor; building and uploading
-    /// happen elsewhere.
+    /// An end cannot be fixed now: consumption goes on, and it is tried again.
+    pub(super) fn put_off(&mut self, reason: &str, now_ms: i64) {
+        let segment = self.fixing.as_ref().map_or(&self.open.record.name, Fixing::name);
+        tracing::error!(%segment, reason, "seal is put off");
+        self.complain(reason, None);
+        if self.reshaping {
+            let why = format!("settings changed, and the open segment cannot be ended yet: {reason}");
+            self.status.enter(PartitionState::Retrying(why));
+        }
+        self.seal_again_at_ms = now_ms + SEAL_AGAIN_MS;
+    }
+
+    /// Ends the open segment, and waits until that is on the record.
     pub(super) async fn seal(&mut self, reason: SealReason) -> Result<(), Interrupted> {
-        let deps = self.table.deps.clone();
-        let range = self.open.range();
-        let synced = self.table.quarantine.sync();
-        synced.map_err(|error| Interrupted::Local(format!("quarantine cannot be synced: {error}")))?;
+        self.end_segment(reason).await?;
+        self.settle().await
+    }
+
+    /// Ends the open segment and goes straight on with its successor; its end goes to the catalog meanwhile (transaction A),
+    /// and building and uploading happen elsewhere. The end before is on the record first.
+    async fn end_segment(&mut self, reason: SealReason) -> Result<(), Interrupted> {
+        self.settle().await?;
         self.agree(reason).await?;
-        let now_ms = deps.clock.wall_ms();
-        let seal = Seal { reason, accounting: self.open.counts, at_ms: now_ms, size: Some(self.open.size()) };
-        let limits = self.table.sealer.next_limits(&self.table, &self.open.record).await;
-        let fixed = deps.store.fix_end(&self.open.record, range, seal, limits, now_ms).await;
-        let (committing, successor) = match fixed {
-            Ok(records) => records,
-            Err(StoreError::Conflict { what }) => return Err(Interrupted::End(PipelineEnd::Reload(what))),
-            Err(error) => {
-                self.complain(&format!("segment end cannot be recorded: {error}"), None);
-                return Err(Interrupted::Local(format!("segment end cannot be recorded: {error}")));
-            }
-        };
+        let (range, at_ms) = (self.open.range(), self.table.deps.clock.wall_ms());
+        let seal = Seal { reason, accounting: self.open.counts, at_ms, size: Some(self.open.size()) };
+        let successor = self.open.record.successor(range.end(), at_ms);
         let open = OpenSegment::new(successor, range.end(), &self.table, &self.settings, None);
         let sealed = std::mem::replace(&mut self.open, open);
         let held = self.share.freeze(sealed.segment.byte_count() as u64);
@@ -78,18 +89,9 @@ impl PartitionPipeline {
             Err(reason) => self.complain(&reason, None),
         }
         self.view.freeze_open();
-        deps.metrics.count(Counter::SegmentsSealed, &self.labels, 1);
         self.describe_open();
-        let frozen = sealed.freeze();
-        self.table.sealer.submit(SealJob {
-            table: self.table.clone(),
-            view: self.view.clone(),
-            record: committing,
-            frozen: Some(frozen),
-            held: Some(held),
-            stream: self.stream.clone(),
-            source: self.source.clone(),
-        });
+        let record = sealed.record.clone();
+        self.fixing = Some(Fixing::new(&self.table, record, (range, seal), (sealed.freeze(), held)));
         Ok(())
     }
 

@@ -2,7 +2,10 @@
 //! record, or stop and say why.
 
 use crate::{
-    pipeline::run::{Interrupted, PartitionPipeline, PipelineEnd},
+    pipeline::{
+        fixing::fixed,
+        run::{Interrupted, PartitionPipeline, PipelineEnd},
+    },
     status::PartitionState,
 };
 use weir_base::metrics::Counter;
@@ -129,6 +132,11 @@ impl PartitionPipeline {
                     looked = true;
                     if let Ok(marks) = marks {
                         self.tell_lag(marks);
+                    }
+                }
+                outcome = fixed(&mut self.fixing) => {
+                    if let Err(Interrupted::End(end)) = self.fixed_beside(outcome) {
+                        return Err(end);
                     }
                 }
                 command = self.commands.recv() => match self.obey(command).await {

@@ -193,6 +193,42 @@ fn n13_a_deep_store_is_away_for_an_hour() {
 }
 
 #[test]
+fn rows_are_seen_while_the_end_of_the_segment_before_them_waits_for_its_disk() {
+    let (mut world, mut seen) = (World::new(21, Bug::None), Seen::default());
+    let slow = Duration::from_secs(60);
+    live(&mut world, async |world, alive| {
+        alive.node.create_table(table(SEGMENT_ROWS), "test").await.unwrap();
+        produce(world, &mut seen, 50);
+        all_seen(alive, &seen, READER_WAITS).await;
+        world.catalog.set_wait(slow);
+        produce(world, &mut seen, 40);
+        all_seen(alive, &seen, Duration::from_secs(1)).await;
+        assert_eq!(waiting_and_done(alive).await, (0, 0), "no end is on the record");
+        assert!(consuming(alive), "{:?}", states(alive));
+        check(alive, &seen).await.unwrap();
+        // The end, then the commit.
+        within(3 * slow, "they are sealed and committed", async || {
+            waiting_and_done(alive).await == (0, PARTITIONS as usize)
+        })
+        .await;
+        check(alive, &seen).await.unwrap();
+        produce(world, &mut seen, 60);
+        all_seen(alive, &seen, Duration::from_secs(1)).await;
+        assert_eq!(waiting_and_done(alive).await, (0, PARTITIONS as usize), "the next end is on its way");
+    });
+    // Killed on the way: the successors were on no record.
+    world.catalog.set_wait(Duration::ZERO);
+    live(&mut world, async |_, alive| {
+        all_seen(alive, &seen, READER_WAITS).await;
+        within(UPLOAD_WAITS, "they are sealed again", async || {
+            waiting_and_done(alive).await == (0, 2 * PARTITIONS as usize)
+        })
+        .await;
+        check(alive, &seen).await.unwrap();
+    });
+}
+
+#[test]
 fn an_index_that_fails_to_build_leaves_the_segment_sealed_without_it() {
     let (mut world, mut seen) = (World::new(5, Bug::None), Seen::default());
     live(&mut world, async |world, alive| {

@@ -6,13 +6,13 @@ use crate::{
     tally::Tally,
     world::{Alive, PARTITIONS, TOPIC, World, record},
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 use weir_base::{Chance, Disk, metrics::Counter};
 use weir_control::SegmentState;
 use weir_types::{NextOffset, StreamPartition, TopicName};
 
 /// The rows of the crash table and the faults; each has to happen.
-pub(crate) const ALL: [&str; 40] = [
+pub(crate) const ALL: [&str; 41] = [
     "crash before transaction A, nothing open",
     "crash before transaction A, rows open",
     "crash after A, not built",
@@ -29,6 +29,7 @@ pub(crate) const ALL: [&str; 40] = [
     "power loss",
     "disk full",
     "catalog loses answers",
+    "catalog waits for its disk",
     "deep store down",
     "deep store fails now and then",
     "deep store loses acknowledgements",
@@ -54,6 +55,9 @@ pub(crate) const ALL: [&str; 40] = [
     "paused",
     "resumed",
 ];
+
+/// A disk that others keep busy.
+const SLOW_DISK_MS: u64 = 800;
 
 pub(crate) fn topic() -> TopicName {
     TopicName::parse(TOPIC).unwrap()
@@ -96,6 +100,11 @@ pub(crate) fn fault(world: &World, alive: &Alive, chance: &mut Chance, seen: &mu
         }
         14 => world.store.set_error_rate(0.0),
         15 => expire(world, Some(alive), chance, seen, tally),
+        16 => {
+            tally.hit("catalog waits for its disk");
+            world.catalog.set_wait(Duration::from_millis(chance.below(SLOW_DISK_MS)));
+        }
+        17 => world.catalog.set_wait(Duration::ZERO),
         _ => {}
     }
 }
@@ -103,6 +112,7 @@ pub(crate) fn fault(world: &World, alive: &Alive, chance: &mut Chance, seen: &mu
 pub(crate) fn heal(world: &World) {
     world.disk.set_capacity(None);
     world.catalog.set_lost_answers(0.0);
+    world.catalog.set_wait(Duration::ZERO);
     world.store.set_down(false);
     world.store.set_lost_acks(0.0);
     world.store.set_error_rate(0.0);

@@ -36,6 +36,8 @@ const CALLS_AT_ONCE: u32 = 10_000;
 pub(crate) struct CatalogFaults {
     chance: Mutex<Chance>,
     lost_answers: Mutex<f64>,
+    /// How long a transaction waits for its disk.
+    wait: Mutex<Duration>,
     /// When it was asked last, and how often at that time.
     asked: Mutex<Option<(Instant, u32)>>,
     is_spun: AtomicBool,
@@ -43,8 +45,8 @@ pub(crate) struct CatalogFaults {
 
 impl CatalogFaults {
     pub(crate) fn new(chance: Chance) -> Arc<Self> {
-        let (asked, is_spun) = (Mutex::default(), AtomicBool::new(false));
-        Arc::new(Self { chance: Mutex::new(chance), lost_answers: Mutex::new(0.0), asked, is_spun })
+        let (wait, asked, is_spun) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { chance: Mutex::new(chance), lost_answers: Mutex::new(0.0), wait, asked, is_spun })
     }
 
     /// Something asks it again and again without waiting: under a simulated clock time would stand still for ever.
@@ -63,6 +65,18 @@ impl CatalogFaults {
         if times > CALLS_AT_ONCE {
             self.is_spun.store(true, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// A transaction waits so long for its disk.
+    pub(crate) fn set_wait(&self, wait: Duration) {
+        *self.wait.lock().unwrap() = wait;
+    }
+
+    async fn wait_for_disk(&self) {
+        let wait = *self.wait.lock().unwrap();
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -134,6 +148,7 @@ impl Catalog for SlowCatalog {
     async fn txn(&self, checks: Vec<Check>, ops: Vec<Op>) -> Result<TxnOutcome, CatalogError> {
         self.faults.take_turn().await;
         dawdle(&self.faults.chance).await;
+        self.faults.wait_for_disk().await;
         let of_replay = ops.iter().any(|op| matches!(op, Op::Put(key, _) if key.starts_with("replays/")));
         self.stop.pass(Step::BeforeCommit, of_replay).await;
         let ops = self.bug.written(&checks, ops);
