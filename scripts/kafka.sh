@@ -85,6 +85,7 @@ num.network.threads=1
 num.io.threads=2
 auto.create.topics.enable=false
 log.retention.ms=-1
+log.segment.delete.delay.ms=1000
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1

@@ -45,6 +45,9 @@ const TOPIC: &str = "freshness";
 /// Probes carry user ids from here on, beyond those of ordinary events.
 const PROBE: u64 = 1_000_000_000;
 
+/// Nothing is measured before: a broker that was just started compiles its own code beside us.
+const WARM_UP: Duration = Duration::from_secs(30);
+
 /// When each probe was acknowledged.
 #[derive(Default)]
 struct Acks(Mutex<Vec<(u64, Instant)>>);
@@ -141,8 +144,7 @@ impl Freshness {
         let mut last_new = Instant::now();
         let mut worst_gap = Duration::ZERO;
         let (mut asked, mut done, mut last) = (0_u64, 0, PROBE);
-        // The first seconds belong to warming up: a broker that was just started compiles its own code beside us.
-        let measured_from = Instant::now() + Duration::from_secs(10);
+        let measured_from = Instant::now() + WARM_UP;
         let (mut committed_before, mut acked) = (None, vec![]);
         while done < self.commits {
             let mut new = std::mem::take(&mut *acks.0.lock().expect("no holder panics"));

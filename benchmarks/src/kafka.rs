@@ -40,8 +40,7 @@ pub(crate) fn fresh_topic(broker: &str, topic: &str, partitions: i32) -> Result<
     loop {
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
         let largest = LARGEST.to_string();
-        // Deleted, its files go at once: a minute later, which is Kafka's default, the next measurement would wait for them.
-        let new = new.set("max.message.bytes", &largest).set("file.delete.delay.ms", "1000");
+        let new = new.set("max.message.bytes", &largest);
         let made = std::cell::RefCell::new(None);
         runtime(Box::pin(async {
             let results = admin.create_topics([&new], &options).await?;

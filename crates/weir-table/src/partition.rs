@@ -287,6 +287,9 @@ mod tests {
         view.place_replayed(loaded("r"));
         view.start_over(NextOffset::new(7), Target::At(NextOffset::new(7)), &["a".into(), "b".into(), "r".into()]);
         assert!(view.snapshot().absent.is_empty() && !view.snapshot().target.reached(NextOffset::new(8)));
+        // The end of `b` is not on the record after all: it is read on, and must not be seen twice.
+        view.start_over(NextOffset::new(6), Target::At(NextOffset::new(7)), &["a".into(), "r".into()]);
+        assert_eq!(view.snapshot().whole.iter().map(|whole| &*whole.name).collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ struct End {
 /// What came of an attempt that the catalog answered.
 pub(super) enum Fixed {
     /// The segment's record and its successor's.
-    Here(SegmentRecord, SegmentRecord),
+    Here(Box<(SegmentRecord, SegmentRecord)>),
     /// The records are not as they were read.
     Elsewhere(String),
 }
@@ -77,7 +77,7 @@ impl End {
         synced.map_err(|error| format!("quarantine cannot be synced: {error}"))?;
         let limits = self.table.sealer.next_limits(&self.table, &self.record).await;
         match deps.store.fix_end(&self.record, self.range, self.seal, limits).await {
-            Ok((committing, successor)) => Ok(Fixed::Here(committing, successor)),
+            Ok(records) => Ok(Fixed::Here(Box::new(records))),
             Err(StoreError::Conflict { what }) => Ok(Fixed::Elsewhere(what)),
             Err(error) => Err(format!("segment end cannot be recorded: {error}")),
         }
@@ -114,7 +114,7 @@ impl PartitionPipeline {
     /// The catalog has answered: the segment is built and uploaded elsewhere, and its successor's end may be fixed.
     pub(super) fn fixed(&mut self, outcome: Result<Fixed, String>) -> Result<(), Interrupted> {
         let (committing, successor) = match outcome {
-            Ok(Fixed::Here(committing, successor)) => (committing, successor),
+            Ok(Fixed::Here(records)) => *records,
             Ok(Fixed::Elsewhere(what)) => return Err(Interrupted::End(PipelineEnd::Reload(what))),
             Err(reason) => {
                 self.complain(&reason, None);
