@@ -16,6 +16,7 @@ use crate::{
         fixing::{Fixing, fixed},
         open::OpenSegment,
         path::{record_decoder, record_path},
+        trouble::end_of,
     },
     prepare::{Prepared, RecordPath},
     quarantine::{Entry, RejectRate},
@@ -406,17 +407,9 @@ impl PartitionPipeline {
                 biased;
                 command = self.commands.recv() => match command {
                     None => return Err(PipelineEnd::Stopped),
-                    Some(command) => {
-                        if let Err(Interrupted::End(end)) = self.obey(Some(command)).await {
-                            return Err(end);
-                        }
-                    }
+                    Some(command) => end_of(self.obey(Some(command)).await)?,
                 },
-                outcome = fixed(&mut self.fixing) => {
-                    if let Err(Interrupted::End(end)) = self.fixed_beside(outcome) {
-                        return Err(end);
-                    }
-                }
+                outcome = fixed(&mut self.fixing) => end_of(self.fixed_beside(outcome))?,
                 marks = look => {
                     wait = LOOK_WHILE_STOPPED;
                     if let Ok(marks) = marks {

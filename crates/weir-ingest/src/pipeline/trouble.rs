@@ -13,6 +13,14 @@ use weir_control::{MoveTo, SealReason};
 use weir_streams::StreamError;
 use weir_types::{NextOffset, SkipReason};
 
+/// Whether that was the pipeline's end; whatever else went wrong is no matter for one that waits.
+pub(super) fn end_of(done: Result<(), Interrupted>) -> Result<(), PipelineEnd> {
+    match done {
+        Err(Interrupted::End(end)) => Err(end),
+        _ => Ok(()),
+    }
+}
+
 impl PartitionPipeline {
     pub(super) async fn after_stream_error(&mut self, error: StreamError) -> Result<(), PipelineEnd> {
         self.complain(&error.to_string(), Some(self.open.next()));
@@ -134,11 +142,7 @@ impl PartitionPipeline {
                         self.tell_lag(marks);
                     }
                 }
-                outcome = fixed(&mut self.fixing) => {
-                    if let Err(Interrupted::End(end)) = self.fixed_beside(outcome) {
-                        return Err(end);
-                    }
-                }
+                outcome = fixed(&mut self.fixing) => end_of(self.fixed_beside(outcome))?,
                 command = self.commands.recv() => match self.obey(command).await {
                     Ok(()) => {}
                     Err(Interrupted::End(end)) => return Err(end),
