@@ -26,6 +26,9 @@ const DEPTH_MOST: usize = 64;
 /// Levels of words of SQL: where there is a mistake inside, the parser's work doubles with each of them.
 const LED_MOST: usize = 12;
 
+/// Dots of names in one another, with those levels: behind each the parser reads what follows twice too.
+const DOTS_MOST: usize = 16;
+
 /// Those words.
 const LEADING: &[Keyword] = &[
     Keyword::ARRAY,
@@ -109,9 +112,27 @@ fn nesting(tokens: &[Token]) -> Result<(), String> {
     // Of each bracket that is open the words that led it; then words since, and cases under way.
     let (mut open, mut led, mut cases) = (vec![], 0, vec![0]);
     let (mut words, mut types) = (0, 0);
+    // Dots of the name that is read, of those whose brackets are open around it, and of each of them.
+    let (mut dots, mut dotted, mut names, mut behind_dot) = (0, 0, vec![], false);
     for token in tokens {
         match token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                names.push(dots);
+                dotted += dots;
+                dots = 0;
+            }
+            // A name goes on behind a call.
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                dots = names.pop().unwrap_or(0);
+                dotted -= dots;
+            }
+            Token::Period => dots += 1,
+            Token::Word(_) if behind_dot => {}
             Token::Whitespace(_) => continue,
+            _ => dots = 0,
+        }
+        behind_dot = *token == Token::Period;
+        match token {
             Token::LParen | Token::LBracket | Token::LBrace => {
                 open.push(words);
                 cases.push(0);
@@ -147,6 +168,12 @@ fn nesting(tokens: &[Token]) -> Result<(), String> {
             return Err(format!(
                 "it is nested more than {LED_MOST} levels deep in words of SQL such as CASE, CAST and NOT; derive a column of \
                  its inner part and read that"
+            ));
+        }
+        if led + words + dotted + dots > DOTS_MOST {
+            return Err(format!(
+                "its names have more than {DOTS_MOST} dots in one another, words of SQL around them counted; write a name with \
+                 dots in double quotes"
             ));
         }
     }

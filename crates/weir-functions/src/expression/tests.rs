@@ -397,6 +397,15 @@ fn what_is_nested_too_deep_says_the_bound() {
         let error = Expression::parse(&shape(name)(200)).unwrap_err();
         assert!(error.reason.contains(bound), "{name}: {error}");
     }
+    let names = |dots: usize| format!("a{}", ".plain".repeat(dots));
+    Expression::parse(&vec![names(16); 9].join(" = ")).unwrap();
+    for text in
+        [names(17), format!("{}.", names(28)), format!("{}(", names(8)).repeat(4), format!("{}(b).c", names(16))]
+    {
+        let error = Expression::parse(&text).unwrap_err();
+        assert!(error.reason.contains("more than 16 dots"), "{text}: {error}");
+    }
+    Expression::parse("\"a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r.s\"").unwrap();
     // Each level holds what is inside it twice.
     let error = Expression::parse(&shape("in")(20)).unwrap_err();
     assert!(error.reason.contains("more than 65536 parts"), "{error}");
