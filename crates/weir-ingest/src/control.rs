@@ -195,28 +195,34 @@ impl IngestNode {
     }
 
     /// Seals the open segments of a table (of some of its partitions, by Pinot's number) and names them.
+    ///
+    /// # Errors
+    /// [`IngestError::Seal`] where some could not be sealed; others are then.
     pub async fn force_commit(
         &self,
         name: &TableName,
         partition_groups: Option<&[u32]>,
         who: &str,
     ) -> Result<Vec<String>, IngestError> {
-        let mut sealed = vec![];
+        let (mut sealed, mut failed) = (vec![], vec![]);
         for handle in self.runtime(name)?.handles() {
             let group = handle.status.get().partition_group;
             if partition_groups.is_some_and(|groups| !groups.contains(&group)) {
                 continue;
             }
             let (answer, answered) = oneshot::channel();
-            if handle.send(Command::Seal(answer)).await
-                && let Ok(Some(segment)) = answered.await
-            {
-                sealed.push(segment.to_string());
+            if !handle.send(Command::Seal(answer)).await {
+                continue;
+            }
+            match answered.await {
+                Ok(Ok(segment)) => sealed.extend(segment.map(|segment| segment.to_string())),
+                Ok(Err(reason)) => failed.push(format!("{}: {reason}", of(&handle))),
+                Err(_) => {}
             }
         }
         let entry = AuditEntry::new(AuditAction::ForceCommit, name, who, self.deps().clock.wall_ms());
         self.deps().store.audit(entry.change("", sealed.join(", "))).await?;
-        Ok(sealed)
+        if failed.is_empty() { Ok(sealed) } else { Err(IngestError::Seal { reason: failed.join("; ") }) }
     }
 
     async fn set_pauses(

@@ -53,6 +53,12 @@ pub enum IngestError {
         /// The cause.
         source: weir_files::FileError,
     },
+    /// Open segments that could not be sealed: their rows stay where they are, and are sealed when their limits say so.
+    #[error("could not seal {reason}; try again")]
+    Seal {
+        /// Which, and why.
+        reason: String,
+    },
     /// The table was dropped, or the node stopped, while something was under way.
     #[error("table {0} was stopped meanwhile")]
     Stopped(TableName),
@@ -83,7 +89,7 @@ impl Classify for IngestError {
             Self::Refused { .. } => ErrorKind::Conflict,
             Self::NoTable(_) => ErrorKind::NotFound,
             Self::Disk { .. } => ErrorKind::Exhausted,
-            Self::Upload { .. } | Self::Stopped(_) => ErrorKind::Unavailable,
+            Self::Upload { .. } | Self::Seal { .. } | Self::Stopped(_) => ErrorKind::Unavailable,
             Self::Replay { .. } => ErrorKind::Internal,
         }
     }
@@ -92,7 +98,7 @@ impl Classify for IngestError {
         match self {
             Self::Stream { source, .. } | Self::Probed { source, .. } => source.retry(),
             Self::Store(error) => error.retry(),
-            Self::Disk { .. } | Self::Upload { .. } => Retry::Later,
+            Self::Disk { .. } | Self::Upload { .. } | Self::Seal { .. } => Retry::Later,
             Self::Setting { .. } | Self::Refused { .. } | Self::NoTable(_) | Self::Stopped(_) | Self::Replay { .. } => {
                 Retry::Never
             }

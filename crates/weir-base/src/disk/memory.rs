@@ -73,6 +73,8 @@ struct State {
     capacity: Option<u64>,
     /// How often power was lost or the process died: files opened before are of no use.
     crashes: u64,
+    /// So many syncs of appended files fail next.
+    failing_syncs: u32,
 }
 
 /// A disk in memory.
@@ -271,6 +273,12 @@ impl MemDisk {
         self.state.lock().capacity = capacity_bytes;
     }
 
+    /// The next syncs of files that are appended to fail, so many of them. What such a file was given since its last sync
+    /// is in doubt from then on, as on a real disk.
+    pub fn fail_syncs(&self, count: u32) {
+        self.state.lock().failing_syncs = count;
+    }
+
     /// Bytes in use.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
@@ -318,7 +326,7 @@ impl MemDisk {
     fn open(&self, path: &Path) -> io::Result<MemFile> {
         let mut state = self.state.lock();
         let node = state.open(path)?;
-        Ok(MemFile { state: self.state.clone(), node, crashes: state.crashes })
+        Ok(MemFile { state: self.state.clone(), node, crashes: state.crashes, doubtful: false })
     }
 }
 
@@ -456,6 +464,8 @@ struct MemFile {
     state: Arc<Mutex<State>>,
     node: Node,
     crashes: u64,
+    /// A sync failed.
+    doubtful: bool,
 }
 
 impl MemFile {
@@ -512,6 +522,16 @@ impl AppendFile for MemFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let fails = {
+            let mut state = self.state()?;
+            let fails = state.failing_syncs > 0;
+            state.failing_syncs = state.failing_syncs.saturating_sub(1);
+            fails
+        };
+        self.doubtful |= fails;
+        if self.doubtful {
+            return Err(io::Error::other("a sync failed"));
+        }
         self.sync_content()
     }
 
@@ -520,7 +540,9 @@ impl AppendFile for MemFile {
     }
 
     fn truncate(&mut self, byte_count: u64) -> io::Result<()> {
-        self.resize(byte_count)
+        self.resize(byte_count)?;
+        self.doubtful &= index(byte_count) > self.node.lock().synced.len();
+        Ok(())
     }
 }
 

@@ -7,11 +7,14 @@ use crate::{
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
+/// The name of a segment that was sealed, nothing where its range was empty; or why it was not.
+pub(crate) type Sealed = Result<Option<Arc<str>>, String>;
+
 /// A request to a pipeline.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Seal the open segment where it is; answers with its name, or nothing where its range is empty.
-    Seal(oneshot::Sender<Option<Arc<str>>>),
+    /// Seal the open segment where it is.
+    Seal(oneshot::Sender<Sealed>),
     /// Stop reading, for this reason; the open segment stays queryable.
     Pause(String),
     /// Read on.

@@ -25,7 +25,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use weir_base::{Backoff, Chance, metrics::Labels};
-use weir_control::{SealReason, SegmentRecord, SegmentState, TableRecord};
+use weir_control::{SegmentRecord, SegmentState, TableRecord};
 use weir_streams::{FetchLimit, MessageBatch, PartitionReader, SharedSource, StreamError};
 use weir_table::{Mark, PartitionView, Target};
 use weir_types::{Accounting, ErrorPolicy, NextOffset, StreamPartition, StreamSpec};
@@ -435,15 +435,7 @@ impl PartitionPipeline {
                 self.rejects.forget();
                 self.enter_running();
             }
-            Some(Command::Seal(answer)) => {
-                self.settle().await?;
-                let sealed = (!self.open.range().is_empty()).then(|| self.open.name.clone());
-                if sealed.is_some() {
-                    self.seal(SealReason::Forced).await?;
-                }
-                // Whoever asked may have gone.
-                drop(answer.send(sealed));
-            }
+            Some(Command::Seal(answer)) => self.obey_seal(answer).await?,
             Some(Command::Reshape) => {
                 self.reshaping = true;
                 self.seal_again_at_ms = 0;
@@ -505,8 +497,10 @@ impl PartitionPipeline {
             at = to;
             self.publish(batch, fetched_ms)?;
             self.flush_if_due(fetched_ms).await?;
-            // What is left of the batch is read again once the agreed end is fixed.
+            // What is left of the batch is read again once the agreed end is fixed; or later, where the next end would wait
+            // for the disk and somebody waits for us.
             self.reopen |= self.open.is_at_agreed_end() || until.is_some_and(|until| next >= until);
+            self.reopen |= at < messages.len() && self.fixing.is_some() && !self.commands.is_empty();
             if self.reopen {
                 // The next offset was moved: what is left of the batch is not read from there.
                 return Ok(());

@@ -2,6 +2,7 @@
 
 use crate::{
     pipeline::{
+        command::Sealed,
         fixing::Fixing,
         flush::{FlushDecision, decide},
         open::OpenSegment,
@@ -10,6 +11,7 @@ use crate::{
     },
     status::PartitionState,
 };
+use tokio::sync::oneshot;
 use weir_control::{Report, Seal, SealReason, Verdict};
 
 /// A seal that could not be fixed is tried again after this.
@@ -64,6 +66,30 @@ impl PartitionPipeline {
             self.status.enter(PartitionState::Retrying(why));
         }
         self.seal_again_at_ms = now_ms + SEAL_AGAIN_MS;
+    }
+
+    /// Ends the open segment where it has read anything, and says which, or why not.
+    pub(super) async fn obey_seal(&mut self, answer: oneshot::Sender<Sealed>) -> Result<(), Interrupted> {
+        let sealed = async {
+            self.settle().await?;
+            let name = (!self.open.range().is_empty()).then(|| self.open.name.clone());
+            if name.is_some() {
+                self.seal(SealReason::Forced).await?;
+            }
+            Ok(name)
+        };
+        let (said, ended) = match sealed.await {
+            Ok(name) => (Ok(name), Ok(())),
+            Err(Interrupted::End(end)) => (Err("the partition is being started again: try again".into()), Err(end)),
+            Err(Interrupted::Stream(error)) => (Err(error.to_string()), Ok(())),
+            Err(Interrupted::Local(reason)) => {
+                self.put_off(&reason, self.table.deps.clock.wall_ms());
+                (Err(reason), Ok(()))
+            }
+        };
+        // Whoever asked may have gone.
+        drop(answer.send(said));
+        ended.map_err(Interrupted::End)
     }
 
     /// Ends the open segment, and waits until that is on the record.

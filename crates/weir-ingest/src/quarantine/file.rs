@@ -191,7 +191,7 @@ impl Quarantine {
             inner.append(&Body::Removed(Why::Deleted, reading, offsets))?;
         }
         self.shrink(&mut inner)?;
-        inner.sync()?;
+        self.sync_inner(&mut inner)?;
         Ok(inner.index.deleted() - before)
     }
 
@@ -239,7 +239,19 @@ impl Quarantine {
     /// # Errors
     /// The disk's.
     pub fn sync(&self) -> io::Result<()> {
-        self.inner.lock().sync()
+        self.sync_inner(&mut self.inner.lock())
+    }
+
+    /// Where a sync fails, the system may have given up what was written since the last, and does not say so again: the file
+    /// is written anew.
+    fn sync_inner(&self, inner: &mut Inner) -> io::Result<()> {
+        match inner.sync() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::warn!(file = %self.path.display(), %error, "the quarantine could not be synced: it is written anew");
+                self.rewrite(inner)
+            }
+        }
     }
 
     /// How many entries are kept, and how many are gone.
@@ -291,9 +303,10 @@ impl Quarantine {
         }
         let mut moved: BTreeMap<EntryId, u64> = BTreeMap::new();
         for (key, place) in index.in_order() {
-            let start = place.position as usize;
-            let Some(body) = content.get(start..start + place.length as usize) else {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the quarantine file is shorter than it was"));
+            let start = place.position as usize - FRAME_HEAD;
+            let Some(body) = LAYOUT.body_at(&content, start).filter(|body| body.len() == place.length as usize) else {
+                let what = format!("{}: an entry is not as it was written", self.path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
             };
             frame(&mut fresh, body);
             moved.insert(key.clone(), fresh.len() as u64 - u64::from(place.length));

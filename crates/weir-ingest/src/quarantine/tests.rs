@@ -136,6 +136,23 @@ fn a_sync_covers_what_an_earlier_process_wrote() {
 }
 
 #[test]
+fn a_sync_that_fails_is_made_up_for_by_writing_the_file_anew() {
+    for seed in 0..16 {
+        let bench = plain();
+        let quarantine = bench.open();
+        quarantine.add([entry(1, b"y")]).unwrap();
+        quarantine.sync().unwrap();
+        quarantine.add([entry(2, b"z")]).unwrap();
+        bench.disk.fail_syncs(1);
+        quarantine.sync().unwrap();
+        quarantine.add([entry(3, b"a")]).unwrap();
+        quarantine.sync().unwrap();
+        bench.disk.crash(&mut weir_base::Chance::seeded(seed));
+        assert_eq!(all(&bench.open()), [entry(1, b"y"), entry(2, b"z"), entry(3, b"a")], "seed {seed}");
+    }
+}
+
+#[test]
 fn the_oldest_go_first_and_are_counted_and_reading_again_brings_none_back() {
     let bench = Bench::new(QuarantineBounds { entries: 3, file_bytes: 4096, payload_bytes: 16, ..Default::default() });
     let quarantine = bench.open();
