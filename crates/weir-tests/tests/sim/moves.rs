@@ -18,7 +18,7 @@ use weir_base::{Chance, Disk};
 use weir_control::{Move, PauseInfo, SegmentRecord, SegmentState, chain};
 use weir_ingest::{ConsumeFrom, PartitionState, PartitionStatus, ResumeRequest, Scope};
 use weir_table::TableSnapshot;
-use weir_types::{NextOffset, OffsetRange, SkipReason, StartAt, StreamPartition, TopicName};
+use weir_types::{NextOffset, OffsetRange, SegmentName, SkipReason, StartAt, StreamPartition, TopicName};
 
 /// Ids of one incarnation of a partition's log.
 const INCARNATION: i64 = 1_000_000;
@@ -182,8 +182,14 @@ impl Script {
         let mut before: Option<(i64, u32)> = None;
         for record in records {
             let name = record.name.to_string();
-            let view = snapshot.segments.iter().find(|view| *view.segment.meta().name == *name);
-            let mut found: Vec<i64> = view.map(|view| longs(&*open(view), "id")).unwrap_or_default();
+            let mut found: Vec<i64> = vec![];
+            for view in &snapshot.segments {
+                let shown = &*view.segment.meta().name;
+                // While an end is on its way to the record, its successor has rows already.
+                if *shown == *name || (record.state.range().is_none() && follows(record, shown)) {
+                    found.extend(longs(&*open(view), "id"));
+                }
+            }
             found.sort_unstable();
             let open = OffsetRange::try_new(record.state.start(), next);
             let range = record.state.range().map_or(open, Ok).map_err(|error| error.to_string())?;
@@ -279,6 +285,13 @@ fn run(seed: u64, tally: &mut Tally) -> Result<(), String> {
     tally.hit_times("topic made anew", script.made_anew);
     tally.hit_times("paused", script.paused);
     Ok(())
+}
+
+/// Whether a segment of that name is the next of the same partition.
+fn follows(record: &SegmentRecord, name: &str) -> bool {
+    let of = &record.name;
+    SegmentName::parse(name)
+        .is_ok_and(|next| next.partition_group == of.partition_group && next.sequence == of.sequence + 1)
 }
 
 #[test]
