@@ -25,6 +25,9 @@ const SILENT: Duration = Duration::from_secs(30);
 /// A connection takes one way there and back: seconds mean that nobody answers, not even to refuse.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// A connection that waited longer is not used again: a node closes it after 30 s, and a request must not meet that.
+const KEPT: Duration = Duration::from_secs(15);
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -106,7 +109,7 @@ impl Client {
             base,
             give_up: GIVE_UP,
             doubt: (PATIENCE, LIVES),
-            hyper: Hyper::builder(TokioExecutor::new()).build(connector),
+            hyper: Hyper::builder(TokioExecutor::new()).pool_idle_timeout(KEPT).build(connector),
         }
     }
 

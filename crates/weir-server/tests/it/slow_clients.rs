@@ -20,7 +20,6 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
 
 struct Node {
     server: Server,
-    api: Api,
     _dir: tempfile::TempDir,
 }
 
@@ -28,9 +27,13 @@ impl Node {
     async fn start(limits: ConnectionLimits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start_within(settings(dir.path()), limits).await.unwrap_or_else(|error| panic!("{error}"));
+        Self { server, _dir: dir }
+    }
+
+    /// Clients of its ports, without a connection yet: one that was kept open would be closed under the next request.
+    fn api(&self) -> Api {
         let client = |address| Client::new(&format!("http://{address}"));
-        let api = Api { controller: client(server.controller), broker: client(server.broker) };
-        Self { server, api, _dir: dir }
+        Api { controller: client(self.server.controller), broker: client(self.server.broker) }
     }
 
     fn ports(&self) -> [SocketAddr; 2] {
@@ -55,8 +58,8 @@ async fn half_a_head_is_not_waited_for() {
         slow.write_all(b"GET /health HTTP/1.1\r\nhost: w").await.unwrap();
         let mut silent = TcpStream::connect(port).await.unwrap();
         // Others are answered meanwhile.
-        assert_eq!(node.api.get("/health").await.status, 200);
-        assert_eq!(node.api.broker.get("/health").await.unwrap().status, 200);
+        assert_eq!(node.api().get("/health").await.status, 200);
+        assert_eq!(node.api().broker.get("/health").await.unwrap().status, 200);
         for stream in [&mut slow, &mut silent] {
             let said = until_closed(stream).await;
             assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
@@ -90,7 +93,7 @@ async fn a_body_that_drips_ends_with_408() {
         assert!(answer.starts_with("HTTP/1.1 408"), "{path}: {answer}");
         assert!(answer.contains("too slowly") && answer.contains("connection: close"), "{path}: {answer}");
         timeout(DEADLINE, drip).await.expect("nobody takes more of it").unwrap();
-        assert_eq!(node.api.get("/health").await.status, 200);
+        assert_eq!(node.api().get("/health").await.status, 200);
     }
     node.server.stop().await;
 }
