@@ -234,29 +234,24 @@ pub(super) fn typed_bound(literal: &Literal, data_type: DataType, upper: bool, w
 /// `value op literal`, for a value of a known type.
 pub(super) fn compare(value: Expr, data_type: DataType, op: Comparison, literal: &Literal) -> Outcome<Expr> {
     let what = shown(&value);
-    // True for the rows that are not null: a comparison of a null is neither true nor false.
-    let known = |value: Expr, truth: bool| {
-        let is_known = Expr::IsNotNull(Box::new(value));
-        if truth { is_known } else { binary(is_known.clone(), BinaryOperator::And, boolean(false)) }
-    };
     let value = if data_type == DataType::BigDecimal { super::decimals::key(value) } else { value };
     Ok(match fit(literal, data_type, &what)? {
         Fit::Is(expr) => binary(value, op.sql(), *expr),
         Fit::After(floor) => match op {
-            Comparison::Eq => boolean(false),
-            Comparison::NotEq => known(value, true),
+            Comparison::Eq => of_all(value, false),
+            Comparison::NotEq => of_all(value, true),
             Comparison::Gt | Comparison::GtEq => binary(value, BinaryOperator::Gt, long(floor)),
             Comparison::Lt | Comparison::LtEq => binary(value, BinaryOperator::LtEq, long(floor)),
         },
-        Fit::Below => match op {
-            Comparison::NotEq | Comparison::Gt | Comparison::GtEq => known(value, true),
-            Comparison::Eq | Comparison::Lt | Comparison::LtEq => boolean(false),
-        },
-        Fit::Above => match op {
-            Comparison::NotEq | Comparison::Lt | Comparison::LtEq => known(value, true),
-            Comparison::Eq | Comparison::Gt | Comparison::GtEq => boolean(false),
-        },
+        Fit::Below => of_all(value, matches!(op, Comparison::NotEq | Comparison::Gt | Comparison::GtEq)),
+        Fit::Above => of_all(value, matches!(op, Comparison::NotEq | Comparison::Lt | Comparison::LtEq)),
     })
+}
+
+/// What is true, or false, of each value that is not null: of a null it is neither.
+pub(super) fn of_all(value: Expr, truth: bool) -> Expr {
+    let op = if truth { BinaryOperator::Eq } else { BinaryOperator::NotEq };
+    binary(value.clone(), op, value)
 }
 
 /// A hidden flag column as an expression.
@@ -281,14 +276,14 @@ mod tests {
         let number = |text: &str| Literal::Number(text.to_owned());
         for (op, literal, expected) in [
             (Comparison::Eq, number("5.0"), r#"("c" = 5)"#),
-            (Comparison::Eq, number("5.5"), "false"),
+            (Comparison::Eq, number("5.5"), r#"("c" <> "c")"#),
             (Comparison::GtEq, number("5.5"), r#"("c" > 5)"#),
             (Comparison::Lt, number("-5.5"), r#"("c" <= (-6))"#),
-            (Comparison::Lt, number("3000000000"), r#""c" IS NOT NULL"#),
-            (Comparison::Gt, number("3000000000"), "false"),
-            (Comparison::Gt, number("2147483647.5"), "false"),
-            (Comparison::Lt, number("1e400"), r#""c" IS NOT NULL"#),
-            (Comparison::Lt, Literal::Text("-Infinity".to_owned()), "false"),
+            (Comparison::Lt, number("3000000000"), r#"("c" = "c")"#),
+            (Comparison::Gt, number("3000000000"), r#"("c" <> "c")"#),
+            (Comparison::Gt, number("2147483647.5"), r#"("c" <> "c")"#),
+            (Comparison::Lt, number("1e400"), r#"("c" = "c")"#),
+            (Comparison::Lt, Literal::Text("-Infinity".to_owned()), r#"("c" <> "c")"#),
             (Comparison::Eq, Literal::Text(" 7 ".to_owned()), r#"("c" = 7)"#),
             (Comparison::Eq, Literal::Boolean(true), r#"("c" = 1)"#),
         ] {
@@ -301,14 +296,14 @@ mod tests {
         for (literal, expected) in [
             ("9007199254740993.0", r#"("c" = 9007199254740993)"#),
             ("9223372036854775807.0", r#"("c" = 9223372036854775807)"#),
-            ("9223372036854775808", "false"),
-            ("-9223372036854775809", "false"),
-            ("9223372036854775807.5", "false"),
+            ("9223372036854775808", r#"("c" <> "c")"#),
+            ("-9223372036854775809", r#"("c" <> "c")"#),
+            ("9223372036854775807.5", r#"("c" <> "c")"#),
         ] {
             assert_eq!(compared(DataType::Long, Comparison::Eq, Literal::Number(literal.to_owned())), expected);
         }
         let least = Literal::Number("-9223372036854775809".to_owned());
-        assert_eq!(compared(DataType::Long, Comparison::Gt, least.clone()), r#""c" IS NOT NULL"#);
+        assert_eq!(compared(DataType::Long, Comparison::Gt, least.clone()), r#"("c" = "c")"#);
         let most = Literal::Number("9223372036854775807".to_owned());
         assert_eq!(decided(&least, Comparison::Lt, &most), Some(true));
         assert_eq!(decided(&most, Comparison::Eq, &most), None);

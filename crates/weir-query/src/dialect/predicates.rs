@@ -228,6 +228,9 @@ impl Lower<'_> {
         let typed: Vec<Option<Expr>> =
             literals.iter().map(|literal| literal::typed(literal, data_type, &what)).collect::<Outcome<_>>()?;
         let values: Vec<Expr> = typed.into_iter().flatten().collect();
+        if values.is_empty() && single {
+            return Ok(literal::of_all(expr, negated));
+        }
         if values.is_empty() {
             return Ok(if negated { Expr::IsNotNull(Box::new(expr)) } else { boolean(false) });
         }
