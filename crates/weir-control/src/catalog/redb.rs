@@ -2,12 +2,13 @@
 //!
 //! The file has two tables: `meta` (`format` = the format's version, `last` = the number of the last transaction) and
 //! `entries` (key to eight bytes of version, little endian, then the value). After an error of the disk the engine refuses
-//! all work until the file is opened again; the writer does that before the next transaction, so a disk that was full
-//! and has room again needs no restart.
+//! all work until the file is opened again; the writer does that before the next transaction, or for the first reader
+//! that asks, so a disk that was full and has room again needs no restart. Opening may take as long as the disk likes:
+//! readers wait for it without holding a thread.
 
 use crate::catalog::{
     Catalog, CatalogError, CatalogWatch, Change, Check, Entry, Op, TxnOutcome,
-    queue::{Entrance, Exit, Waiting, queue},
+    queue::{Entrance, Exit, Group, Waiting, queue},
     storage::DiskStorage,
     watch::Watchers,
 };
@@ -63,8 +64,23 @@ impl RedbCatalog {
     /// simulation, where threads would bring chance.
     pub fn open_inline(disk: SharedDisk, path: impl AsRef<Path>) -> Result<Self, CatalogError> {
         let file = Arc::new(File { disk, path: path.as_ref().to_owned(), database: RwLock::default() });
-        file.open_again()?;
+        file.open_anew()?;
         Ok(Self { file, watchers: Watchers::new(), entrance: None, writer: None })
+    }
+
+    async fn read<T>(
+        &self,
+        read: impl Fn(&redb::ReadOnlyTable<&'static str, &'static [u8]>) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let (opening, found) = self.file.read(&read);
+        if !matches!(found, Err(CatalogError::Io { .. })) {
+            return found;
+        }
+        match &self.entrance {
+            Some(entrance) => entrance.open_again(opening).await?,
+            None => self.file.open_since(opening)?,
+        }
+        self.file.read(&read).1
     }
 }
 
@@ -82,14 +98,15 @@ impl Drop for RedbCatalog {
 #[async_trait::async_trait]
 impl Catalog for RedbCatalog {
     async fn get(&self, key: &str) -> Result<Option<Entry>, CatalogError> {
-        self.file.read(|entries| {
+        self.read(|entries| {
             let found = entries.get(key).map_err(engine(|| format!("read {key}")))?;
             found.map(|value| decode(key, value.value())).transpose()
         })
+        .await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Entry)>, CatalogError> {
-        self.file.read(|entries| {
+        self.read(|entries| {
             let doing = || format!("list {prefix}");
             let mut found = vec![];
             for item in entries.range(prefix..).map_err(engine(doing))? {
@@ -102,6 +119,7 @@ impl Catalog for RedbCatalog {
             }
             Ok(found)
         })
+        .await
     }
 
     async fn txn(&self, checks: Vec<Check>, ops: Vec<Op>) -> Result<TxnOutcome, CatalogError> {
@@ -120,21 +138,31 @@ impl Catalog for RedbCatalog {
     }
 }
 
-/// The file, opened; `None` between a disk error and the next attempt to open it.
+/// The engine on the file.
+#[derive(Default)]
+struct Opened {
+    /// How many times it was opened: says whether that was done since somebody could not use it.
+    times: u64,
+    /// `None` between a disk error and the next attempt to open it.
+    database: Option<Database>,
+}
+
 struct File {
     disk: SharedDisk,
     path: PathBuf,
-    database: RwLock<Option<Database>>,
+    /// Written to only by who writes the catalog, and for as long as a move takes: no reader waits for a disk here.
+    database: RwLock<Opened>,
 }
 
 impl File {
+    /// What is read, and of which opening of the file.
     fn read<T>(
         &self,
         read: impl Fn(&redb::ReadOnlyTable<&'static str, &'static [u8]>) -> Result<T, CatalogError>,
-    ) -> Result<T, CatalogError> {
-        let attempt = || {
-            let database = self.database.read();
-            let database = database.as_ref().ok_or_else(|| CatalogError::Io {
+    ) -> (u64, Result<T, CatalogError>) {
+        let opened = self.database.read();
+        let found = || {
+            let database = opened.database.as_ref().ok_or_else(|| CatalogError::Io {
                 action: "read the catalog".into(),
                 source: Arc::new(std::io::Error::other("the file is closed after an error of the disk")),
             })?;
@@ -142,22 +170,33 @@ impl File {
             let transaction = database.begin_read().map_err(engine(doing))?;
             read(&transaction.open_table(ENTRIES).map_err(engine(doing))?)
         };
-        match attempt() {
-            Err(CatalogError::Io { .. }) => {
-                self.open_again()?;
-                attempt()
-            }
-            other => other,
-        }
+        (opened.times, found())
+    }
+
+    /// Opens the file again, unless that was done since `opening`.
+    fn open_since(&self, opening: u64) -> Result<(), CatalogError> {
+        let usable = {
+            let opened = self.database.read();
+            opened.times > opening && opened.database.is_some()
+        };
+        if usable { Ok(()) } else { self.open_anew() }
     }
 
     /// Opens the file, or opens it again after an error.
-    fn open_again(&self) -> Result<(), CatalogError> {
-        let mut database = self.database.write();
+    fn open_anew(&self) -> Result<(), CatalogError> {
         // The old one lets go of the file first.
-        drop(database.take());
-        *database = Some(self.open()?);
+        self.close();
+        let database = self.open()?;
+        let mut opened = self.database.write();
+        opened.times += 1;
+        opened.database = Some(database);
         Ok(())
+    }
+
+    fn close(&self) {
+        // Letting go of it may wait for the disk: not under the lock.
+        let database = self.database.write().database.take();
+        drop(database);
     }
 
     fn open(&self) -> Result<Database, CatalogError> {
@@ -207,23 +246,23 @@ impl File {
 
     /// Applies a group in one durable commit. An error is everybody's.
     fn apply(&self, group: &[Waiting]) -> Result<Vec<(TxnOutcome, Vec<Change>)>, CatalogError> {
-        let needs_opening = self.database.read().is_none();
-        if needs_opening {
-            self.open_again()?;
+        let is_closed = self.database.read().database.is_none();
+        if is_closed {
+            self.open_anew()?;
         }
         let applied = self.apply_once(group);
         if let Err(CatalogError::Io { .. }) = applied {
             // The engine works again only once the file was opened anew. Whether the group happened is seen by whoever
             // repeats it: its checks then fail.
-            drop(self.database.write().take());
+            self.close();
         }
         applied
     }
 
     fn apply_once(&self, group: &[Waiting]) -> Result<Vec<(TxnOutcome, Vec<Change>)>, CatalogError> {
         let doing = || "commit to the catalog".to_owned();
-        let database = self.database.read();
-        let database = database.as_ref().ok_or(CatalogError::Closed)?;
+        let opened = self.database.read();
+        let database = opened.database.as_ref().ok_or(CatalogError::Closed)?;
         let transaction = database.begin_write().map_err(engine(doing))?;
         let mut outcomes = Vec::with_capacity(group.len());
         {
@@ -292,19 +331,33 @@ fn decode(key: &str, bytes: &[u8]) -> Result<Entry, CatalogError> {
 
 /// The writer's life: take what waits, commit, answer, tell the watchers.
 fn write_all(file: &File, mut exit: Exit, watchers: &Watchers) {
-    while let Some(group) = exit.take() {
-        match file.apply(&group) {
-            Ok(outcomes) => {
-                for (waiting, (outcome, changes)) in group.into_iter().zip(outcomes) {
-                    changes.into_iter().for_each(|change| watchers.tell(change));
-                    // Who no longer waits does not need the answer.
-                    waiting.answer.send(Ok(outcome)).ok();
-                }
+    while let Some(Group { txns, unreadable }) = exit.take() {
+        if !txns.is_empty() {
+            write(file, txns, watchers);
+        }
+        // One attempt for all: a disk that is in trouble takes long to say so.
+        if let Some(latest) = unreadable.iter().map(|reader| reader.opening).max() {
+            let usable = file.open_since(latest);
+            for reader in unreadable {
+                // Who no longer waits does not need the answer.
+                reader.answer.send(usable.clone()).ok();
             }
-            Err(error) => {
-                for waiting in group {
-                    waiting.answer.send(Err(error.clone())).ok();
-                }
+        }
+    }
+}
+
+fn write(file: &File, group: Vec<Waiting>, watchers: &Watchers) {
+    match file.apply(&group) {
+        Ok(outcomes) => {
+            for (waiting, (outcome, changes)) in group.into_iter().zip(outcomes) {
+                changes.into_iter().for_each(|change| watchers.tell(change));
+                // As above.
+                waiting.answer.send(Ok(outcome)).ok();
+            }
+        }
+        Err(error) => {
+            for waiting in group {
+                waiting.answer.send(Err(error.clone())).ok();
             }
         }
     }
@@ -342,6 +395,7 @@ fn engine<E: Into<redb::Error>>(doing: impl Fn() -> String) -> impl Fn(E) -> Cat
 mod tests {
     use super::*;
     use crate::catalog::conformance::conformance;
+    use std::time::Duration;
     use weir_base::{
         Chance,
         disk::{MemDisk, RealDisk},
@@ -411,13 +465,31 @@ mod tests {
         assert_eq!(catalog.get("big").await.unwrap().unwrap().value, big);
     }
 
+    /// On one thread: a reader that waited for the disk on it would keep the timer and the other from going on.
+    #[tokio::test]
+    async fn readers_hold_no_thread_while_the_file_is_opened_again() {
+        let disk = MemDisk::new(None);
+        let catalog = RedbCatalog::open(disk.clone(), path()).unwrap();
+        catalog.txn(vec![], put("k", b"1")).await.unwrap();
+        catalog.file.close();
+        disk.hold_opening(true);
+        let (mut one, mut other) = (catalog.get("k"), catalog.list(""));
+        let early = Duration::from_millis(50);
+        assert!(tokio::time::timeout(early, &mut one).await.is_err(), "it is closed");
+        assert!(tokio::time::timeout(early, &mut other).await.is_err(), "it is being opened");
+        disk.hold_opening(false);
+        assert_eq!(one.await.unwrap().unwrap().value, b"1");
+        assert_eq!(other.await.unwrap().len(), 1);
+        assert_eq!(catalog.file.database.read().times, 2, "once for both");
+    }
+
     #[tokio::test]
     async fn a_newer_format_is_refused_by_name_and_number() {
         let disk = MemDisk::new(None);
         let catalog = RedbCatalog::open(disk.clone(), path()).unwrap();
         {
             let database = catalog.file.database.read();
-            let transaction = database.as_ref().unwrap().begin_write().unwrap();
+            let transaction = database.database.as_ref().unwrap().begin_write().unwrap();
             transaction.open_table(META).unwrap().insert("format", FORMAT + 1).unwrap();
             transaction.commit().unwrap();
         }
