@@ -351,7 +351,7 @@ async fn build_and_keep(
     let work = move || {
         // Of damaged rows nothing holds that was checked before.
         let built = may_panic(|| build(&*rows, &spec));
-        if let Some(damage) = rows.damage() {
+        if let Some(damage) = rows.look_again() {
             return Err(damage);
         }
         let built = built.map_err(|panic| format!("building met a fault of ours: {panic}"))?;

@@ -115,4 +115,8 @@ pub trait Segment: Send + Sync {
     fn damage(&self) -> Option<String> {
         None
     }
+    /// The same, once bytes of rows that lie in a file were compared with their checksums again, where they have any.
+    fn look_again(&self) -> Option<String> {
+        self.damage()
+    }
 }

@@ -4,17 +4,17 @@
 //! synced may be undone by a crash, and unsynced content may be lost or torn. A mapped file keeps its bytes, unless it is
 //! cut under whoever reads it ([`MemDisk::cut`]).
 
-use super::{AppendFile, DirEntry, Disk, Held, Mapped, RandomFile};
+mod map;
+
+use super::{AppendFile, DirEntry, Disk, Mapped, RandomFile};
 use crate::chance::Chance;
-use parking_lot::Mutex;
+use map::{Fate, Map};
+use parking_lot::{Condvar, Mutex};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock, Weak},
     time::SystemTime,
 };
 
@@ -27,8 +27,8 @@ struct Content {
     /// What a crash cannot take.
     synced: Vec<u8>,
     modified_ms: i64,
-    /// Whether mappings of it lost their bytes.
-    maps: Vec<Weak<AtomicBool>>,
+    /// What became of the bytes of mappings of it.
+    maps: Vec<Weak<OnceLock<Fate>>>,
 }
 
 type Node = Arc<Mutex<Content>>;
@@ -81,29 +81,8 @@ struct State {
 #[derive(Debug)]
 pub struct MemDisk {
     state: Arc<Mutex<State>>,
-}
-
-/// A mapped file.
-struct Map {
-    path: PathBuf,
-    bytes: Vec<u8>,
-    lost: Arc<AtomicBool>,
-    zeros: OnceLock<Vec<u8>>,
-}
-
-impl Held for Map {
-    fn bytes(&self) -> &[u8] {
-        if self.lost.load(Ordering::Acquire) {
-            self.zeros.get_or_init(|| vec![0; self.bytes.len()])
-        } else {
-            &self.bytes
-        }
-    }
-
-    fn damage(&self) -> Option<String> {
-        let lost = self.lost.load(Ordering::Acquire);
-        lost.then(|| format!("{}: it was cut while it was mapped", self.path.display()))
-    }
+    /// Whether opening a file for random access waits.
+    holds: (Mutex<bool>, Condvar),
 }
 
 fn full() -> io::Error {
@@ -232,6 +211,12 @@ impl State {
 }
 
 impl Content {
+    fn tell_maps(&mut self, fate: Fate) {
+        for map in self.maps.drain(..).filter_map(|map| map.upgrade()) {
+            map.get_or_init(|| fate);
+        }
+    }
+
     /// What is left after the power was lost.
     fn crash(&mut self, chance: &mut Chance) {
         if self.now == self.synced {
@@ -265,7 +250,7 @@ impl MemDisk {
     #[must_use]
     pub fn new(capacity_bytes: Option<u64>) -> Arc<Self> {
         let state = State { capacity: capacity_bytes, ..State::default() };
-        Arc::new(Self { state: Arc::new(Mutex::new(state)) })
+        Arc::new(Self { state: Arc::new(Mutex::new(state)), holds: Default::default() })
     }
 
     /// Changes how much fits.
@@ -277,6 +262,12 @@ impl MemDisk {
     /// is in doubt from then on, as on a real disk.
     pub fn fail_syncs(&self, count: u32) {
         self.state.lock().failing_syncs = count;
+    }
+
+    /// Whoever opens a file for random access waits, without end, until this is taken back: a disk that is very slow.
+    pub fn hold_opening(&self, holds: bool) {
+        *self.holds.0.lock() = holds;
+        self.holds.1.notify_all();
     }
 
     /// Bytes in use.
@@ -291,7 +282,17 @@ impl MemDisk {
         let mut content = node.lock();
         content.now.truncate(byte_count);
         content.synced.truncate(byte_count);
-        content.maps.drain(..).filter_map(|map| map.upgrade()).for_each(|lost| lost.store(true, Ordering::Release));
+        content.tell_maps(Fate::Lost);
+        Ok(())
+    }
+
+    /// The bytes of a file become zeros, also for whoever has it mapped, and nobody is told: a disk that rots.
+    pub fn rot(&self, path: &Path) -> io::Result<()> {
+        let node = self.state.lock().node(path)?;
+        let mut content = node.lock();
+        content.now.fill(0);
+        content.synced.fill(0);
+        content.tell_maps(Fate::Rotten);
         Ok(())
     }
 
@@ -336,6 +337,7 @@ impl Disk for MemDisk {
     }
 
     fn open_random(&self, path: &Path) -> io::Result<Box<dyn RandomFile>> {
+        self.holds.1.wait_while(&mut self.holds.0.lock(), |holds| *holds);
         Ok(Box::new(self.open(path)?))
     }
 
@@ -356,11 +358,10 @@ impl Disk for MemDisk {
     fn map(&self, path: &Path) -> io::Result<Mapped> {
         let node = self.state.lock().node(path)?;
         let mut content = node.lock();
-        let lost = Arc::new(AtomicBool::new(false));
+        let map = Map::new(path, content.now.clone());
         content.maps.retain(|map| map.strong_count() > 0);
-        content.maps.push(Arc::downgrade(&lost));
-        let (path, bytes, zeros) = (path.to_owned(), content.now.clone(), OnceLock::new());
-        Ok(Mapped(Arc::new(Map { path, bytes, lost, zeros })))
+        content.maps.push(Arc::downgrade(&map.fate));
+        Ok(Mapped(Arc::new(map)))
     }
 
     fn write_whole(&self, path: &Path, content: &[u8]) -> io::Result<()> {

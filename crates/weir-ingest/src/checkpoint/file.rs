@@ -164,6 +164,19 @@ fn split(body: &[u8]) -> Option<Split<'_>> {
     Some(Split { first, boundary, chunk: cursor.take(length)?, byte_count: body.len() })
 }
 
+/// Says which of the frames in `[from, to)` of a file, all of which were whole once, is not any more.
+fn bent(file: &[u8], from: usize, to: usize) -> Option<String> {
+    let mut at = from;
+    while at < to {
+        // Zeros are a whole frame too, of nothing.
+        let Some(frame) = FRAME.body_at(file, at).and_then(split) else {
+            return Some(format!("the frame at byte {at} of the checkpoint is not as it was written"));
+        };
+        at += FRAME.head_bytes + frame.byte_count;
+    }
+    None
+}
+
 /// Restores what the file at `path` holds, up to `end` where one is given.
 pub(super) fn restore(
     disk: &dyn Disk,
@@ -223,7 +236,8 @@ fn read(
     Ok(match last {
         None => Found::Misfit("it holds no whole block".into()),
         Some(Boundary { next, counts, .. }) => {
-            let (segment, identity) = (restoring.finish(), identity.clone());
+            let check = move |file: &[u8]| bent(file, head.len(), at);
+            let (segment, identity) = (restoring.finish_checked(Arc::new(check)), identity.clone());
             Found::Rows(Box::new(Restored { segment, next, counts, identity, byte_count: at as u64, torn }))
         }
     })

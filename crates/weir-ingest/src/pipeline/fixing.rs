@@ -3,15 +3,19 @@
 use crate::{
     budget::Frozen,
     deps::TableContext,
-    pipeline::run::{Interrupted, PartitionPipeline, PipelineEnd},
+    pipeline::run::{Interrupted, LOOK_WHILE_STOPPED, PartitionPipeline, PipelineEnd},
     sealer::SealJob,
+    status::PartitionState,
 };
 use futures::future::BoxFuture;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use weir_base::metrics::Counter;
 use weir_control::{Seal, SegmentRecord, StoreError};
 use weir_segment::ConsumingSnapshot;
 use weir_types::{OffsetRange, SegmentName};
+
+/// Recording an end takes milliseconds: from here on people are told what is waited for.
+const SAY_AFTER: Duration = Duration::from_secs(1);
 
 /// A segment that takes no more rows, whose end the catalog does not have yet. There is one at most: where its successor is
 /// full too, that waits.
@@ -93,10 +97,32 @@ pub(super) async fn fixed(fixing: &mut Option<Fixing>) -> Result<Fixed, String> 
 }
 
 impl PartitionPipeline {
-    /// Waits until the last end is on the record, where it is not yet.
+    /// Waits until the last end is on the record, where it is not yet; says so where that takes long.
     pub(super) async fn settle(&mut self) -> Result<(), Interrupted> {
-        let Some(fixing) = &mut self.fixing else { return Ok(()) };
-        let outcome = fixing.outcome().await;
+        let (source, clock) = (self.source.clone(), self.table.deps.clock.clone());
+        let (mut wait, mut said) = (SAY_AFTER, false);
+        let outcome = loop {
+            let Some(fixing) = &mut self.fixing else { return Ok(()) };
+            tokio::select! {
+                biased;
+                outcome = fixing.outcome() => break outcome,
+                () = clock.sleep(wait) => {}
+            }
+            let why = format!("the catalog has not recorded the end of segment {} yet", fixing.name());
+            self.status.enter(PartitionState::Retrying(why));
+            (wait, said) = (LOOK_WHILE_STOPPED, true);
+            let Some(fixing) = &mut self.fixing else { return Ok(()) };
+            tokio::select! {
+                biased;
+                outcome = fixing.outcome() => break outcome,
+                marks = source.watermarks(self.partition.partition) => if let Ok(marks) = marks {
+                    self.tell_lag(marks);
+                },
+            }
+        };
+        if said {
+            self.enter_running();
+        }
         self.fixed(outcome)
     }
 
@@ -116,10 +142,7 @@ impl PartitionPipeline {
         let (committing, successor) = match outcome {
             Ok(Fixed::Here(records)) => *records,
             Ok(Fixed::Elsewhere(what)) => return Err(Interrupted::End(PipelineEnd::Reload(what))),
-            Err(reason) => {
-                self.complain(&reason, None);
-                return Err(Interrupted::Local(reason));
-            }
+            Err(reason) => return Err(Interrupted::Local(reason)),
         };
         let Some(Fixing { rows, held, .. }) = self.fixing.take() else { return Ok(()) };
         self.open.record = successor;

@@ -4,6 +4,7 @@ mod ahead;
 mod command;
 mod fixing;
 mod flush;
+mod hunger;
 mod moves;
 mod open;
 mod path;

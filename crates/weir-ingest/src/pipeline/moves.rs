@@ -6,6 +6,7 @@ use crate::{
     pipeline::{
         path::record_path,
         run::{Interrupted, PartitionPipeline, PipelineEnd},
+        trouble::answer_of,
     },
     sealer::SealJob,
     status::PartitionState,
@@ -48,15 +49,10 @@ impl PartitionPipeline {
         order: MoveOrder,
         answer: oneshot::Sender<Moved>,
     ) -> Result<(), Interrupted> {
-        let (said, ended) = match self.move_to(&order).await {
-            Ok(moved) => (moved, Ok(())),
-            Err(Interrupted::End(end)) => (Err("the partition is being started again: try again".into()), Err(end)),
-            Err(Interrupted::Stream(error)) => (Err(error.to_string()), Ok(())),
-            Err(Interrupted::Local(reason)) => (Err(reason), Ok(())),
-        };
+        let (said, ended) = answer_of(self.move_to(&order).await);
         // Whoever asked may have gone.
-        drop(answer.send(said));
-        ended.map_err(Interrupted::End)
+        drop(answer.send(said.flatten()));
+        ended
     }
 
     async fn move_to(&mut self, order: &MoveOrder) -> Result<Moved, Interrupted> {

@@ -14,6 +14,7 @@ use crate::{
         ahead::Ahead,
         command::Command,
         fixing::{Fixing, fixed},
+        hunger::Hunger,
         open::OpenSegment,
         path::{record_decoder, record_path},
         trouble::end_of,
@@ -33,7 +34,7 @@ use weir_types::{Accounting, ErrorPolicy, NextOffset, StreamPartition, StreamSpe
 /// One fetch: a few milliseconds of work, so that commands and age are looked at often, and a bounded share of memory.
 const FETCH: FetchLimit = FetchLimit { max_messages: 8192, max_bytes: 8 << 20 };
 /// While a partition is stopped on purpose, it is asked this often how far the stream has gone.
-const LOOK_WHILE_STOPPED: Duration = Duration::from_secs(2);
+pub(super) const LOOK_WHILE_STOPPED: Duration = Duration::from_secs(2);
 /// While the node's rows hold all the memory they may, this often it is looked whether some was let go of.
 const MEMORY_TICK: Duration = Duration::from_millis(10);
 /// While at the end of the log, freshness is said anew this often: the long poll that is under way would have answered.
@@ -203,7 +204,7 @@ impl PartitionPipeline {
             let waited = match interrupted {
                 Interrupted::End(end) => Err(end),
                 Interrupted::Stream(error) => self.after_stream_error(error).await,
-                Interrupted::Local(reason) => self.retry_later(PartitionState::Retrying(reason)).await,
+                Interrupted::Local(reason) => self.after_local_error(reason).await,
             };
             match waited {
                 Ok(()) => {}
@@ -222,7 +223,7 @@ impl PartitionPipeline {
 
     async fn consume(&mut self) -> Result<std::convert::Infallible, Interrupted> {
         let mut reader = self.reader().await?;
-        let mut ahead = Ahead::new(&self.table);
+        let (mut ahead, mut hunger) = (Ahead::new(&self.table), Hunger::default());
         loop {
             self.end_when_due().await?;
             if self.rests() || self.halted || self.reopen {
@@ -232,11 +233,7 @@ impl PartitionPipeline {
             }
             let clock = &self.table.deps.clock;
             let tick = self.open.until_seal(clock.wall_ms()).clamp(Duration::from_millis(1), FRESHNESS_TICK);
-            let fits = self.share.ruling().fetch;
-            if !fits {
-                self.wait_for_memory();
-            }
-            let now = self.table.deps.clock.monotonic();
+            let (fits, now) = (self.share.ruling().fetch, clock.monotonic());
             let (fetch, tick) = match self.may_fetch(now) {
                 _ if !fits => (None, tick.min(MEMORY_TICK)),
                 Ok(fetch) => (Some(fetch), tick),
@@ -244,6 +241,7 @@ impl PartitionPipeline {
             };
             // Who does not listen cannot say that nothing came.
             self.caught_up &= fetch.is_some();
+            self.mind(&mut hunger, fits, fetch.is_some(), now);
             let tick = self.table.deps.clock.sleep(tick);
             let reads = !self.waits_for_settings();
             tokio::select! {
@@ -253,9 +251,13 @@ impl PartitionPipeline {
                 // What is at hand is decoded beside what is appended next.
                 batch = reader.next_batch(fetch.unwrap_or(FETCH)),
                     if reads && fetch.is_some() && ahead.has_room() && !self.open.is_at_agreed_end() =>
-                    self.take_in(batch, &mut ahead).await?,
+                {
+                    hunger.fed();
+                    self.take_in(batch, &mut ahead).await?;
+                }
                 first = ahead.next(self.open.record.name.sequence), if reads && !ahead.is_empty() =>
                     self.take_first(first, &mut ahead).await?,
+                marks = hunger.heard() => self.heed(&hunger, marks),
                 () = tick => self.tick().await?,
             }
         }

@@ -8,6 +8,7 @@ use crate::{
         open::OpenSegment,
         path::record_decoder,
         run::{Interrupted, PartitionPipeline, PipelineEnd},
+        trouble::answer_of,
     },
     status::PartitionState,
 };
@@ -78,18 +79,14 @@ impl PartitionPipeline {
             }
             Ok(name)
         };
-        let (said, ended) = match sealed.await {
-            Ok(name) => (Ok(name), Ok(())),
-            Err(Interrupted::End(end)) => (Err("the partition is being started again: try again".into()), Err(end)),
-            Err(Interrupted::Stream(error)) => (Err(error.to_string()), Ok(())),
-            Err(Interrupted::Local(reason)) => {
-                self.put_off(&reason, self.table.deps.clock.wall_ms());
-                (Err(reason), Ok(()))
-            }
-        };
+        let sealed = sealed.await;
+        if let Err(Interrupted::Local(reason)) = &sealed {
+            self.put_off(reason, self.table.deps.clock.wall_ms());
+        }
+        let (said, ended) = answer_of(sealed);
         // Whoever asked may have gone.
         drop(answer.send(said));
-        ended.map_err(Interrupted::End)
+        ended
     }
 
     /// Ends the open segment, and waits until that is on the record.

@@ -11,12 +11,6 @@ use weir_table::Target;
 use weir_types::{Accounting, NextOffset};
 
 impl PartitionPipeline {
-    pub(super) fn wait_for_memory(&self) {
-        let mib = self.share.bound() >> 20;
-        let why = format!("rows that are not built into segments yet hold all of the {mib} MiB that they may");
-        self.status.enter(PartitionState::Retrying(why));
-    }
-
     /// Nothing is read, and the stream goes on: how far behind that is.
     pub(super) fn tell_lag(&self, marks: Watermarks) {
         let now_ms = self.table.deps.clock.wall_ms();

@@ -13,6 +13,18 @@ use weir_control::{MoveTo, SealReason};
 use weir_streams::StreamError;
 use weir_types::{NextOffset, SkipReason};
 
+/// What is said to whoever asked for something, and whether that was the pipeline's end.
+pub(super) fn answer_of<T>(done: Result<T, Interrupted>) -> (Result<T, String>, Result<(), Interrupted>) {
+    match done {
+        Ok(done) => (Ok(done), Ok(())),
+        Err(Interrupted::End(end)) => {
+            (Err("the partition is being started again: try again".into()), Err(Interrupted::End(end)))
+        }
+        Err(Interrupted::Stream(error)) => (Err(error.to_string()), Ok(())),
+        Err(Interrupted::Local(reason)) => (Err(reason), Ok(())),
+    }
+}
+
 /// Whether that was the pipeline's end; whatever else went wrong is no matter for one that waits.
 pub(super) fn end_of(done: Result<(), Interrupted>) -> Result<(), PipelineEnd> {
     match done {
@@ -119,9 +131,15 @@ impl PartitionPipeline {
     async fn give_way(&mut self, interrupted: Interrupted) -> Result<(), PipelineEnd> {
         match interrupted {
             Interrupted::End(end) => Err(end),
-            Interrupted::Stream(error) => self.retry_later(PartitionState::Retrying(error.to_string())).await,
-            Interrupted::Local(why) => self.retry_later(PartitionState::Retrying(why)).await,
+            Interrupted::Stream(error) => self.after_local_error(error.to_string()).await,
+            Interrupted::Local(why) => self.after_local_error(why).await,
         }
+    }
+
+    /// Tries again later, whatever it was.
+    pub(super) async fn after_local_error(&mut self, reason: String) -> Result<(), PipelineEnd> {
+        self.complain(&reason, None);
+        self.retry_later(PartitionState::Retrying(reason)).await
     }
 
     pub(super) async fn retry_later(&mut self, state: PartitionState) -> Result<(), PipelineEnd> {

@@ -179,20 +179,35 @@ impl Quarantine {
     /// this returns.
     ///
     /// # Errors
-    /// The disk's; some may be deleted then.
+    /// The disk's; it says how many are deleted all the same.
     pub fn delete(&self, selection: &Selection) -> io::Result<u64> {
         let mut inner = self.inner.lock();
+        let before = inner.index.deleted();
+        let done = self.delete_selected(&mut inner, selection);
+        let deleted = inner.index.deleted() - before;
+        match done {
+            Ok(()) => Ok(deleted),
+            Err(error) if deleted == 0 => Err(error),
+            Err(error) => {
+                let what = format!(
+                    "{deleted} entries are deleted, but the disk did not confirm that: after a crash they may be back; make \
+                     sure by deleting once more ({error})"
+                );
+                Err(io::Error::new(error.kind(), what))
+            }
+        }
+    }
+
+    fn delete_selected(&self, inner: &mut Inner, selection: &Selection) -> io::Result<()> {
         let mut by_reading: BTreeMap<Reading, Vec<NextOffset>> = BTreeMap::new();
         for (id, _) in selection.range(inner.index.known(), None) {
             by_reading.entry((id.partition.clone(), id.reading)).or_default().push(id.offset);
         }
-        let before = inner.index.deleted();
         for (reading, offsets) in by_reading {
             inner.append(&Body::Removed(Why::Deleted, reading, offsets))?;
         }
-        self.shrink(&mut inner)?;
-        self.sync_inner(&mut inner)?;
-        Ok(inner.index.deleted() - before)
+        self.shrink(inner)?;
+        self.sync_inner(inner)
     }
 
     /// The catalog says that these were replayed: they leave the file.

@@ -205,6 +205,25 @@ fn deleted_entries_stay_gone_also_when_their_range_is_read_again() {
 }
 
 #[test]
+fn a_deletion_that_the_disk_does_not_confirm_says_what_is_gone() {
+    let bench = plain();
+    let quarantine = bench.open();
+    quarantine.add((0..9).map(|offset| entry(offset, &[7; 512]))).unwrap();
+    quarantine.sync().unwrap();
+    // There is room for the note, and none to write the file anew where it cannot be synced.
+    bench.disk.set_capacity(Some(bench.disk.used_bytes() + 512));
+    bench.disk.fail_syncs(1);
+    let some = Selection { to: Some(NextOffset::new(3)), ..ALL };
+    let error = quarantine.delete(&some).unwrap_err();
+    assert!(error.to_string().starts_with("3 entries are deleted"), "{error}");
+    assert_eq!(quarantine.counts(), counts(6, 0, 3));
+    bench.disk.set_capacity(None);
+    assert_eq!(quarantine.delete(&some).unwrap(), 0, "confirmed now");
+    bench.disk.crash(&mut weir_base::Chance::seeded(3));
+    assert_eq!(bench.open().counts(), counts(6, 0, 3));
+}
+
+#[test]
 fn replayed_entries_leave_and_failed_ones_say_why_anew() {
     let bench = plain();
     let quarantine = bench.open();

@@ -1,4 +1,4 @@
-//! Files that are cut under the process: no row is lost, doubled or made up, and answers get whole again by themselves.
+//! Files that are cut, or rot, under the process: no row is lost, doubled or made up, and answers get whole again by themselves.
 
 use crate::world::{World, events, table_name};
 use async_trait::async_trait;
@@ -86,6 +86,26 @@ async fn a_checkpoint_that_is_cut_costs_reading_and_no_row() {
         let world = world.restart().await;
         all_there(&world, &what).await;
     }
+}
+
+/// Nobody says that the bytes under restored rows are others: no segment is made of them all the same.
+#[tokio::test(start_paused = true)]
+async fn of_a_checkpoint_that_rots_under_its_rows_no_segment_is_made() {
+    let world = World::start(Seats::default()).await;
+    world.node.create_table(events(&[]), "me").await.unwrap();
+    world.produce(&messages());
+    world.until_visible(ROWS as usize).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let world = world.restart().await;
+    all_there(&world, "restored").await;
+    let held = world.snapshot();
+    world.disk.rot(&file(&world.disk, "open").0).unwrap();
+    assert!(!is_damaged(&held).await, "nobody knows");
+    sealed(&world).await;
+    assert!(is_damaged(&held).await, "it was looked at");
+    all_there(&world, "sealed").await;
+    let world = world.restart().await;
+    all_there(&world, "as the deep store has it").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,3 +90,15 @@ async fn the_node_takes_what_it_may_whatever_its_tables_allow() {
     assert!(took < Duration::from_secs(1), "{took:?}");
     assert_eq!(world.status().state, PartitionState::Consuming);
 }
+
+/// While it is held back nobody listens to the stream, which says only once that there is no more.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_was_held_back_and_has_all_is_at_the_end() {
+    let world = World::start(Seats::default()).await;
+    world.node.create_table(limited(&[("topic.consumption.rate.limit", "10")]), "me").await.unwrap();
+    world.produce(&numbered(0..50));
+    until(&world, 50).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let status = world.status();
+    assert_eq!((status.state, status.lag_ms), (PartitionState::Consuming, 0));
+}

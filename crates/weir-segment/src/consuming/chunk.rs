@@ -1,8 +1,9 @@
 //! Frozen blocks as bytes, and back: a chunk is one block with what the columns' dictionaries gained in it and what a
 //! writer needs to go on behind it. A segment restored from its first chunks takes rows as if it had never been away.
 //!
-//! Writing is a copy of whole slices; read, rows stay where they are until they are asked for. The bytes may come from a disk after a crash: whoever keeps them guards them by
-//! a checksum, and nothing in them that does not fit can make reading panic. `docs/formats/checkpoint.md` tells the layout.
+//! Writing is a copy of whole slices; read, rows stay where they are until they are asked for. The bytes may come from a
+//! disk after a crash: whoever keeps them guards them by a checksum, and nothing in them that does not fit can make reading
+//! panic. `docs/formats/checkpoint.md` tells the layout.
 
 mod parts;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 use super::{
     ConsumingSegment, ConsumingSnapshot, ConsumingSpec,
     block::{Block, ColumnBlock, Held, Ids, Values},
+    source::{Check, Source},
 };
 pub(super) use parts::Lent;
 use parts::{Form, Problem, Reader, put, put_data, put_list, put_set};
@@ -198,7 +200,7 @@ impl ConsumingSegment {
         if !reader.0.is_empty() {
             return Err(head("has bytes behind its columns"));
         }
-        self.source = Some(source.clone());
+        self.source.get_or_insert_with(|| Source::new(source.clone()));
         self.blocks.push_frozen(Block::new(start, rows, columns));
         for (at, writer) in self.columns.iter().enumerate() {
             let ids = |block: &Block| block.columns[at].values.by_id();
@@ -249,6 +251,13 @@ impl RestoringSegment {
     pub fn finish(mut self) -> ConsumingSegment {
         self.segment.columns.iter_mut().for_each(super::ColumnWriter::index);
         self.segment
+    }
+
+    /// The same, of a file whose bytes can be checked again later: before something is made of its rows that stays.
+    #[must_use]
+    pub fn finish_checked(mut self, check: Arc<Check>) -> ConsumingSegment {
+        self.segment.source = self.segment.source.map(|source| source.checked_by(check));
+        self.finish()
     }
 }
 

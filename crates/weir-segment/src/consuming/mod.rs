@@ -11,6 +11,7 @@ mod column;
 mod dictionary;
 mod recent;
 mod snapshot;
+mod source;
 #[cfg(test)]
 mod tests;
 mod tiers;
@@ -18,15 +19,16 @@ mod tiers;
 pub use chunk::{CHUNK_VERSION, Chunk, ChunkError, RestoringSegment};
 pub use dictionary::SnapshotDictionary;
 pub use snapshot::ConsumingSnapshot;
+pub use source::Check;
 
 use crate::segment::SegmentMeta;
 use block::Block;
 use chunk::FrozenState;
 use column::ColumnWriter;
 use snapshot::Layout;
+use source::Source;
 use std::{collections::HashSet, ops::Range, sync::Arc};
 use tiers::Tiers;
-use weir_base::Mapped;
 use weir_types::{ColumnData, ColumnName, DataType, NextOffset, RowBatch, Schema};
 
 /// Name of the hidden LONG column that holds each row's stream offset.
@@ -76,7 +78,7 @@ pub struct ConsumingSegment {
     offsets: ColumnData,
     published: Option<Arc<ConsumingSnapshot>>,
     /// The file that rows were restored from, and are read from when they are asked for.
-    source: Option<Mapped>,
+    source: Option<Source>,
 }
 
 /// A segment that takes no more rows.
@@ -288,7 +290,7 @@ impl ConsumingSegment {
     /// Why restored rows are of no use any more: the file that they lie in was damaged under the process.
     #[must_use]
     pub fn damage(&self) -> Option<String> {
-        self.source.as_ref().and_then(Mapped::damage)
+        self.source.as_ref().and_then(Source::damage)
     }
 
     /// Takes no more rows. All of them are in frozen blocks then.

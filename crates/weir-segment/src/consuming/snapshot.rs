@@ -4,12 +4,12 @@ use super::{
     block::{Block, Values, append_data},
     chunk::FrozenState,
     dictionary::SnapshotDictionary,
+    source::Source,
     tiers::{Piece, Tiers},
 };
 use crate::segment::{ColumnAt, ColumnInfo, ColumnStats, Dictionary, Segment, SegmentMeta, Span};
 use roaring::RoaringBitmap;
 use std::{collections::HashMap, ops::Range, sync::Arc};
-use weir_base::Mapped;
 use weir_indexes::{Answer, Predicate};
 use weir_types::{BytesColumn, Column, ColumnData, DataType, Stored};
 
@@ -33,7 +33,7 @@ pub struct ConsumingSnapshot {
     pub(super) dictionaries: Vec<Option<Arc<SnapshotDictionary>>>,
     pub(super) stats: Vec<ColumnStats>,
     /// The file that restored rows lie in.
-    pub(super) source: Option<Mapped>,
+    pub(super) source: Option<Source>,
 }
 
 impl ConsumingSnapshot {
@@ -164,6 +164,10 @@ impl Segment for ConsumingSnapshot {
     }
 
     fn damage(&self) -> Option<String> {
-        self.source.as_ref().and_then(Mapped::damage)
+        self.source.as_ref().and_then(Source::damage)
+    }
+
+    fn look_again(&self) -> Option<String> {
+        self.source.as_ref().and_then(Source::look_again)
     }
 }

@@ -4,11 +4,11 @@
 use crate::{
     model::Produced,
     run::{Bug, Seen, caught_up, check},
-    world::{Alive, PARTITIONS, TOPIC, World, record, table},
+    world::{Alive, PARTITIONS, TOPIC, World, record, table, table_name},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
-use weir_base::metrics::Counter;
+use weir_base::{Chance, metrics::Counter};
 use weir_control::{NewTable, SegmentState};
 use weir_ingest::PartitionState;
 use weir_types::{ColumnName, FieldIndexes, TopicName};
@@ -24,19 +24,26 @@ fn topic() -> TopicName {
 }
 
 fn produce(world: &World, seen: &mut Seen, per_partition: usize) {
-    let mut id = seen.model.messages() as i64;
     for partition in 0..PARTITIONS {
-        for _ in 0..per_partition {
-            let produced = match id % 31 {
-                7 => Produced::Broken,
-                19 => Produced::Tombstone,
-                _ => Produced::Row { id, amount: id % 5 },
-            };
-            world.streams.append(&topic(), partition, None, produced.value().map(Into::into), vec![], world.wall_ms);
-            seen.model.by_partition.entry(partition).or_default().push(produced);
-            id += 1;
-        }
+        produce_to(world, seen, partition, per_partition);
     }
+}
+
+fn produce_to(world: &World, seen: &mut Seen, partition: u32, count: usize) {
+    for _ in 0..count {
+        let id = seen.model.messages() as i64;
+        let produced = match id % 31 {
+            7 => Produced::Broken,
+            19 => Produced::Tombstone,
+            _ => Produced::Row { id, amount: id % 5 },
+        };
+        append(world, seen, partition, produced);
+    }
+}
+
+fn append(world: &World, seen: &mut Seen, partition: u32, produced: Produced) {
+    world.streams.append(&topic(), partition, None, produced.value().map(Into::into), vec![], world.wall_ms);
+    seen.model.by_partition.entry(partition).or_default().push(produced);
 }
 
 /// A part of the story, up to the death of the process.
@@ -226,6 +233,92 @@ fn rows_are_seen_while_the_end_of_the_segment_before_them_waits_for_its_disk() {
         .await;
         check(alive, &seen).await.unwrap();
     });
+}
+
+/// Waits for something whose name is in the reason.
+fn waits_for(alive: &Alive, partition: u32, what: &str) -> bool {
+    matches!(&states(alive)[partition as usize], PartitionState::Retrying(why) if why.contains(what))
+}
+
+#[test]
+fn a_segment_that_is_full_behind_an_end_that_is_not_recorded_says_what_it_waits_for() {
+    let (mut world, mut seen) = (World::new(22, Bug::None), Seen::default());
+    live(&mut world, async |world, alive| {
+        alive.node.create_table(table(SEGMENT_ROWS), "test").await.unwrap();
+        world.catalog.set_wait(Duration::from_secs(60));
+        // The ends of the first are on their way, the second are full, and more comes.
+        produce(world, &mut seen, 150);
+        within(Duration::from_secs(2), "it is said", async || waits_for(alive, 0, "has not recorded the end")).await;
+        produce(world, &mut seen, 10);
+        within(Duration::from_secs(3), "it is said how far the stream is", async || {
+            let status = alive.node.all_partitions().remove(0);
+            status.lag_offsets() == Some(seen.model.len(0) - status.next.number())
+        })
+        .await;
+        world.catalog.set_wait(Duration::ZERO);
+        all_seen(alive, &seen, Duration::from_secs(240)).await;
+        assert!(consuming(alive), "{:?}", states(alive));
+        check(alive, &seen).await.unwrap();
+    });
+}
+
+#[test]
+fn without_memory_a_partition_says_so_and_how_far_behind_it_is() {
+    let (mut world, mut seen) = (World::new(23, Bug::None), Seen::default());
+    world.open_bytes = 64 << 10;
+    let slow = Duration::from_secs(60);
+    live(&mut world, async |world, alive| {
+        alive.node.create_table(table(1 << 20), "test").await.unwrap();
+        produce_to(world, &mut seen, 1, 20);
+        all_seen(alive, &seen, READER_WAITS).await;
+        // No rows are let go of until the catalog has their segment's end.
+        world.catalog.set_wait(slow);
+        while !waits_for(alive, 1, "MiB that they may") {
+            assert!(seen.model.messages() < 100_000, "{:?}", states(alive));
+            produce_to(world, &mut seen, 0, 50);
+            sleep(Duration::from_millis(20)).await;
+        }
+        let begun = Instant::now();
+        produce_to(world, &mut seen, 0, 50);
+        let lag = |partition: usize| alive.node.all_partitions().remove(partition).lag_offsets();
+        within(Duration::from_secs(3), "what comes meanwhile is behind", async || lag(0) >= Some(50)).await;
+        assert_eq!(lag(1), Some(0), "nothing came");
+        assert!(waits_for(alive, 1, "MiB that they may"), "it would have to wait");
+        assert!(waits_for(alive, 0, ""), "for memory, or for the catalog to let go of some");
+        assert!(begun.elapsed() < slow / 2);
+        all_seen(alive, &seen, 3 * slow).await;
+        // Another end may be on its way. One partition hears of no message for ever.
+        within(2 * slow, "they are at the end, and say so", async || {
+            let statuses = alive.node.all_partitions();
+            consuming(alive) && statuses.iter().all(|status| (status.lag_offsets(), status.lag_ms) == (Some(0), 0))
+        })
+        .await;
+        sleep(Duration::from_secs(30)).await;
+        assert!(consuming(alive), "{:?}", states(alive));
+        check(alive, &seen).await.unwrap();
+    });
+}
+
+/// A segment of rejects alone has no row that a checkpoint would wait for.
+#[test]
+fn rejects_that_the_record_counts_outlive_a_loss_of_power() {
+    for seed in 0..16 {
+        let (mut world, mut seen) = (World::new(seed, Bug::None), Seen::default());
+        live(&mut world, async |world, alive| {
+            alive.node.create_table(table(SEGMENT_ROWS), "test").await.unwrap();
+            for _ in 0..5 {
+                append(world, &mut seen, 0, Produced::Broken);
+            }
+            all_seen(alive, &seen, READER_WAITS).await;
+            alive.node.force_commit(&table_name(), None, "test").await.unwrap();
+        });
+        world.disk.crash(&mut Chance::seeded(seed));
+        world.boot += 1;
+        live(&mut world, async |_, alive| {
+            all_seen(alive, &seen, READER_WAITS).await;
+            check(alive, &seen).await.unwrap();
+        });
+    }
 }
 
 #[test]

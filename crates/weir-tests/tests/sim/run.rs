@@ -17,9 +17,13 @@ pub(crate) use crate::{
 use std::time::Duration;
 use weir_base::Chance;
 use weir_control::SegmentState;
+use weir_ingest::PartitionStatus;
 
 /// With everything healed, all is right within this: some of the longest back-offs, which are of 10 s.
 const SETTLES_WITHIN: Duration = Duration::from_secs(120);
+
+/// How late a status may be: a partition that waited asks its stream every two seconds.
+const SAYS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a run is made of.
 struct Run<'a> {
@@ -170,6 +174,25 @@ impl Run<'_> {
             pause = (pause * 3 / 2).min(Duration::from_secs(2));
         }
         self.admin.again(alive).await?;
+        says_so(alive).await?;
         count(alive, &self.seen, self.tally).await
+    }
+}
+
+/// With all read and nothing wrong, each partition says that it is at the end of its log, and that nothing is behind.
+async fn says_so(alive: &Alive) -> Result<(), String> {
+    let deadline = tokio::time::Instant::now() + SAYS_WITHIN;
+    loop {
+        let statuses = alive.node.all_partitions();
+        let told = |status: &PartitionStatus| (status.state.to_string(), status.lag_offsets(), status.lag_ms);
+        let lying: Vec<_> =
+            statuses.iter().map(told).filter(|told| *told != ("CONSUMING".into(), Some(0), 0)).collect();
+        if lying.is_empty() {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(format!("all is read, and it is said: {lying:?}"));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     /// Rows of a frozen block: what checkpoints are made of.
     pub(crate) block_rows: u32,
+    /// What rows may hold of the memory.
+    pub(crate) open_bytes: u64,
 }
 
 /// A node at work.
@@ -77,6 +79,7 @@ impl World {
             boot: 1,
             seed,
             block_rows: 8,
+            open_bytes: 1 << 30,
         }
     }
 
@@ -114,7 +117,7 @@ impl World {
                 owns_deep_store: true,
                 // A disk that is said to be full is below it.
                 disk_floor: DiskFloor::Bytes(8 << 10),
-                open_bytes: 1 << 30,
+                open_bytes: self.open_bytes,
                 discovery_every: Duration::from_secs(2),
                 creation_timeout: Duration::from_secs(5),
                 heavy: HeavyWork::Inline,
