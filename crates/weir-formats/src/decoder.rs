@@ -52,6 +52,21 @@ pub struct Reject {
     pub reason: String,
 }
 
+impl Reject {
+    /// All of it in one line.
+    #[must_use]
+    pub fn told(&self) -> String {
+        told(self.stage, self.column.as_deref(), &self.reason)
+    }
+}
+
+/// A reject in one line: stage, column, reason.
+#[must_use]
+pub fn told(stage: Stage, column: Option<&str>, reason: &str) -> String {
+    let column = column.map_or_else(String::new, |column| format!(", column {column}"));
+    format!("{}{column}: {reason}", stage.as_str())
+}
+
 /// What a decoder made of a batch. Rows went into the batch that was passed in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Decoded {

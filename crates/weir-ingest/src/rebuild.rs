@@ -71,6 +71,10 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<(Arc<dyn Segment>, Accou
             next = reached;
         }
     }
+    // For good: the range is committed without what was rejected. Nothing to do where nothing was.
+    let quarantine = job.table.quarantine.clone();
+    let synced = job.table.deps.options.heavy.run(move || quarantine.sync()).await;
+    synced.map_err(|error| format!("quarantine cannot be synced: {error}"))?;
     if counts != seal.accounting {
         tracing::warn!(
             segment = &*name,
@@ -82,8 +86,7 @@ pub(crate) async fn read_again(job: &SealJob) -> Result<(Arc<dyn Segment>, Accou
     Ok((segment.freeze().snapshot(), counts))
 }
 
-/// Records that were rows before and are none with the settings of today go to quarantine; for good, since the range is
-/// committed without them.
+/// Records that were rows before and are none with the settings of today go to quarantine.
 fn keep_rejects(
     job: &SealJob,
     record: &TableRecord,
@@ -98,8 +101,7 @@ fn keep_rejects(
     let of = (partition.clone(), table.replays.reading(partition, job.record.name.sequence));
     let time_ms = table.deps.clock.wall_ms();
     let entries = rejects.iter().map(|reject| Entry::new(&of, &prepared.asked, messages, reject, time_ms));
-    let kept = table.quarantine.add(entries).and_then(|()| table.quarantine.sync());
-    kept.map_err(|error| format!("quarantine cannot be written: {error}"))
+    table.quarantine.add(entries).map_err(|error| format!("quarantine cannot be written: {error}"))
 }
 
 /// Whether the topic was made anew since the range was read: its offsets mean other messages now.

@@ -1,21 +1,24 @@
-//! The embedded catalog: one redb file on a `Disk`, one writer thread, one sync for all transactions that wait.
+//! The embedded catalog: one redb file on a `Disk`, one writer thread, one sync for all transactions that wait; and all that is
+//! in the file in memory, where it is read, so that no reader waits for a disk.
 //!
 //! The file has two tables: `meta` (`format` = the format's version, `last` = the number of the last transaction) and
 //! `entries` (key to eight bytes of version, little endian, then the value). After an error of the disk the engine refuses
-//! all work until the file is opened again; the writer does that before the next transaction, or for the first reader
-//! that asks, so a disk that was full and has room again needs no restart. Opening may take as long as the disk likes:
-//! readers wait for it without holding a thread.
+//! all work until the file is opened again; the writer does that before the next transaction, so a disk that was full
+//! and has room again needs no restart. Until then the entries are as they were last confirmed: what of an unconfirmed group
+//! the file has all the same is taken in, and told to watchers, when it is opened, which is tried at once.
 
 use crate::catalog::{
     Catalog, CatalogError, CatalogWatch, Change, Check, Entry, Op, TxnOutcome,
-    queue::{Entrance, Exit, Group, Waiting, queue},
+    queue::{Entrance, Exit, Waiting, queue},
     storage::DiskStorage,
     watch::Watchers,
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use std::{
+    collections::BTreeMap,
     fmt,
+    ops::Bound,
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -28,8 +31,8 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// The file format that this release writes. A file with a greater number is refused.
 const FORMAT: u64 = 1;
 
-/// Memory for the engine's cache: a table of 500 partitions with 100 segments each is some 20 MiB of records.
-const CACHE_BYTES: usize = 32 << 20;
+/// Memory for the engine's cache: the pages that a transaction changes, and those on the way to them. Readers need none.
+const CACHE_BYTES: usize = 8 << 20;
 
 /// The catalog in one file.
 pub struct RedbCatalog {
@@ -63,24 +66,10 @@ impl RedbCatalog {
     /// Like `open`, without a thread: each transaction is committed by its caller, before it waits for anything. For
     /// simulation, where threads would bring chance.
     pub fn open_inline(disk: SharedDisk, path: impl AsRef<Path>) -> Result<Self, CatalogError> {
-        let file = Arc::new(File { disk, path: path.as_ref().to_owned(), database: RwLock::default() });
-        file.open_anew()?;
-        Ok(Self { file, watchers: Watchers::new(), entrance: None, writer: None })
-    }
-
-    async fn read<T>(
-        &self,
-        read: impl Fn(&redb::ReadOnlyTable<&'static str, &'static [u8]>) -> Result<T, CatalogError>,
-    ) -> Result<T, CatalogError> {
-        let (opening, found) = self.file.read(&read);
-        if !matches!(found, Err(CatalogError::Io { .. })) {
-            return found;
-        }
-        match &self.entrance {
-            Some(entrance) => entrance.open_again(opening).await?,
-            None => self.file.open_since(opening)?,
-        }
-        self.file.read(&read).1
+        let file =
+            File { disk, path: path.as_ref().to_owned(), database: Mutex::default(), entries: RwLock::default() };
+        file.open_anew(&mut file.database.lock())?;
+        Ok(Self { file: Arc::new(file), watchers: Watchers::new(), entrance: None, writer: None })
     }
 }
 
@@ -98,37 +87,23 @@ impl Drop for RedbCatalog {
 #[async_trait::async_trait]
 impl Catalog for RedbCatalog {
     async fn get(&self, key: &str) -> Result<Option<Entry>, CatalogError> {
-        self.read(|entries| {
-            let found = entries.get(key).map_err(engine(|| format!("read {key}")))?;
-            found.map(|value| decode(key, value.value())).transpose()
-        })
-        .await
+        Ok(self.file.entries.read().get(key).cloned())
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Entry)>, CatalogError> {
-        self.read(|entries| {
-            let doing = || format!("list {prefix}");
-            let mut found = vec![];
-            for item in entries.range(prefix..).map_err(engine(doing))? {
-                let (key, value) = item.map_err(engine(doing))?;
-                let key = key.value();
-                if !key.starts_with(prefix) {
-                    break;
-                }
-                found.push((key.to_owned(), decode(key, value.value())?));
-            }
-            Ok(found)
-        })
-        .await
+        let entries = self.file.entries.read();
+        let from = entries.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let found = from.take_while(|(key, _)| key.starts_with(prefix));
+        Ok(found.map(|(key, entry)| (key.clone(), entry.clone())).collect())
     }
 
     async fn txn(&self, checks: Vec<Check>, ops: Vec<Op>) -> Result<TxnOutcome, CatalogError> {
         let Some(entrance) = &self.entrance else {
             // The answer's way stays unused: one transaction, one outcome.
             let alone = [Waiting { checks, ops, answer: tokio::sync::oneshot::channel().0 }];
-            let (outcome, changes) = self.file.apply(&alone)?.pop().ok_or(CatalogError::Closed)?;
-            changes.into_iter().for_each(|change| self.watchers.tell(change));
-            return Ok(outcome);
+            let outcome = self.file.apply(&alone, &self.watchers);
+            self.file.recover(&self.watchers);
+            return outcome?.pop().ok_or(CatalogError::Closed);
         };
         entrance.pass(checks, ops).await
     }
@@ -138,65 +113,32 @@ impl Catalog for RedbCatalog {
     }
 }
 
-/// The engine on the file.
-#[derive(Default)]
-struct Opened {
-    /// How many times it was opened: says whether that was done since somebody could not use it.
-    times: u64,
-    /// `None` between a disk error and the next attempt to open it.
-    database: Option<Database>,
-}
-
+/// The file, and what is in it.
 struct File {
     disk: SharedDisk,
     path: PathBuf,
-    /// Written to only by who writes the catalog, and for as long as a move takes: no reader waits for a disk here.
-    database: RwLock<Opened>,
+    /// Locked by who writes; `None` between a disk error and the next attempt to open it.
+    database: Mutex<Option<Database>>,
+    /// All of the file's entries, as they were last confirmed. Never locked while a disk is waited for.
+    entries: RwLock<BTreeMap<String, Entry>>,
 }
 
 impl File {
-    /// What is read, and of which opening of the file.
-    fn read<T>(
-        &self,
-        read: impl Fn(&redb::ReadOnlyTable<&'static str, &'static [u8]>) -> Result<T, CatalogError>,
-    ) -> (u64, Result<T, CatalogError>) {
-        let opened = self.database.read();
-        let found = || {
-            let database = opened.database.as_ref().ok_or_else(|| CatalogError::Io {
-                action: "read the catalog".into(),
-                source: Arc::new(std::io::Error::other("the file is closed after an error of the disk")),
-            })?;
-            let doing = || "read the catalog".to_owned();
-            let transaction = database.begin_read().map_err(engine(doing))?;
-            read(&transaction.open_table(ENTRIES).map_err(engine(doing))?)
-        };
-        (opened.times, found())
-    }
-
-    /// Opens the file again, unless that was done since `opening`.
-    fn open_since(&self, opening: u64) -> Result<(), CatalogError> {
-        let usable = {
-            let opened = self.database.read();
-            opened.times > opening && opened.database.is_some()
-        };
-        if usable { Ok(()) } else { self.open_anew() }
-    }
-
-    /// Opens the file, or opens it again after an error.
-    fn open_anew(&self) -> Result<(), CatalogError> {
+    /// Opens the file, or opens it again after an error. What is in it and was not known.
+    fn open_anew(&self, database: &mut Option<Database>) -> Result<Vec<Change>, CatalogError> {
         // The old one lets go of the file first.
-        self.close();
-        let database = self.open()?;
-        let mut opened = self.database.write();
-        opened.times += 1;
-        opened.database = Some(database);
-        Ok(())
-    }
-
-    fn close(&self) {
-        // Letting go of it may wait for the disk: not under the lock.
-        let database = self.database.write().database.take();
-        drop(database);
+        drop(database.take());
+        let opened = self.open()?;
+        let there = all(&opened)?;
+        let mut known = self.entries.write();
+        let changed = there.iter().filter(|(key, entry)| known.get(*key) != Some(entry));
+        let changed = changed.map(|(key, entry)| Change { key: key.clone(), entry: Some(entry.clone()) });
+        let gone = known.keys().filter(|key| !there.contains_key(*key));
+        let gone = gone.map(|key| Change { key: key.clone(), entry: None });
+        let changes = changed.chain(gone).collect();
+        *known = there;
+        *database = Some(opened);
+        Ok(changes)
     }
 
     fn open(&self) -> Result<Database, CatalogError> {
@@ -244,50 +186,92 @@ impl File {
         }
     }
 
-    /// Applies a group in one durable commit. An error is everybody's.
-    fn apply(&self, group: &[Waiting]) -> Result<Vec<(TxnOutcome, Vec<Change>)>, CatalogError> {
-        let is_closed = self.database.read().database.is_none();
-        if is_closed {
-            self.open_anew()?;
+    /// Applies a group in one durable commit, and tells what changed. An error is everybody's.
+    fn apply(&self, group: &[Waiting], watchers: &Watchers) -> Result<Vec<TxnOutcome>, CatalogError> {
+        let mut database = self.database.lock();
+        if database.is_none() {
+            self.open_anew(&mut database)?.into_iter().for_each(|change| watchers.tell(change));
         }
-        let applied = self.apply_once(group);
-        if let Err(CatalogError::Io { .. }) = applied {
-            // The engine works again only once the file was opened anew. Whether the group happened is seen by whoever
-            // repeats it: its checks then fail.
-            self.close();
-        }
-        applied
-    }
-
-    fn apply_once(&self, group: &[Waiting]) -> Result<Vec<(TxnOutcome, Vec<Change>)>, CatalogError> {
-        let doing = || "commit to the catalog".to_owned();
-        let opened = self.database.read();
-        let database = opened.database.as_ref().ok_or(CatalogError::Closed)?;
-        let transaction = database.begin_write().map_err(engine(doing))?;
-        let mut outcomes = Vec::with_capacity(group.len());
-        {
-            let mut entries = transaction.open_table(ENTRIES).map_err(engine(doing))?;
-            let mut meta = transaction.open_table(META).map_err(engine(doing))?;
-            let mut last = meta.get("last").map_err(engine(doing))?.map_or(0, |last| last.value());
-            for waiting in group {
-                match broken_check(&entries, &waiting.checks)? {
-                    Some(key) => outcomes.push((TxnOutcome::Conflict(key), vec![])),
-                    None => {
-                        last += 1;
-                        let changes = perform(&mut entries, &waiting.ops, last)?;
-                        outcomes.push((TxnOutcome::Committed(last), changes));
-                    }
-                }
+        let opened = database.as_ref().ok_or(CatalogError::Closed)?;
+        let applied = match apply(opened, group) {
+            Err(error @ CatalogError::Io { .. }) => {
+                // The engine works again only once the file was opened anew. Whether the group happened is seen by whoever
+                // repeats it: its checks then fail.
+                drop(database.take());
+                return Err(error);
             }
-            meta.insert("last", last).map_err(engine(doing))?;
-        }
-        if outcomes.iter().any(|(outcome, _)| matches!(outcome, TxnOutcome::Committed(_))) {
-            transaction.commit().map_err(engine(doing))?;
-        } else {
-            transaction.abort().map_err(engine(doing))?;
-        }
+            applied => applied?,
+        };
+        let (outcomes, changes): (Vec<_>, Vec<_>) = applied.into_iter().unzip();
+        let changes: Vec<Change> = changes.into_iter().flatten().collect();
+        // Whoever is told of a change reads it.
+        self.take_in(&changes);
+        changes.into_iter().for_each(|change| watchers.tell(change));
         Ok(outcomes)
     }
+
+    /// After an error: what the file has of the group that was not confirmed. Where it cannot be opened, whoever writes next
+    /// tries again, and is told.
+    fn recover(&self, watchers: &Watchers) {
+        let mut database = self.database.lock();
+        if database.is_none()
+            && let Ok(changes) = self.open_anew(&mut database)
+        {
+            changes.into_iter().for_each(|change| watchers.tell(change));
+        }
+    }
+
+    fn take_in(&self, changes: &[Change]) {
+        let mut entries = self.entries.write();
+        for change in changes {
+            match &change.entry {
+                Some(entry) => drop(entries.insert(change.key.clone(), entry.clone())),
+                None => drop(entries.remove(&change.key)),
+            }
+        }
+    }
+}
+
+/// All entries of the file.
+fn all(database: &Database) -> Result<BTreeMap<String, Entry>, CatalogError> {
+    let doing = || "read the catalog".to_owned();
+    let transaction = database.begin_read().map_err(engine(doing))?;
+    let table = transaction.open_table(ENTRIES).map_err(engine(doing))?;
+    let mut entries = BTreeMap::new();
+    for item in table.iter().map_err(engine(doing))? {
+        let (key, value) = item.map_err(engine(doing))?;
+        entries.insert(key.value().to_owned(), decode(key.value(), value.value())?);
+    }
+    Ok(entries)
+}
+
+/// Each transaction's outcome, and what it changed.
+fn apply(database: &Database, group: &[Waiting]) -> Result<Vec<(TxnOutcome, Vec<Change>)>, CatalogError> {
+    let doing = || "commit to the catalog".to_owned();
+    let transaction = database.begin_write().map_err(engine(doing))?;
+    let mut outcomes = Vec::with_capacity(group.len());
+    {
+        let mut entries = transaction.open_table(ENTRIES).map_err(engine(doing))?;
+        let mut meta = transaction.open_table(META).map_err(engine(doing))?;
+        let mut last = meta.get("last").map_err(engine(doing))?.map_or(0, |last| last.value());
+        for waiting in group {
+            match broken_check(&entries, &waiting.checks)? {
+                Some(key) => outcomes.push((TxnOutcome::Conflict(key), vec![])),
+                None => {
+                    last += 1;
+                    let changes = perform(&mut entries, &waiting.ops, last)?;
+                    outcomes.push((TxnOutcome::Committed(last), changes));
+                }
+            }
+        }
+        meta.insert("last", last).map_err(engine(doing))?;
+    }
+    if outcomes.iter().any(|(outcome, _)| matches!(outcome, TxnOutcome::Committed(_))) {
+        transaction.commit().map_err(engine(doing))?;
+    } else {
+        transaction.abort().map_err(engine(doing))?;
+    }
+    Ok(outcomes)
 }
 
 fn broken_check(entries: &Table<'_, &str, &[u8]>, checks: &[Check]) -> Result<Option<String>, CatalogError> {
@@ -329,35 +313,21 @@ fn decode(key: &str, bytes: &[u8]) -> Result<Entry, CatalogError> {
     Ok(Entry { value: value.to_vec(), version: u64::from_le_bytes(*version) })
 }
 
-/// The writer's life: take what waits, commit, answer, tell the watchers.
+/// The writer's life: take what waits, commit, tell the watchers, answer.
 fn write_all(file: &File, mut exit: Exit, watchers: &Watchers) {
-    while let Some(Group { txns, unreadable }) = exit.take() {
-        if !txns.is_empty() {
-            write(file, txns, watchers);
-        }
-        // One attempt for all: a disk that is in trouble takes long to say so.
-        if let Some(latest) = unreadable.iter().map(|reader| reader.opening).max() {
-            let usable = file.open_since(latest);
-            for reader in unreadable {
-                // Who no longer waits does not need the answer.
-                reader.answer.send(usable.clone()).ok();
+    while let Some(group) = exit.take() {
+        match file.apply(&group, watchers) {
+            Ok(outcomes) => {
+                for (waiting, outcome) in group.into_iter().zip(outcomes) {
+                    // Who no longer waits does not need the answer.
+                    waiting.answer.send(Ok(outcome)).ok();
+                }
             }
-        }
-    }
-}
-
-fn write(file: &File, group: Vec<Waiting>, watchers: &Watchers) {
-    match file.apply(&group) {
-        Ok(outcomes) => {
-            for (waiting, (outcome, changes)) in group.into_iter().zip(outcomes) {
-                changes.into_iter().for_each(|change| watchers.tell(change));
-                // As above.
-                waiting.answer.send(Ok(outcome)).ok();
-            }
-        }
-        Err(error) => {
-            for waiting in group {
-                waiting.answer.send(Err(error.clone())).ok();
+            Err(error) => {
+                for waiting in group {
+                    waiting.answer.send(Err(error.clone())).ok();
+                }
+                file.recover(watchers);
             }
         }
     }
@@ -394,8 +364,7 @@ fn engine<E: Into<redb::Error>>(doing: impl Fn() -> String) -> impl Fn(E) -> Cat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::conformance::conformance;
-    use std::time::Duration;
+    use crate::catalog::{WatchEvent, conformance::conformance};
     use weir_base::{
         Chance,
         disk::{MemDisk, RealDisk},
@@ -465,22 +434,49 @@ mod tests {
         assert_eq!(catalog.get("big").await.unwrap().unwrap().value, big);
     }
 
-    /// On one thread: a reader that waited for the disk on it would keep the timer and the other from going on.
+    /// On one thread: a reader that waited for the disk on it would keep the test from going on.
     #[tokio::test]
-    async fn readers_hold_no_thread_while_the_file_is_opened_again() {
+    async fn readers_wait_for_no_disk() {
         let disk = MemDisk::new(None);
-        let catalog = RedbCatalog::open(disk.clone(), path()).unwrap();
+        let catalog = Arc::new(RedbCatalog::open(disk.clone(), path()).unwrap());
         catalog.txn(vec![], put("k", b"1")).await.unwrap();
-        catalog.file.close();
+        drop(catalog.file.database.lock().take());
         disk.hold_opening(true);
-        let (mut one, mut other) = (catalog.get("k"), catalog.list(""));
-        let early = Duration::from_millis(50);
-        assert!(tokio::time::timeout(early, &mut one).await.is_err(), "it is closed");
-        assert!(tokio::time::timeout(early, &mut other).await.is_err(), "it is being opened");
+        let writing = tokio::spawn({
+            let catalog = catalog.clone();
+            async move { catalog.txn(vec![], put("k", b"2")).await }
+        });
+        while catalog.file.database.try_lock().is_some() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(catalog.get("k").await.unwrap().unwrap().value, b"1");
+        assert_eq!(catalog.list("").await.unwrap().len(), 1);
+        assert!(!writing.is_finished());
         disk.hold_opening(false);
-        assert_eq!(one.await.unwrap().unwrap().value, b"1");
-        assert_eq!(other.await.unwrap().len(), 1);
-        assert_eq!(catalog.file.database.read().times, 2, "once for both");
+        writing.await.unwrap().unwrap();
+        assert_eq!(catalog.get("k").await.unwrap().unwrap().value, b"2");
+    }
+
+    #[tokio::test]
+    async fn what_an_unconfirmed_group_left_in_the_file_is_taken_in_and_told() {
+        let catalog = RedbCatalog::open_inline(MemDisk::new(None), path()).unwrap();
+        for key in ["gone", "new", "same"] {
+            catalog.txn(vec![], put(key, b"1")).await.unwrap();
+        }
+        // As if the last transactions had not been confirmed.
+        let unknown = catalog.file.entries.write().remove("new").unwrap();
+        catalog.file.entries.write().insert("never".into(), unknown);
+        drop(catalog.file.database.lock().take());
+        let mut watch = catalog.watch("");
+        catalog.txn(vec![], vec![Op::Delete("gone".into())]).await.unwrap();
+        let mut told = vec![];
+        while told.len() < 3 {
+            let Some(WatchEvent::Changed(change)) = watch.next().await else { panic!("changes alone") };
+            told.push((change.key, change.entry.is_some()));
+        }
+        assert_eq!(told, [("new".into(), true), ("never".into(), false), ("gone".into(), false)]);
+        let keys: Vec<String> = catalog.list("").await.unwrap().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["new", "same"]);
     }
 
     #[tokio::test]
@@ -488,8 +484,8 @@ mod tests {
         let disk = MemDisk::new(None);
         let catalog = RedbCatalog::open(disk.clone(), path()).unwrap();
         {
-            let database = catalog.file.database.read();
-            let transaction = database.database.as_ref().unwrap().begin_write().unwrap();
+            let database = catalog.file.database.lock();
+            let transaction = database.as_ref().unwrap().begin_write().unwrap();
             transaction.open_table(META).unwrap().insert("format", FORMAT + 1).unwrap();
             transaction.commit().unwrap();
         }

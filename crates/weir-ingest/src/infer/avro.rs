@@ -59,7 +59,7 @@ pub(super) async fn read<'a>(
         let record: Record = cells.map(|(field, column)| (field.name.to_string(), cell(field, column))).collect();
         records.push((record, *sample));
     }
-    Ok(Read { decoder: name, settings: settings.clone(), records, unreadable, declared })
+    Ok(Read { decoder: name, settings: settings.clone(), records, unreadable, odd: vec![], declared })
 }
 
 /// The value of the first row.

@@ -297,8 +297,9 @@ impl Stats {
             ),
         };
         Some(format!(
-            "{} are numbers or look so: write {data_type} for STRING as its dataType into the schema if it is a number, {others}. Do \
-             it before `weir apply`: the type of a column cannot change later, only another column can be added",
+            "{} are numbers or look so: write {data_type} for STRING as its dataType into the schema if it is a number, and move it \
+             to metricFieldSpecs, where rows without it hold 0; {others}. Do it before `weir apply`: the type of a column cannot \
+             change later, only another column can be added",
             percent(like, filled)
         ))
     }
@@ -326,8 +327,6 @@ impl Stats {
             why = time.why.clone();
             doubt = time.doubt.clone();
             role = Role::Time { format: time.format.clone(), granularity: time.granularity.clone() };
-        } else if data_type == DataType::Double && !multi_value {
-            role = Role::Metric;
         } else if data_type == DataType::Long && self.max.as_ref().is_some_and(fits_int) {
             why = format!("{why} (INT would hold those seen; LONG also what may come)");
         }
@@ -342,8 +341,19 @@ impl Stats {
         let longest = self.elements.as_ref().map_or(0, |elements| elements.longest).max(self.longest);
         let max_length = max_length(data_type, longest);
         let (min, max) = (self.min.as_ref().map(shown), self.max.as_ref().map(shown));
+        if time.is_none() && doubt.is_none() {
+            doubt = self.times.mostly(&self.name).map(|time| {
+                format!(
+                    "{} of its values are times ({}): --time {} makes it the table's time, and the others are kept in quarantine \
+                     then",
+                    percent(time.fits, time.of),
+                    time.says,
+                    self.name
+                )
+            });
+        }
         let Self { name, present, nulls, .. } = self;
-        Field {
+        let mut field = Field {
             name,
             data_type,
             multi_value,
@@ -358,6 +368,32 @@ impl Stats {
             why,
             doubt,
             max_length,
+        };
+        field.settle_role();
+        field
+    }
+}
+
+impl Field {
+    /// A number that is summed up, or that is not always there, is a metric: rows without it hold 0. A dimension's would be
+    /// the least number that there is, which sums do see.
+    pub(super) fn settle_role(&mut self) {
+        if matches!(self.role, Role::Time { .. }) {
+            return;
+        }
+        let lacks = self.records - (self.present - self.nulls);
+        let sums = !self.multi_value
+            && match self.data_type {
+                DataType::Double | DataType::Float | DataType::BigDecimal => true,
+                DataType::Int | DataType::Long => lacks > 0,
+                _ => false,
+            };
+        self.role = if sums { Role::Metric } else { Role::Dimension };
+        if sums && lacks > 0 {
+            self.why.push_str(&format!(
+                "; a metric, for {} of the records have none and hold 0 then",
+                percent(lacks, self.records)
+            ));
         }
     }
 }

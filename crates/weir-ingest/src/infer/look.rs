@@ -1,6 +1,12 @@
 //! Records of a topic that nobody has described, batch by batch: the format is guessed from the first batch that tells it.
 
-use super::{InferRequest, Read, Record, check_header, registered, sample::Sample, shape, shape::Shape};
+use super::{
+    InferRequest, Read, Record, check_header,
+    registered::{plain_avro, registered},
+    sample::Sample,
+    shape,
+    shape::Shape,
+};
 use std::collections::HashMap;
 use weir_types::NextOffset;
 
@@ -40,7 +46,7 @@ impl Looker {
         let read = match &shape {
             Shape::Json => Read::json(&values),
             Shape::Csv { delimiter, in_message, names, .. } => Read::csv(&values, *delimiter, *in_message, names),
-            Shape::Avro => match super::plain_avro(&self.topic, &values, &self.request).await {
+            Shape::Avro => match plain_avro(&self.topic, &values, &self.request).await {
                 Ok(read) => read,
                 Err(why) => return Ok(all(samples, &why)),
             },

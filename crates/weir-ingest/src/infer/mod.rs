@@ -7,6 +7,7 @@
 mod avro;
 mod field;
 mod look;
+mod registered;
 mod sample;
 mod shape;
 mod time;
@@ -20,6 +21,7 @@ use crate::{
     pipeline::settings_decoder,
 };
 use field::Stats;
+use registered::{plain_avro, registered};
 use sample::{Batch, sample};
 use serde_json::Value as Json;
 use shape::{Record, Shape, percent};
@@ -29,7 +31,7 @@ use std::{
 };
 use weir_base::SharedClock;
 use weir_control::NewTable;
-use weir_formats::schema_registry::{Lookup, RegisteredSchema, SchemaId, SchemaKind, SchemaRegistry};
+use weir_formats::decoder::told;
 use weir_streams::{ProbeError, SharedSource, StreamError};
 use weir_types::{DataType, MessageField, StreamPartition, StreamSpec};
 
@@ -176,6 +178,16 @@ pub async fn infer(
         let reason = format!("none of {} values can be read as {}: name another --format", values.len(), read.decoder);
         return Err(unreadable(&topic, reason));
     }
+    if let Some(odd) = read.odd.first() {
+        notes.push(format!(
+            "{} of {} lines have more or fewer cells than the others: cells that are missing are null, those beyond are left \
+             out, the first at {topic}/{}/{}",
+            read.odd.len(),
+            values.len(),
+            odd.partition,
+            odd.offset
+        ));
+    }
     if let Some(bad) = read.unreadable.first() {
         let count = read.unreadable.len();
         notes.push(format!(
@@ -261,6 +273,8 @@ struct Read<'a> {
     settings: BTreeMap<String, String>,
     records: Vec<(Record, &'a Sample)>,
     unreadable: Vec<&'a Sample>,
+    /// Lines with another number of cells, which say nothing of the others' fields.
+    odd: Vec<&'a Sample>,
     /// What a schema says of fields: type, arrays, and the reason.
     declared: HashMap<String, (DataType, bool, String)>,
 }
@@ -279,7 +293,7 @@ impl<'a> Read<'a> {
                 None => unreadable.push(*sample),
             }
         }
-        Self { decoder, settings, records, unreadable, declared: HashMap::new() }
+        Self { decoder, settings, records, unreadable, odd: vec![], declared: HashMap::new() }
     }
 
     fn json(values: &[&'a Sample]) -> Self {
@@ -294,58 +308,17 @@ impl<'a> Read<'a> {
         if delimiter != ',' {
             settings.insert("delimiter".to_owned(), delimiter.to_string());
         }
-        Self::new("csv", settings, values, |bytes| shape::csv_record(bytes, delimiter, in_message, names))
-    }
-}
-
-/// Messages that name their schema, with what the registry says of the newest.
-/// Messages that are all of the schema that was given.
-async fn plain_avro<'a>(topic: &str, values: &[&'a Sample], request: &InferRequest) -> Result<Read<'a>, String> {
-    let text = request.schema().cloned().unwrap_or_default();
-    let schema = RegisteredSchema { kind: SchemaKind::Avro, text, references: vec![] };
-    avro::read(topic, values, "avro", &schema, &request.decoder_settings).await
-}
-
-async fn registered<'a>(
-    topic: &str,
-    values: &[&'a Sample],
-    ids: &std::collections::BTreeSet<u32>,
-    request: &InferRequest,
-    notes: &mut Vec<String>,
-) -> Result<Read<'a>, String> {
-    let listed: Vec<String> = ids.iter().take(5).map(ToString::to_string).collect();
-    let Some(newest) = ids.last() else {
-        return Err("its values do not begin with a zero byte and the number of a schema".to_owned());
-    };
-    if !request.names_registry() {
-        return Err(format!(
-            "its messages name schemas of a registry ({}): say where it is with --registry http://host:8081",
-            listed.join(", ")
-        ));
-    }
-    let settings = &request.decoder_settings;
-    let registry = SchemaRegistry::shared(settings, topic, false).map_err(|error| error.to_string())?;
-    let schema = match registry.get(SchemaId::Number(*newest)).await? {
-        Lookup::Found(schema) => schema,
-        Lookup::Missing(why) => return Err(why),
-    };
-    notes.push(format!("schema {newest} of the registry is of the type {:?}", schema.kind));
-    if ids.len() > 1 {
-        notes.push(format!(
-            "messages name {} schemas ({}): the columns are those of {newest}",
-            ids.len(),
-            listed.join(", ")
-        ));
-    }
-    match schema.kind {
-        SchemaKind::Json => Ok(Read::new("json-confluent", settings.clone(), values, |bytes| {
-            shape::schema_id(bytes).and_then(|_| shape::json_object(&bytes[5..]))
-        })),
-        SchemaKind::Avro => avro::read(topic, values, "avro-confluent", &schema, settings).await,
-        SchemaKind::Protobuf => Err(format!(
-            "its messages are Protobuf (schema {newest}): its fields cannot be listed here yet; describe the table by hand \
-             with decoder protobuf-confluent, and look at its records with `weir try`"
-        )),
+        let mut read =
+            Self::new("csv", settings, values, |bytes| shape::csv_record(bytes, delimiter, in_message, names));
+        for sample in std::mem::take(&mut read.unreadable) {
+            match sample.value.as_deref().map_or(0, |bytes| shape::csv_cells(bytes, delimiter, in_message)) {
+                0 => read.unreadable.push(sample),
+                // The names of the cells, of which is said what becomes of them.
+                cells if cells == names.len() => {}
+                _ => read.odd.push(sample),
+            }
+        }
+        read
     }
 }
 
@@ -357,6 +330,7 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
     let (mut stats, mut at): (Vec<Stats>, HashMap<String, usize>) = (vec![], HashMap::new());
     let (mut keyed, mut as_key, mut left_out): (usize, HashMap<String, usize>, usize) = (0, HashMap::new(), 0);
     let (mut quoted, mut around): (usize, BTreeSet<&str>) = (0, BTreeSet::new());
+    let mut first_left_out: Option<&str> = None;
     for (record, sample) in &read.records {
         let key = sample.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
         // A serializer of JSON puts a text in quotes, as a key too.
@@ -373,6 +347,7 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
                 Some(position) => *position,
                 None if stats.len() >= FIELDS_MOST || !can_be_column(name) => {
                     left_out += 1;
+                    first_left_out.get_or_insert(name);
                     continue;
                 }
                 None => {
@@ -393,13 +368,14 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
              not the field; to have the field, derive a column of another name: transformFunction \"{name}\""
         ));
     }
-    if left_out > 0 {
+    if let Some(name) = first_left_out {
         notes.push(format!(
-            "{left_out} values are left out: a table has {FIELDS_MOST} columns at most here, and a name must not be empty, \
-             begin with $ or hold control characters"
+            "{left_out} values are left out, as of the field {name:?}: a table has {FIELDS_MOST} columns at most here, and a \
+             name must not be empty, begin with $ or hold control characters"
         ));
     }
     let records = read.records.len();
+    let wanted = request.time.as_deref();
     let times: Vec<Option<time::Found>> = stats
         .iter()
         .map(|field| {
@@ -411,7 +387,8 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
             // A number that a schema calls a time comes as one; other types of a schema hold.
             let fits =
                 declared.is_none_or(|(kind, many, _)| !many && matches!(kind, DataType::Long | DataType::String));
-            fits.then(|| field.times.found(&field.name, share)).flatten()
+            let found = fits.then(|| field.times.found(&field.name, share)).flatten();
+            found.or_else(|| field.times.mostly(&field.name).filter(|_| fits && wanted == Some(field.name.as_str())))
         })
         .collect();
     let are_times = || (0..stats.len()).filter(|at| times[*at].is_some());
@@ -424,8 +401,11 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
             None => {
                 let known: Vec<&str> = are_times().map(|at| stats[at].name.as_str()).collect();
                 let known = if known.is_empty() { "none is".to_owned() } else { known.join(", ") };
-                let seen =
-                    if at.contains_key(name) { "is a field, but its values are not all times" } else { "is no field" };
+                let seen = if at.contains_key(name) {
+                    "is a field, but too many of its values are no times"
+                } else {
+                    "is no field"
+                };
                 return Err(format!("time {name} {seen}; fields that are times: {known}"));
             }
         },
@@ -478,9 +458,7 @@ fn fields(read: &Read<'_>, request: &InferRequest, notes: &mut Vec<String>) -> R
                 field.why = format!("{why}; {}", field.why);
             } else {
                 field.why.clone_from(why);
-                let sums =
-                    matches!(data_type, DataType::Double | DataType::Float | DataType::BigDecimal) && !multi_value;
-                field.role = if sums { Role::Metric } else { Role::Dimension };
+                field.settle_role();
             }
         }
         field
@@ -546,9 +524,8 @@ pub async fn verify(new: &NewTable, stream: &StreamSpec, sampled: &Sampled, now_
                 }
                 Fate::Rejected { stage, column, reason } => {
                     verified.rejected += 1;
-                    let column = column.map_or_else(String::new, |column| format!(", column {column}"));
-                    let at = format!("{place}/{}: {}{column}: {reason}", tried.offset, stage.as_str());
-                    verified.first.get_or_insert(at);
+                    let told = told(stage, column.as_deref(), &reason);
+                    verified.first.get_or_insert_with(|| format!("{place}/{}: {told}", tried.offset));
                 }
                 Fate::Filtered(_) | Fate::Tombstone => verified.others += 1,
             }

@@ -159,7 +159,8 @@ fn cells_of(values: &[&[u8]], header: Option<&str>, why: &mut Vec<String>) -> Op
     }
     let names = given.or(seen).unwrap_or_else(|| (1..=width).map(|at| format!("c{at}")).collect());
     if !named {
-        why.push("no message names the cells: they are numbered c1, c2, ..; --header a,b,c names them".to_owned());
+        let example = ["a", "b", "c"].join(&delimiter.to_string());
+        why.push(format!("no message names the cells: they are numbered c1, c2, ..; --header {example:?} names them"));
     }
     Some(Shape::Csv { delimiter, in_message: false, names, named })
 }
@@ -172,6 +173,12 @@ pub(super) fn csv_record(bytes: &[u8], delimiter: char, in_message: bool, names:
         return None;
     }
     Some(names.iter().cloned().zip(cells.iter().map(|cell| typed(cell))).collect())
+}
+
+/// How many cells a message of CSV has; none where it is no line of text, or a quote in it is not closed.
+pub(super) fn csv_cells(bytes: &[u8], delimiter: char, in_message: bool) -> usize {
+    let line = text_of(bytes).and_then(|text| text.lines().nth(usize::from(in_message)));
+    line.map_or(0, |line| cells(line, delimiter).len())
 }
 
 fn typed(cell: &str) -> Json {
@@ -222,7 +229,8 @@ pub(super) fn other(values: &[&[u8]]) -> String {
     let kind = if text { "text, but neither JSON objects nor cells" } else { "binary" };
     format!(
         "{kind} (the first begins with the bytes {}): Avro and Protobuf without a schema registry do not say what they \
-         hold: describe the table by hand with decoder avro or protobuf, or name the format with --format",
+         hold: describe the table by hand with decoder avro or protobuf, or name the format with --format (avro with the \
+         schema that it was written with: --format avro --schema FILE)",
         digits.join(" ")
     )
 }

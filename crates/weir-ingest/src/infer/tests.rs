@@ -4,6 +4,7 @@ use super::*;
 use serde_json::json;
 use std::time::Duration;
 use weir_base::SystemClock;
+use weir_formats::schema_registry::stand_in::StandIn;
 use weir_streams::MemoryStreams;
 use weir_types::{StartAt, TopicName};
 
@@ -71,7 +72,7 @@ async fn the_time_is_the_one_that_is_named() {
     let found = inferred(&message, named("created_at")).await.unwrap();
     assert_eq!(found.time.as_deref(), Some("created_at"));
     assert!(found.notes.iter().any(|note| note.contains("as was asked for")), "{:?}", found.notes);
-    for (name, said) in [("n", "not all times"), ("nope", "is no field")] {
+    for (name, said) in [("n", "are no times"), ("nope", "is no field")] {
         let error = inferred(&message, named(name)).await.unwrap_err().to_string();
         assert!(error.contains(said) && error.contains("ts, created_at"), "{error}");
     }
@@ -189,4 +190,72 @@ async fn plain_avro_is_read_with_the_schema_that_is_given() {
     assert!(without.contains("(avro-confluent)") && without.contains("--schema FILE"), "{without}");
     let wrong = inferred(&messages, request(Some("avro"), Some(&json!("long")))).await.unwrap_err().to_string();
     assert!(wrong.contains("no Avro record"), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_number_that_is_not_always_there_is_a_metric() {
+    let message = |id: i64| (None, json!({"id": id, "qty": (id % 10 != 0).then_some(id)}).to_string().into_bytes());
+    let messages: Vec<_> = (1..=50).map(message).collect();
+    let found = inferred(&messages, InferRequest::default()).await.unwrap();
+    let field = |name: &str| found.fields.iter().find(|field| field.name == name).unwrap();
+    assert_eq!((&field("id").role, &field("qty").role), (&Role::Dimension, &Role::Metric));
+    assert!(field("qty").why.contains("10.0 % of the records have none and hold 0"), "{}", field("qty").why);
+}
+
+#[tokio::test]
+async fn lines_of_other_cells_are_rows_and_an_open_quote_is_none() {
+    let mut lines: Vec<String> = (0..40).map(|id| format!("{id};DE;{id}.5")).collect();
+    lines.extend(["7;DE".to_owned(), "8;DE;1.5;x".to_owned(), "9;\"DE;2.5".to_owned()]);
+    let messages: Vec<_> = lines.into_iter().map(|line| (None, line.into_bytes())).collect();
+    let found = inferred(&messages, InferRequest::default()).await.unwrap();
+    let notes = found.notes.join("\n");
+    assert!(
+        notes.contains("2 of 43 lines have more or fewer cells") && notes.contains("the first at t/0/20"),
+        "{notes}"
+    );
+    assert!(notes.contains("1 of 43 values cannot be read as csv") && notes.contains("the first at t/0/21"), "{notes}");
+    assert!(notes.contains("--header \"a;b;c\" names them"), "{notes}");
+}
+
+#[tokio::test]
+async fn a_field_that_is_nearly_always_a_time_can_be_the_time() {
+    let time = |id: i64| if id == 17 { "n/a".to_owned() } else { format!("2026-01-01T00:00:{id:02}Z") };
+    let message = |id: i64| (None, json!({"n": id, "seen": time(id)}).to_string().into_bytes());
+    let messages: Vec<_> = (0..40).map(message).collect();
+    let found = inferred(&messages, InferRequest::default()).await.unwrap();
+    assert_eq!((found.time, found.fields[1].data_type), (None, DataType::String));
+    let doubt = found.fields[1].doubt.as_deref().unwrap();
+    assert!(doubt.contains("97.5 % of its values are times") && doubt.contains("--time seen"), "{doubt}");
+    let request = InferRequest { time: Some("seen".into()), ..InferRequest::default() };
+    let found = inferred(&messages, request).await.unwrap();
+    assert_eq!((found.time.as_deref(), found.fields[1].data_type), (Some("seen"), DataType::Timestamp));
+    let doubt = found.fields[1].doubt.as_deref().unwrap();
+    assert!(doubt.contains("2.5 % of its values are no such times"), "{doubt}");
+}
+
+#[tokio::test]
+async fn a_schema_that_the_registry_has_not_is_a_reject_and_no_end() {
+    let registry = StandIn::start().await;
+    let schema = json!({"type": "record", "name": "click", "fields": [{"name": "id", "type": "long"}]}).to_string();
+    let known = registry.register("t-value", None, &schema, &[]);
+    let message = |schema: u32, id: u8| (None, [&[0][..], &schema.to_be_bytes(), &[id * 2]].concat());
+    let mut messages: Vec<_> = (1..20).map(|id| message(known, id)).collect();
+    messages.push(message(999, 7));
+    let settings = BTreeMap::from([("schema.registry.rest.url".to_owned(), registry.url())]);
+    let request = InferRequest { decoder_settings: settings, ..InferRequest::default() };
+    let found = inferred(&messages, request.clone()).await.unwrap();
+    assert_eq!((found.decoder, found.fields[0].data_type), ("avro-confluent", DataType::Long));
+    let notes = found.notes.join("\n");
+    assert!(notes.contains("no schema 999") && notes.contains("kept in quarantine"), "{notes}");
+    assert!(notes.contains("1 of 20 values cannot be read"), "{notes}");
+    // Nor does it make others of its batch unreadable.
+    let sample = |(at, (_, value)): (usize, &(Option<&str>, Vec<u8>))| {
+        let offset = weir_types::NextOffset::new(at as u64);
+        Sample { partition: 0, offset, timestamp_ms: None, key: None, value: Some(value.clone()) }
+    };
+    let samples: Vec<Sample> = messages.iter().enumerate().map(sample).collect();
+    let looked = Looker::new("t", request.clone()).look(&samples).await.unwrap();
+    assert_eq!(looked.iter().filter(|looked| matches!(looked, Some(Ok(_)))).count(), 19);
+    let unknown = inferred(&messages[19..], request).await.unwrap_err().to_string();
+    assert!(unknown.contains("no schema 999"), "{unknown}");
 }

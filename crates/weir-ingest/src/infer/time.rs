@@ -1,5 +1,6 @@
 //! Which fields are times, in which format, and which of them the table's time is.
 
+use super::shape::percent;
 use serde_json::Value as Json;
 use weir_formats::datetime::{DateTimeFormat, valid_row_time};
 use weir_types::DataType;
@@ -74,14 +75,25 @@ pub(super) struct Found {
     pub(super) doubt: Option<String>,
     /// How likely it is the table's time: the larger the likelier.
     pub(super) rank: u32,
+    /// Values that are times so,
+    pub(super) fits: usize,
+    /// of all that there are.
+    pub(super) of: usize,
+    /// How they are written.
+    pub(super) says: &'static str,
 }
+
+/// A field of which so many tenths of the values are times is meant to be one.
+const NEARLY_TENTHS: usize = 9;
+/// From so many values on that can be told.
+const ENOUGH: usize = 20;
 
 impl Times {
     pub(super) fn add(&mut self, value: &Json, message_ms: Option<i64>) {
         self.values += 1;
         for (at, (way, format)) in WAYS.iter().zip(&self.formats).enumerate() {
-            // A way that one value did not fit is none of the field's.
-            if self.fits[at] + 1 < self.values {
+            // A way that many values did not fit is none of the field's.
+            if self.values > ENOUGH && self.fits[at] * 10 < (self.values - 1) * NEARLY_TENTHS {
                 continue;
             }
             let ms = match value {
@@ -100,7 +112,26 @@ impl Times {
     /// What it is read as, if it is a time. `share`: how much of the records have it.
     pub(super) fn found(&self, name: &str, share: f64) -> Option<Found> {
         let fits = |at: &usize| self.values > 0 && self.fits[*at] == self.values;
-        let ways: Vec<usize> = (0..WAYS.len()).filter(fits).collect();
+        self.best(name, share, (0..WAYS.len()).filter(fits).collect())
+    }
+
+    /// What it would be read as, if a few of its values were not something else.
+    pub(super) fn mostly(&self, name: &str) -> Option<Found> {
+        let nearly = |at: &usize| {
+            let fits = self.fits[*at];
+            // Columns of other types take a text that is no time.
+            WAYS[*at].data_type == DataType::Timestamp
+                && self.values >= ENOUGH
+                && fits < self.values
+                && fits * 10 >= self.values * NEARLY_TENTHS
+        };
+        let found = self.best(name, 1.0, (0..WAYS.len()).filter(nearly).collect())?;
+        let others = percent(found.of - found.fits, found.of);
+        let doubt = format!("{others} of its values are no such times: their records are kept in quarantine");
+        Some(Found { doubt: Some(doubt), ..found })
+    }
+
+    fn best(&self, name: &str, share: f64, ways: Vec<usize>) -> Option<Found> {
         let best = ways.iter().copied().max_by_key(|at| (self.near[*at], std::cmp::Reverse(*at)))?;
         let (way, hint) = (&WAYS[best], hint(name));
         let near = self.near[best] * 10 >= self.values * 9;
@@ -127,7 +158,8 @@ impl Times {
             format => (format, way.data_type),
         };
         let granularity = way.granularity.to_owned();
-        Some(Found { format: format.to_owned(), granularity, data_type, why, doubt, rank })
+        let (fits, of, says) = (self.fits[best], self.values, way.says);
+        Some(Found { format: format.to_owned(), granularity, data_type, why, doubt, rank, fits, of, says })
     }
 }
 
@@ -142,6 +174,9 @@ impl Times {
             why: "its schema says that it is a time".to_owned(),
             doubt: None,
             rank: hint(name) + 4 + u32::from(near) * 4 + (share * 8.0) as u32,
+            fits: self.values,
+            of: self.values,
+            says: "times of its schema",
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::{
 };
 use weir_base::tasks::said;
 use weir_streams::MessageBatch;
+use weir_types::NextOffset;
 
 /// Batches of one partition that wait at most: while one is appended, as many as that are fetched and decoded.
 const MOST: usize = 4;
@@ -21,6 +22,8 @@ const MOST: usize = 4;
 pub(super) struct Ahead {
     turns: Arc<Semaphore>,
     waiting: VecDeque<Waiting>,
+    /// One past the last of them.
+    end: Option<NextOffset>,
     /// Messages that were appended: giving their memory back costs a share of what appending them does.
     spent: Option<MessageBatch>,
     /// The segment whose decoders are kept: what a null time is stored as is the segment's.
@@ -45,7 +48,8 @@ struct Done {
 
 impl Ahead {
     pub(super) fn new(table: &TableContext) -> Self {
-        Self { turns: table.permits.ahead.clone(), waiting: VecDeque::new(), spent: None, segment: 0, idle: vec![] }
+        let (turns, waiting) = (table.permits.ahead.clone(), VecDeque::new());
+        Self { turns, waiting, end: None, spent: None, segment: 0, idle: vec![] }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -55,6 +59,11 @@ impl Ahead {
     /// Whether another batch would be decoded meanwhile, or is the first.
     pub(super) fn has_room(&self) -> bool {
         self.waiting.is_empty() || (self.waiting.len() < MOST && self.turns.available_permits() > 0)
+    }
+
+    /// One past what was fetched last, where that is not taken yet.
+    pub(super) fn end(&self) -> Option<NextOffset> {
+        if self.waiting.is_empty() { None } else { self.end }
     }
 
     /// Forgets what was fetched: it is fetched again.
@@ -77,13 +86,16 @@ impl Ahead {
         segment: u32,
         make: impl FnOnce() -> Result<RecordDecoder, String>,
     ) -> Result<Option<MessageBatch>, String> {
+        let end = batch.range.end();
         let Ok(turn) = self.turns.clone().try_acquire_owned() else {
             if self.waiting.is_empty() {
                 return Ok(Some(batch));
             }
             self.waiting.push_back(Waiting::Fetched(batch));
+            self.end = Some(end);
             return Ok(None);
         };
+        self.end = Some(end);
         if self.segment != segment {
             self.idle.clear();
             self.segment = segment;

@@ -8,6 +8,9 @@ use futures::future::BoxFuture;
 use std::time::Duration;
 use weir_streams::{SharedSource, StreamError, Watermarks};
 
+/// A stream is asked this often at most.
+const ASK_LEAST: Duration = Duration::from_millis(200);
+
 type Look = BoxFuture<'static, Result<Watermarks, StreamError>>;
 
 /// How far the stream is, of a partition that did not listen. A reader says once that it is at the end of the log; whoever
@@ -23,9 +26,10 @@ pub(super) struct Hunger {
 }
 
 impl Hunger {
-    /// A batch came, and said how far the stream is.
+    /// A batch came, and said how far the stream is: an answer that is under way would be older.
     pub(super) fn fed(&mut self) {
         self.unknown = false;
+        self.look = None;
     }
 
     /// What the stream answers, once it was asked and does.
@@ -38,8 +42,8 @@ impl Hunger {
         marks
     }
 
-    fn ask(&mut self, now: Duration, source: &SharedSource, partition: u32) {
-        let lately = self.asked.is_some_and(|asked| now < asked + LOOK_WHILE_STOPPED);
+    fn ask(&mut self, now: Duration, every: Duration, source: &SharedSource, partition: u32) {
+        let lately = self.asked.is_some_and(|asked| now < asked + every);
         if self.unknown && self.look.is_none() && !lately {
             let source = source.clone();
             self.asked = Some(now);
@@ -60,7 +64,9 @@ impl PartitionPipeline {
         }
         hunger.waits = !fits;
         hunger.unknown |= !fetches;
-        hunger.ask(now, &self.source, self.partition.partition);
+        // Before it would be said to be behind.
+        let every = (self.table.record.load().spec.lagging_after / 2).clamp(ASK_LEAST, LOOK_WHILE_STOPPED);
+        hunger.ask(now, every, &self.source, self.partition.partition);
     }
 
     /// How far the stream is, once it was asked. One in trouble says so to whoever reads.

@@ -259,7 +259,8 @@ impl PartitionPipeline {
         self.settle().await?;
         self.lose_owed(lost).await?;
         let deps = self.table.deps.clone();
-        let synced = self.table.quarantine.sync();
+        let quarantine = self.table.quarantine.clone();
+        let synced = self.table.deps.options.heavy.run_soon(move || quarantine.sync()).await;
         synced.map_err(|error| Interrupted::Local(format!("quarantine cannot be synced: {error}")))?;
         let range = self.open.range();
         let reason = SealReason::EndOfPartition;

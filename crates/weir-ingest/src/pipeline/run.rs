@@ -234,7 +234,7 @@ impl PartitionPipeline {
             let clock = &self.table.deps.clock;
             let tick = self.open.until_seal(clock.wall_ms()).clamp(Duration::from_millis(1), FRESHNESS_TICK);
             let (fits, now) = (self.share.ruling().fetch, clock.monotonic());
-            let (fetch, tick) = match self.may_fetch(now) {
+            let (fetch, tick) = match self.may_fetch(now, ahead.end().unwrap_or(self.open.next())) {
                 _ if !fits => (None, tick.min(MEMORY_TICK)),
                 Ok(fetch) => (Some(fetch), tick),
                 Err(wait) => (None, tick.min(wait)),
@@ -263,9 +263,9 @@ impl PartitionPipeline {
         }
     }
 
-    /// How much may be fetched now, or when to look again. What was visible before a crash is read again as fast as can be:
-    /// answers lack it until then.
-    fn may_fetch(&mut self, now: Duration) -> Result<FetchLimit, Duration> {
+    /// How much may be fetched now, from `from` on, or when to look again. What was visible before a crash is read again as
+    /// fast as can be: answers lack it until then.
+    fn may_fetch(&mut self, now: Duration, from: NextOffset) -> Result<FetchLimit, Duration> {
         let limit = self.feed.rate_limit();
         if limit != self.pace.as_ref().map(Bucket::rate) {
             self.status.change(|status| status.rate_limit = limit);
@@ -274,8 +274,11 @@ impl PartitionPipeline {
                 (pace, limit) => *pace = limit.map(|rate| Bucket::new(rate, now)),
             }
         }
-        if self.owed().is_some() {
-            return Ok(FETCH);
+        if let Some(owed) = self.owed().filter(|owed| from < *owed) {
+            // What is read beyond it would be paid for by waiting.
+            let exact = if self.source.dense() { usize::try_from(owed.since(from)).ok() } else { None };
+            let max_messages = exact.map_or(FETCH.max_messages, |owed| owed.min(FETCH.max_messages));
+            return Ok(FetchLimit { max_messages, ..FETCH });
         }
         let fetch = self.table.permits.pace.narrow(FETCH, now)?;
         let Some(pace) = &mut self.pace else { return Ok(fetch) };
@@ -527,7 +530,7 @@ impl PartitionPipeline {
             ErrorPolicy::HaltAbove { per_minute } => format!("more than {per_minute} rejects within a minute; "),
             _ => String::new(),
         };
-        Some((reject.message, format!("{beyond}{}: {}", reject.stage.as_str(), reject.reason)))
+        Some((reject.message, format!("{beyond}{}", reject.told())))
     }
 
     /// Keeps the messages before the one that halts, and stops in front of it.
@@ -568,7 +571,7 @@ impl PartitionPipeline {
         self.rejects.count(prepared.rejects.len() as u64, time_ms);
         if let Some(last) = prepared.rejects.last() {
             let offset = batch.messages.offset(last.message as usize);
-            self.complain(&format!("{}: {}", last.stage.as_str(), last.reason), Some(offset));
+            self.complain(&last.told(), Some(offset));
         }
         Ok(())
     }

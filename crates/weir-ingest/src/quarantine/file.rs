@@ -81,7 +81,12 @@ pub(super) struct Inner {
     /// Counts rewrites: positions of another generation mean nothing.
     pub(super) generation: u64,
     bounds: QuarantineBounds,
-    dirty: bool,
+    /// Frames that were appended, and how many of them are safe from a loss of power.
+    appended: u64,
+    safe: u64,
+    /// A sync failed. The system may have given up what was written since the last and does not say so again: only a file
+    /// that is written anew is safe.
+    doubtful: bool,
 }
 
 /// A table's quarantine.
@@ -89,7 +94,10 @@ pub struct Quarantine {
     pub(super) disk: SharedDisk,
     clock: SharedClock,
     pub(super) path: PathBuf,
+    /// Never locked while a sync is waited for: pipelines ask what is in it.
     pub(super) inner: Mutex<Inner>,
+    /// The file of a generation, opened once more, to sync what was appended.
+    syncing: Mutex<Option<(u64, Box<dyn AppendFile>)>>,
 }
 
 impl Quarantine {
@@ -135,8 +143,8 @@ impl Quarantine {
             file.truncate(end)?;
         }
         // Entries found here may never have been synced by the process that wrote them.
-        let inner = Inner { file, index, generation: 0, bounds, dirty: true };
-        let quarantine = Self { disk, clock, path, inner: Mutex::new(inner) };
+        let inner = Inner { file, index, generation: 0, bounds, appended: 1, safe: 0, doubtful: false };
+        let quarantine = Self { disk, clock, path, inner: Mutex::new(inner), syncing: Mutex::default() };
         quarantine.evict(&mut quarantine.inner.lock())?;
         Ok(Arc::new(quarantine))
     }
@@ -181,11 +189,13 @@ impl Quarantine {
     /// # Errors
     /// The disk's; it says how many are deleted all the same.
     pub fn delete(&self, selection: &Selection) -> io::Result<u64> {
-        let mut inner = self.inner.lock();
-        let before = inner.index.deleted();
-        let done = self.delete_selected(&mut inner, selection);
-        let deleted = inner.index.deleted() - before;
-        match done {
+        let (done, deleted) = {
+            let mut inner = self.inner.lock();
+            let before = inner.index.deleted();
+            let done = self.delete_selected(&mut inner, selection);
+            (done, inner.index.deleted() - before)
+        };
+        match done.and_then(|()| self.sync()) {
             Ok(()) => Ok(deleted),
             Err(error) if deleted == 0 => Err(error),
             Err(error) => {
@@ -206,8 +216,7 @@ impl Quarantine {
         for (reading, offsets) in by_reading {
             inner.append(&Body::Removed(Why::Deleted, reading, offsets))?;
         }
-        self.shrink(inner)?;
-        self.sync_inner(inner)
+        self.shrink(inner)
     }
 
     /// The catalog says that these were replayed: they leave the file.
@@ -254,19 +263,39 @@ impl Quarantine {
     /// # Errors
     /// The disk's.
     pub fn sync(&self) -> io::Result<()> {
-        self.sync_inner(&mut self.inner.lock())
-    }
-
-    /// Where a sync fails, the system may have given up what was written since the last, and does not say so again: the file
-    /// is written anew.
-    fn sync_inner(&self, inner: &mut Inner) -> io::Result<()> {
-        match inner.sync() {
-            Ok(()) => Ok(()),
+        let mut syncing = self.syncing.lock();
+        let (appended, generation) = {
+            let mut inner = self.inner.lock();
+            if inner.safe >= inner.appended {
+                return Ok(());
+            }
+            if inner.doubtful {
+                return self.rewrite(&mut inner);
+            }
+            (inner.appended, inner.generation)
+        };
+        let synced = self.sync_file(&mut syncing, generation);
+        let mut inner = self.inner.lock();
+        if inner.generation != generation {
+            // It was written anew meanwhile, and all of it is safe.
+            return Ok(());
+        }
+        match synced {
+            Ok(()) => inner.safe = inner.safe.max(appended),
             Err(error) => {
                 tracing::warn!(file = %self.path.display(), %error, "the quarantine could not be synced: it is written anew");
-                self.rewrite(inner)
+                (inner.doubtful, *syncing) = (true, None);
+                self.rewrite(&mut inner)?;
             }
         }
+        Ok(())
+    }
+
+    fn sync_file(&self, syncing: &mut Option<(u64, Box<dyn AppendFile>)>, generation: u64) -> io::Result<()> {
+        if syncing.as_ref().is_none_or(|(of, _)| *of != generation) {
+            *syncing = Some((generation, self.disk.open_append(&self.path)?));
+        }
+        syncing.as_mut().map_or(Ok(()), |(_, file)| file.sync())
     }
 
     /// How many entries are kept, and how many are gone.
@@ -330,7 +359,7 @@ impl Quarantine {
         inner.file = self.disk.open_append(&self.path)?;
         inner.index.moved(moved);
         inner.generation += 1;
-        inner.dirty = false;
+        (inner.safe, inner.doubtful) = (inner.appended, false);
         Ok(())
     }
 }
@@ -352,15 +381,7 @@ impl Inner {
         }
         let length = u32::try_from(framed.len() - FRAME_HEAD).expect("a payload is bounded far below 4 GiB");
         self.index.apply(start + FRAME_HEAD as u64, length, body);
-        self.dirty = true;
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        if self.dirty {
-            self.file.sync()?;
-            self.dirty = false;
-        }
+        self.appended += 1;
         Ok(())
     }
 }

@@ -102,3 +102,18 @@ async fn a_partition_that_was_held_back_and_has_all_is_at_the_end() {
     let status = world.status();
     assert_eq!((status.state, status.lag_ms), (PartitionState::Consuming, 0));
 }
+
+/// What was visible is read again as fast as can be, and nothing beyond it that would have to be waited for.
+#[tokio::test(start_paused = true)]
+async fn a_restart_owes_its_limit_nothing() {
+    let world = World::start(Seats::default()).await;
+    world.node.create_table(limited(&[("topic.consumption.rate.limit", "5")]), "me").await.unwrap();
+    world.produce(&numbered(0..3_000));
+    until(&world, 40).await;
+    let visible = world.ids().await.len();
+    let world = world.restart().await;
+    assert!(until(&world, visible).await < Duration::from_secs(1));
+    let took = until(&world, visible + 50).await;
+    assert!(is_near(took, 10.0), "50 more at 5 a second: {took:?}");
+    assert!(world.ids().await.len() < visible + 60);
+}

@@ -31,10 +31,21 @@ fn value(field: &FieldSpec, value: Value) -> Json {
         (Value::Int(number), DataType::Boolean) => json!(number != 0),
         (Value::Int(number), _) => json!(number),
         (Value::Long(number), _) => json!(number),
-        (Value::Float(number), _) => json!(number),
-        (Value::Double(number), _) => json!(number),
+        (Value::Float(number), _) if number.is_finite() => json!(number),
+        (Value::Double(number), _) if number.is_finite() => json!(number),
+        // JSON has none of these; answers of queries write them so too.
+        (Value::Float(number), _) => json!(shown_special(f64::from(number))),
+        (Value::Double(number), _) => json!(shown_special(number)),
         (Value::Str(text), _) => json!(&*text),
         (Value::Bytes(bytes), _) => json!(hex(&bytes)),
+    }
+}
+
+fn shown_special(number: f64) -> &'static str {
+    match (number.is_nan(), number > 0.0) {
+        (true, _) => "NaN",
+        (false, true) => "Infinity",
+        (false, false) => "-Infinity",
     }
 }
 

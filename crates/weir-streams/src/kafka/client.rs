@@ -255,6 +255,6 @@ pub(super) fn partitions(client: &Client, topic: &str, timeout: Duration) -> Res
 pub(super) fn missing(topic: &str) -> StreamError {
     StreamError::TopicMissing {
         topic: topic.to_owned(),
-        hint: " on the brokers: create it, or correct stream.kafka.topic.name".into(),
+        hint: " on the brokers: create it, or correct its name (stream.kafka.topic.name)".into(),
     }
 }

@@ -247,9 +247,12 @@ impl Partition {
         settle(open.as_mut(), cut)
     }
 
-    /// Makes what was appended durable.
+    /// Makes what was appended durable. Only who appends may call it; readers do not wait meanwhile.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.inner.lock().open.as_mut().map_or(Ok(()), |open| open.sync())
+        let Some(mut open) = self.inner.lock().open.take() else { return Ok(()) };
+        let synced = open.sync();
+        self.inner.lock().open.get_or_insert(open);
+        synced
     }
 
     /// Shows what was appended and synced.

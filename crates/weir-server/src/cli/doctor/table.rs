@@ -232,8 +232,15 @@ fn quarantine(name: &str, answer: &Json, list: &str, replay: &str) -> Check {
         if evicted > 0 { format!(", {evicted} more were given up for want of room or time") } else { String::new() };
     let first = &answer["entries"][0];
     let why = first["reason"].as_str().map(|reason| format!("; one of them: {reason}")).unwrap_or_default();
-    Check { detail: format!("{}{lost}{why}", check.detail), ..check }
-        .look(format!("`{list}` shows them; mend the table, then `{replay}` makes rows of them"))
+    // What cannot be decoded stays so, unless the decoder's settings are to blame.
+    let remedy = match first["stage"].as_str() {
+        Some("DECODE") => format!(
+            "`{list}` shows them; what is damaged has to be written to the stream anew, and where the decoder's settings are \
+             wrong, mend them, then `{replay}` makes rows of them"
+        ),
+        _ => format!("`{list}` shows them; mend the table, then `{replay}` makes rows of them"),
+    };
+    Check { detail: format!("{}{lost}{why}", check.detail), ..check }.look(remedy)
 }
 
 /// Offsets that were passed over or lost, by their reason.
