@@ -234,6 +234,12 @@ fn wrong_fields_name_place_value_and_remedy() {
     key["primaryKeyColumns"] = json!(["ghost", "tags"]);
     let paths: Vec<String> = errors(&key).into_iter().map(|error| error.path).collect();
     assert_eq!(paths, ["primaryKeyColumns[0]", "primaryKeyColumns[1]"], "all at once");
+    // A key whose column is wrong is not missing.
+    let mut wrong = whole();
+    let columns = wrong["dimensionFieldSpecs"].as_array_mut().unwrap();
+    columns.iter_mut().find(|column| column["name"] == "id").unwrap()["dataType"] = json!("STRNG");
+    let found = errors(&wrong);
+    assert!(found.len() == 1 && found[0].path.ends_with(".dataType"), "{found:?}");
 }
 
 #[test]

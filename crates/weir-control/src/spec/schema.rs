@@ -101,7 +101,7 @@ pub fn parse_schema(json: &Json) -> Result<ParsedSchema, SpecErrors> {
     if seen.is_empty() && findings.errors.is_empty() {
         findings.wrong(&root.key("dimensionFieldSpecs"), "a schema has at least one column");
     }
-    let primary_key = primary_key(&root, &fields, &mut findings);
+    let primary_key = primary_key(&root, &fields, &seen, &mut findings);
     let by_column = findings.boolean(&root.key("enableColumnBasedNullHandling")).unwrap_or(false);
     findings.settle_kinds();
     let (Some(name), true) = (name, findings.errors.is_empty()) else { return Err(findings.into_errors()) };
@@ -335,12 +335,19 @@ fn date_time(at: &At<'_>, field: &mut FieldSpec, findings: &mut Findings) {
     field.granularity = granularity.map(Arc::from);
 }
 
-fn primary_key(root: &At<'_>, fields: &[FieldSpec], findings: &mut Findings) -> Vec<ColumnName> {
+fn primary_key(
+    root: &At<'_>,
+    fields: &[FieldSpec],
+    seen: &BTreeSet<ColumnName>,
+    findings: &mut Findings,
+) -> Vec<ColumnName> {
     let mut key = vec![];
     for (at, name) in findings.texts(&root.key("primaryKeyColumns")) {
         match fields.iter().find(|field| field.name.as_str() == name) {
             Some(field) if field.single_value => key.push(field.name.clone()),
             Some(_) => findings.wrong(&at, "has several values in a row: a primary key is of single-value columns"),
+            // What is wrong with the column was said of it.
+            None if seen.iter().any(|column| column.as_str() == name) => {}
             None => findings.wrong(&at, "the schema has no such column: correct the name or remove it"),
         }
     }

@@ -238,7 +238,9 @@ const DEFAULTS: &str = "
 ## Null
 
 A null is stored as the column's `defaultNullValue`, or that of its type; with null handling it is null besides. NaN is null in FLOAT
-and DOUBLE columns, -0.0 is 0.0, a BIG_DECIMAL has no trailing zeros, an infinity stays.
+and DOUBLE columns, -0.0 is 0.0, a BIG_DECIMAL has no trailing zeros, an infinity stays. A null in the table's time column becomes a
+time of the segment ([ingestion.md](ingestion.md), step 8). Sums over a numeric dimension see these least numbers: make a column whose
+values may be missing a metric, as `weir infer` does, or give it a `defaultNullValue`.
 
 | type | default of a dimension or date-time | of a metric |
 |---|---|---|
