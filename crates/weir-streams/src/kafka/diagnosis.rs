@@ -148,7 +148,11 @@ fn tls(text: &str) -> String {
 /// A connection that was not made, or was closed.
 fn closed(how: &How, text: &str) -> (ProbeStep, String) {
     let has = |part: &str| text.contains(part);
-    if has("SSL alert") || has("tlsv1 alert") || has("tlsv13 alert") {
+    // Where it is closed early the library may say no more than that. Behind the handshake the broker has refused the client;
+    // before its end it has not understood it.
+    let closed_early = has("SSL connection closed by peer") && !has("state UP");
+    let refused = closed_early && has("state APIVERSION_QUERY");
+    if refused || has("SSL alert") || has("tlsv1 alert") || has("tlsv13 alert") {
         let remedy = "the broker wants a client certificate that it trusts: name one in ssl.keystore.location, or \
                       ssl.keystore.certificate.chain and ssl.keystore.key";
         return (ProbeStep::Tls, remedy.to_owned());
@@ -157,7 +161,7 @@ fn closed(how: &How, text: &str) -> (ProbeStep, String) {
     if has("certificate verify failed") {
         return (ProbeStep::Tls, tls(text));
     }
-    if has("SSL handshake failed") {
+    if closed_early || has("SSL handshake failed") {
         let plain = if how.sasl { "SASL_PLAINTEXT" } else { "PLAINTEXT" };
         let remedy = format!("this port speaks no TLS: set security.protocol to {plain}, or name the port that does");
         return (ProbeStep::Tls, remedy);
@@ -227,6 +231,9 @@ mod tests {
         check("SASL_SSL", transport, "SSL handshake failed: x", ProbeStep::Tls, "SASL_PLAINTEXT");
         let verify = "error:0A000086:SSL routines::certificate verify failed";
         check("SASL_SSL", transport, verify, ProbeStep::Tls, "ssl.truststore");
+        let early = "Disconnected: SSL connection closed by peer (after 0ms in state CONNECT)";
+        check("SSL", transport, early, ProbeStep::Tls, "speaks no TLS");
+        check("SSL", transport, &early.replace("CONNECT", "APIVERSION_QUERY"), ProbeStep::Tls, "client certificate");
         check("SSL", transport, "error:0A00010B:SSL routines::wrong version number", ProbeStep::Tls, "speaks TLS");
         for (length, remedy) in [("1213486160", "HTTP"), ("352518912", "TLS"), ("1397966893", r"begins with SSH-")] {
             let text = format!(
