@@ -4,12 +4,14 @@
 //! synced may be undone by a crash, and unsynced content may be lost or torn. A mapped file keeps its bytes, unless it is
 //! cut under whoever reads it ([`MemDisk::cut`]).
 
+mod gate;
 mod map;
 
 use super::{AppendFile, DirEntry, Disk, Mapped, RandomFile};
 use crate::chance::Chance;
+use gate::Gate;
 use map::{Fate, Map};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -81,8 +83,10 @@ struct State {
 #[derive(Debug)]
 pub struct MemDisk {
     state: Arc<Mutex<State>>,
-    /// Whether opening a file for random access waits.
-    holds: (Mutex<bool>, Condvar),
+    /// Opening a file for random access.
+    opening: Gate,
+    /// Syncs of appended files.
+    syncing: Arc<Gate>,
 }
 
 fn full() -> io::Error {
@@ -250,7 +254,7 @@ impl MemDisk {
     #[must_use]
     pub fn new(capacity_bytes: Option<u64>) -> Arc<Self> {
         let state = State { capacity: capacity_bytes, ..State::default() };
-        Arc::new(Self { state: Arc::new(Mutex::new(state)), holds: Default::default() })
+        Arc::new(Self { state: Arc::new(Mutex::new(state)), opening: Gate::default(), syncing: Arc::default() })
     }
 
     /// Changes how much fits.
@@ -262,12 +266,6 @@ impl MemDisk {
     /// is in doubt from then on, as on a real disk.
     pub fn fail_syncs(&self, count: u32) {
         self.state.lock().failing_syncs = count;
-    }
-
-    /// Whoever opens a file for random access waits, without end, until this is taken back: a disk that is very slow.
-    pub fn hold_opening(&self, holds: bool) {
-        *self.holds.0.lock() = holds;
-        self.holds.1.notify_all();
     }
 
     /// Bytes in use.
@@ -327,7 +325,13 @@ impl MemDisk {
     fn open(&self, path: &Path) -> io::Result<MemFile> {
         let mut state = self.state.lock();
         let node = state.open(path)?;
-        Ok(MemFile { state: self.state.clone(), node, crashes: state.crashes, doubtful: false })
+        Ok(MemFile {
+            state: self.state.clone(),
+            syncing: self.syncing.clone(),
+            node,
+            crashes: state.crashes,
+            doubtful: false,
+        })
     }
 }
 
@@ -337,7 +341,7 @@ impl Disk for MemDisk {
     }
 
     fn open_random(&self, path: &Path) -> io::Result<Box<dyn RandomFile>> {
-        self.holds.1.wait_while(&mut self.holds.0.lock(), |holds| *holds);
+        self.opening.pass();
         Ok(Box::new(self.open(path)?))
     }
 
@@ -463,6 +467,7 @@ impl Disk for MemDisk {
 
 struct MemFile {
     state: Arc<Mutex<State>>,
+    syncing: Arc<Gate>,
     node: Node,
     crashes: u64,
     /// A sync failed.
@@ -523,6 +528,7 @@ impl AppendFile for MemFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.syncing.pass();
         let fails = {
             let mut state = self.state()?;
             let fails = state.failing_syncs > 0;

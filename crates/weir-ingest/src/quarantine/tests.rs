@@ -347,3 +347,25 @@ fn the_first_release_s_file_is_read() {
     assert_eq!(all(&quarantine), [Entry { key: None, stream_time_ms: None, ..entry(3, b"y") }]);
     assert_eq!(quarantine.counts(), counts(1, 2, 0));
 }
+
+#[test]
+fn nobody_waits_for_a_sync_that_takes_its_time() {
+    let bench = plain();
+    let quarantine = bench.open();
+    quarantine.add([entry(1, b"a")]).unwrap();
+    bench.disk.hold_syncing(true);
+    let syncing = std::thread::spawn({
+        let quarantine = quarantine.clone();
+        move || quarantine.sync()
+    });
+    while bench.disk.waiting_syncs() == 0 {
+        std::thread::yield_now();
+    }
+    quarantine.add([entry(2, b"b")]).unwrap();
+    assert_eq!(offsets(&quarantine), [1, 2]);
+    assert_eq!(quarantine.counts().kept, 2);
+    assert!(!syncing.is_finished());
+    bench.disk.hold_syncing(false);
+    syncing.join().unwrap().unwrap();
+    quarantine.sync().unwrap();
+}

@@ -464,3 +464,25 @@ async fn a_deleted_topic_is_gone_and_one_made_anew_is_empty() {
         assert_eq!((content(&logs, 0).await.len(), content(&logs, 1).await.len()), (0, 0));
     }
 }
+
+#[tokio::test]
+async fn readers_wait_for_no_sync() {
+    let disk = MemDisk::new(None);
+    let logs = open_small(disk.clone()).expect("it opens");
+    logs.create_topic(&topic("t"), 2).expect("it is made");
+    logs.produce(&topic("t"), vec![record(0, "a".into())], None).await.expect("it is appended");
+    disk.hold_syncing(true);
+    let appending = tokio::spawn({
+        let logs = logs.clone();
+        async move { logs.produce(&topic("t"), vec![record(0, "b".into())], None).await }
+    });
+    while disk.waiting_syncs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let values = |found: Vec<(NextOffset, String)>| found.into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+    assert_eq!(values(content(&logs, 0).await), ["a"]);
+    assert!(!appending.is_finished());
+    disk.hold_syncing(false);
+    appending.await.expect("it ends").expect("it is appended");
+    assert_eq!(values(content(&logs, 0).await), ["a", "b"]);
+}
