@@ -110,6 +110,7 @@ metrics! {
         NextOffset "next_offset" "Offset up to which rows are visible",
         EndOffset "end_offset" "End of the log as the stream last said",
         PublishDelayMs "publish_delay_ms" "Milliseconds from fetching a batch to its being visible",
+        Unexplained "accounts_unexplained" "1 while the counts of the partition do not explain its offsets, or these are not the stream's",
         QuarantineEntries "quarantine_entries" "Records in quarantine",
         SegmentsWithoutTime "segments_without_time" "Committed segments that are kept because the time of their rows is not known",
         DiskFreeBytes "disk_free_bytes" "Bytes that are free where the data folder lies",

@@ -3,6 +3,7 @@
 //!
 //! `pipeline/run.rs` is the conductor and the place to start reading; `sealer.rs` is what happens after an end is fixed.
 
+mod accounts;
 mod budget;
 mod checkpoint;
 mod control;

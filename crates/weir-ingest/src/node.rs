@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 use weir_base::tasks::spawn_named;
@@ -26,6 +27,9 @@ use weir_control::{
     AuditAction, AuditEntry, ClusterConfigs, Move, NewTable, ReplayRecord, SegmentRecord, TableRecord, changes,
 };
 use weir_types::{SegmentName, Skip, StreamPartition, TableName, TopicName};
+
+/// The queue of what is to be written is full for about so long.
+const KEEP_AGAIN: Duration = Duration::from_millis(5);
 
 /// The ingestion of a node.
 pub struct IngestNode {
@@ -372,7 +376,29 @@ impl IngestNode {
         self.tables.lock().get(name)?.context().cache.byte_count(segment)
     }
 
-    /// Ends all pipelines. Rows of open segments are read again at the next start.
+    /// Before `stop`: writes the rows of open segments that are not on the local disk, as far as that can be done within
+    /// `time`. The others are read again at the next start.
+    pub async fn keep(&self, time: Duration) {
+        let runtimes: Vec<Arc<TableRuntime>> = self.tables.lock().values().cloned().collect();
+        let handles = runtimes.iter().flat_map(|runtime| runtime.handles());
+        let kept = async {
+            futures::future::join_all(handles.map(|handle| async move {
+                while !handle.keep().await {
+                    self.deps.clock.sleep(KEEP_AGAIN).await;
+                }
+            }))
+            .await;
+            self.checkpoints.written().await;
+        };
+        tokio::select! {
+            () = kept => {}
+            () = self.deps.clock.sleep(time) => {
+                tracing::warn!("some rows of open segments are not on the local disk yet: they are read from the stream again");
+            }
+        }
+    }
+
+    /// Ends all pipelines. Rows of open segments that are not on the local disk are read again at the next start.
     pub fn stop(&self) {
         self.cleaning.lock().drain(..).for_each(|task| task.abort());
         for (_, table) in std::mem::take(&mut *self.tables.lock()) {

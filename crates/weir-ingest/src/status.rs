@@ -115,6 +115,8 @@ pub struct PartitionStatus {
     pub last_consumed_ms: i64,
     /// Messages a second that it may take, where its table's settings limit that.
     pub rate_limit: Option<f64>,
+    /// What of its counts and offsets does not hold, where something does not: see [`Self::unbalanced`].
+    pub unexplained: Option<String>,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
     /// The offset it concerned.
@@ -153,6 +155,7 @@ impl PartitionStatus {
             open_seal_at_ms: 0,
             last_consumed_ms: 0,
             rate_limit: None,
+            unexplained: None,
             last_error: None,
             last_error_offset: None,
         }

@@ -4,6 +4,7 @@
 //! its open segment sealed and says that it is gone. One that comes back goes on where it ended.
 
 use crate::{
+    accounts,
     error::IngestError,
     feeds::{Feed, Plan, feeds, found_topics, start_records},
     pipeline::Command,
@@ -198,6 +199,7 @@ impl TableRuntime {
 
 /// Looks every so often for topics and partitions that came or went.
 pub(crate) async fn discover(runtime: Weak<TableRuntime>) {
+    let mut asked = None;
     loop {
         let Some(alive) = runtime.upgrade() else { return };
         let deps = alive.context().deps.clone();
@@ -208,5 +210,9 @@ pub(crate) async fn discover(runtime: Weak<TableRuntime>) {
             tracing::warn!(%error, "old rejected records are not evicted yet");
         }
         alive.look_at_all().await;
+        let now = deps.clock.monotonic();
+        let asks = asked.is_none_or(|asked| now >= asked + accounts::ASK_EVERY);
+        asked = if asks { Some(now) } else { asked };
+        alive.check_accounts(asks).await;
     }
 }

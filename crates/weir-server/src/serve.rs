@@ -15,6 +15,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// Requests that are under way when the process is told to stop have this long: the default time-out of a query.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
+/// Rows that are not on the local disk yet are written within this: a disk that takes longer keeps nobody from stopping.
+const LAST_ROWS: Duration = Duration::from_secs(3);
 /// Ended connections let go of the node within microseconds; whoever holds it longer does so on purpose.
 const LET_GO: Duration = Duration::from_secs(1);
 
@@ -79,6 +81,7 @@ impl Server {
         if tokio::time::timeout(LAST_REQUESTS, ended).await.is_err() {
             tracing::warn!("requests were still under way when the process stopped");
         }
+        self.node.keep(LAST_ROWS).await;
         self.node.stop();
         self.node.ended().await;
         // Connections let go of the node a moment after they have ended; whoever starts the next one needs its folder.

@@ -124,7 +124,8 @@ impl Checkpoints {
             before.close();
         }
         drop(known);
-        Recorder::new(self.clone(), file, kept.map_or(0, |kept| kept.segment.rows()))
+        let (rows, next) = kept.map_or((0, start), |kept| (kept.segment.rows(), kept.next));
+        Recorder::new(self.clone(), file, rows, next)
     }
 
     /// Removes the files of all segments but those of these records that are open or committing: for a table that is not

@@ -15,13 +15,15 @@ pub(crate) struct Recorder {
     file: Arc<CheckpointFile>,
     /// Rows in frozen blocks that were noted.
     noted: u32,
+    /// The next offset behind them.
+    kept: NextOffset,
     /// Ends of frozen blocks that the writer does not have yet: one for each frozen block that it is behind.
     pending: Vec<Boundary>,
 }
 
 impl Recorder {
-    pub(super) fn new(checkpoints: Arc<Checkpoints>, file: Arc<CheckpointFile>, noted: u32) -> Self {
-        Self { checkpoints, file, noted, pending: vec![] }
+    pub(super) fn new(checkpoints: Arc<Checkpoints>, file: Arc<CheckpointFile>, noted: u32, kept: NextOffset) -> Self {
+        Self { checkpoints, file, noted, kept, pending: vec![] }
     }
 
     /// To be called after each append and each snapshot, before anything else is counted: where a block froze, its end is
@@ -30,7 +32,7 @@ impl Recorder {
         let frozen = segment.frozen_rows();
         if frozen > self.noted {
             debug_assert_eq!(frozen, segment.rows(), "a block freezes with all rows in it");
-            self.noted = frozen;
+            (self.noted, self.kept) = (frozen, next);
             self.pending.push(Boundary { rows: frozen, next, counts: *counts });
         }
     }
@@ -57,8 +59,19 @@ impl Recorder {
         self.hand_over(frozen);
     }
 
+    /// Where rows begin that are in no frozen block.
+    pub(crate) fn kept(&self) -> NextOffset {
+        self.kept
+    }
+
+    /// The writer has all that was noted.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// The segment, still empty, starts elsewhere.
     pub(crate) fn move_start(&mut self, start: NextOffset) {
+        self.kept = start;
         self.file.move_start(start);
     }
 }

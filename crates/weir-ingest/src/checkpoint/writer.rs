@@ -8,7 +8,7 @@ use super::{
 };
 use parking_lot::Mutex;
 use std::{io, path::PathBuf, sync::Arc};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use weir_base::{
     AppendFile, BlockBuffer,
     metrics::{Counter, Labels},
@@ -29,6 +29,7 @@ pub(super) struct Written {
 enum Job {
     Write(Arc<Checkpoints>, Arc<CheckpointFile>, Written),
     Remove(Arc<Checkpoints>, Arc<str>, Option<Arc<CheckpointFile>>),
+    Tell(oneshot::Sender<()>),
 }
 
 /// The way to the writer of a node.
@@ -57,6 +58,14 @@ impl CheckpointQueue {
         }
     }
 
+    /// Waits until all that was handed over before is written.
+    pub(crate) async fn written(&self) {
+        let (tell, told) = oneshot::channel();
+        if self.0.send(Job::Tell(tell)).await.is_ok() {
+            drop(told.await);
+        }
+    }
+
     /// Removes a segment's file, after what was handed over before.
     pub(super) async fn remove(&self, table: Arc<Checkpoints>, segment: Arc<str>, file: Option<Arc<CheckpointFile>>) {
         // Where the node is ending, the file is swept when the table is opened again.
@@ -80,6 +89,7 @@ async fn write_all(heavy: HeavyWork, mut jobs: mpsc::Receiver<Job>) {
                     None => file.close(),
                 }
             }
+            Job::Tell(told) => drop(told.send(())),
             Job::Remove(table, segment, file) => {
                 let removed = move || {
                     if let Some(file) = file {

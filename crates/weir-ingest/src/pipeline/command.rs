@@ -25,6 +25,9 @@ pub(crate) enum Command {
     Move(MoveOrder, oneshot::Sender<Moved>),
     /// The table reads the partition no more, for this reason: seal what is read and end.
     End(String),
+    /// The process is about to end: hand all rows to the disk. The answer is false where it is behind, and is to be asked
+    /// again.
+    Keep(oneshot::Sender<bool>),
     /// The topic may have been made anew: look whose log it is.
     CheckIdentity,
 }
@@ -51,5 +54,11 @@ impl PipelineHandle {
     /// Sends a command; false where the pipeline has ended.
     pub(crate) async fn send(&self, command: Command) -> bool {
         self.commands.send(command).await.is_ok()
+    }
+
+    /// Has all rows handed to the disk; false where that is to be asked again.
+    pub(crate) async fn keep(&self) -> bool {
+        let (answer, kept) = oneshot::channel();
+        !self.send(Command::Keep(answer)).await || kept.await.unwrap_or(true)
     }
 }

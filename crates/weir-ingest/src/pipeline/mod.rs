@@ -5,6 +5,7 @@ mod command;
 mod fixing;
 mod flush;
 mod hunger;
+mod keep;
 mod moves;
 mod open;
 mod path;

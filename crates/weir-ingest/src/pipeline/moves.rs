@@ -93,9 +93,9 @@ impl PartitionPipeline {
         self.settle().await?;
         let from = self.open.next();
         let over = to.to < from || to.reason == SkipReason::Recreated;
-        if to.reason == SkipReason::Recreated {
-            self.lose_owed(SkipReason::Recreated).await?;
-        }
+        // What lies behind `to` in another log is not what was visible.
+        let until = (to.reason != SkipReason::Recreated).then_some(to.to);
+        self.lose_owed(to.reason, until).await?;
         if over {
             // Before the record: the open segment is empty, so that nothing is owed beyond its start either way.
             let lowered = self.mark.restart(to.to);
@@ -140,10 +140,13 @@ impl PartitionPipeline {
         Ok(())
     }
 
-    /// What was visible, is not yet again and will not be: its log is gone. On the record, so that no count falls in silence.
-    async fn lose_owed(&mut self, reason: SkipReason) -> Result<(), Interrupted> {
+    /// What was visible (before `until`, where one is given), is not yet again and will not be: its log is gone. On the
+    /// record, so that no count falls in silence.
+    async fn lose_owed(&mut self, reason: SkipReason, until: Option<NextOffset>) -> Result<(), Interrupted> {
         let next = self.open.next();
-        let Some(range) = self.owed().and_then(|owed| OffsetRange::try_new(next, owed).ok()) else { return Ok(()) };
+        let Some(owed) = self.owed() else { return Ok(()) };
+        let end = until.map_or(owed, |until| until.min(owed));
+        let Ok(range) = OffsetRange::try_new(next, end) else { return Ok(()) };
         let (record, at_ms) = (self.table.record.load_full(), self.table.deps.clock.wall_ms());
         let (sequence, loss) = (self.open.record.name.sequence, Skip { range, reason, at_ms });
         let recorded = self.table.deps.store.record_loss(&record, &self.partition, sequence, loss).await;
@@ -257,7 +260,7 @@ impl PartitionPipeline {
     /// not return without an error: the pipeline's end.
     pub(super) async fn end(&mut self, why: String, lost: SkipReason) -> Result<(), Interrupted> {
         self.settle().await?;
-        self.lose_owed(lost).await?;
+        self.lose_owed(lost, None).await?;
         let deps = self.table.deps.clone();
         let quarantine = self.table.quarantine.clone();
         let synced = self.table.deps.options.heavy.run_soon(move || quarantine.sync()).await;

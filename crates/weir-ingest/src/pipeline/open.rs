@@ -164,6 +164,27 @@ impl OpenSegment {
         LoadedSegment { name: self.name.clone(), segment: segment.into(), validity: None }
     }
 
+    /// Whether there are rows in no frozen block.
+    pub(super) fn has_unkept(&self) -> bool {
+        self.segment.rows() > self.segment.frozen_rows()
+    }
+
+    /// Where those begin.
+    pub(super) fn kept(&self) -> NextOffset {
+        self.checkpoint.kept()
+    }
+
+    /// Freezes them; they are handed to the checkpoint with the next snapshot.
+    pub(super) fn keep(&mut self) {
+        self.segment.freeze_rows();
+        self.checkpoint.note(&self.segment, self.next, &self.counts);
+    }
+
+    /// The checkpoint was handed all that is frozen.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.checkpoint.is_handed_over()
+    }
+
     /// Takes no more rows; they are handed to the checkpoint to the last one.
     pub(super) fn freeze(self) -> Arc<ConsumingSnapshot> {
         let frozen = self.segment.freeze().snapshot();

@@ -106,6 +106,8 @@ pub(crate) struct PartitionPipeline {
     pub(super) share: Share,
     /// How fast it may take messages, where its table limits that.
     pace: Option<Bucket>,
+    /// Since when there are rows that are in no frozen block, on the monotonic clock.
+    pub(super) unkept_since: Option<Duration>,
 }
 
 /// What a pipeline is made of.
@@ -185,6 +187,7 @@ impl PartitionPipeline {
             rejects: RejectRate::default(),
             share,
             pace: None,
+            unkept_since: None,
         };
         if pipeline.open.segment.rows() > 0 {
             pipeline.view.publish_open(pipeline.open.loaded(), pipeline.open.next());
@@ -417,9 +420,7 @@ impl PartitionPipeline {
                 outcome = fixed(&mut self.fixing) => end_of(self.fixed_beside(outcome))?,
                 marks = look => {
                     wait = LOOK_WHILE_STOPPED;
-                    if let Ok(marks) = marks {
-                        self.tell_lag(marks);
-                    }
+                    self.see_while_stopped(marks);
                 }
             }
         }
@@ -448,6 +449,8 @@ impl PartitionPipeline {
             }
             Some(Command::Move(order, answer)) => self.obey_move(order, answer).await?,
             Some(Command::End(why)) => self.obey_end(why).await?,
+            // Whoever asked may have gone.
+            Some(Command::Keep(answer)) => drop(answer.send(self.keep_all())),
             Some(Command::CheckIdentity) => {
                 if self.paused.is_none() && !self.halted {
                     self.check_identity().await?;
@@ -464,6 +467,7 @@ impl PartitionPipeline {
             self.view.set_fresh_as_of_ms(now);
             self.status.change(|status| (status.lag_ms, status.lag_measured_ms) = (0, now));
         }
+        self.keep_idle();
         self.flush_if_due(now).await
     }
 

@@ -41,6 +41,7 @@ impl PartitionPipeline {
             if batch.messages.is_empty() {
                 self.raise_mark(next)?;
             }
+            self.keep_if_due();
             self.view.publish_open(self.open.loaded(), next);
         }
         let behind = batch.high_watermark.is_some_and(|high| high > next);
@@ -130,6 +131,7 @@ impl PartitionPipeline {
         ] {
             self.table.deps.metrics.count(counter, &self.labels, 0);
         }
+        self.table.deps.metrics.gauge(Gauge::Unexplained, &self.labels, 0);
     }
 
     pub(super) fn count(&self, counts: &Accounting) {

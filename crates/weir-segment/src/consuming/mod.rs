@@ -293,15 +293,20 @@ impl ConsumingSegment {
         self.source.as_ref().and_then(Source::damage)
     }
 
-    /// Takes no more rows. All of them are in frozen blocks then.
-    #[must_use]
-    pub fn freeze(mut self) -> FrozenSegment {
+    /// All rows are in frozen blocks then, of which the last may have few.
+    pub fn freeze_rows(&mut self) {
         self.close();
         if self.blocks.freeze_tail(merging(&self.columns)) {
             self.froze();
             // The last one shows the same rows in more pieces.
             self.published = None;
         }
+    }
+
+    /// Takes no more rows. All of them are in frozen blocks then.
+    #[must_use]
+    pub fn freeze(mut self) -> FrozenSegment {
+        self.freeze_rows();
         FrozenSegment { snapshot: self.snapshot() }
     }
 }

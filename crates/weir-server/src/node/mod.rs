@@ -41,6 +41,7 @@ use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 use tokio::sync::Semaphore;
 use weir_base::{SharedClock, metrics::Metrics};
@@ -108,7 +109,12 @@ impl Node {
         self.clock.wall_ms()
     }
 
-    /// Ends consumption. What is in open segments is read again at the next start.
+    /// Before `stop`: writes the rows of open segments that are not on the local disk, within `time`.
+    pub async fn keep(&self, time: Duration) {
+        self.ingest.keep(time).await;
+    }
+
+    /// Ends consumption. What of open segments is not on the local disk is read again at the next start.
     pub fn stop(&self) {
         self.ingest.stop();
     }

@@ -34,6 +34,7 @@ pub const FIELDS: &[Field<PartitionStatus>] = &[
     long("openSealAtMs", |s| Cell::Long(s.open_seal_at_ms)),
     long("lastConsumedMs", |s| Cell::Long(s.last_consumed_ms)),
     text("rateLimit", |s| s.rate_limit.map_or(Cell::Null, |rate| Cell::Text(format!("{rate} messages/s")))),
+    text("unexplained", |s| s.unexplained.clone().map_or(Cell::Null, Cell::Text)),
     text("lastError", |s| s.last_error.clone().map_or(Cell::Null, Cell::Text)),
     long("lastErrorOffset", |s| Cell::maybe(s.last_error_offset.map(|offset| offset.number()))),
 ];

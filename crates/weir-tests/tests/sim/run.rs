@@ -187,6 +187,9 @@ async fn says_so(alive: &Alive) -> Result<(), String> {
         let told = |status: &PartitionStatus| (status.state.to_string(), status.lag_offsets(), status.lag_ms);
         let lying: Vec<_> =
             statuses.iter().map(told).filter(|told| *told != ("CONSUMING".into(), Some(0), 0)).collect();
+        if let Some(wrong) = statuses.iter().find_map(|status| status.unexplained.clone()) {
+            return Err(format!("messages are said not to be accounted for: {wrong}"));
+        }
         if lying.is_empty() {
             return Ok(());
         }

@@ -29,6 +29,7 @@ pub(super) async fn checks(client: &Client, address: &ControllerAddress, name: &
     let partitions = client.get(&format!("/tables/{name}/partitions")).await?;
     let partitions = partitions.json();
     checks.extend(states(name, client.base(), &partitions));
+    checks.extend(unexplained(name, &partitions));
     checks.extend(altered(client, name, &partitions).await);
     if checks.iter().all(|check| check.name != "streams" || check.grade != Grade::Wrong) {
         checks.extend(newest(client, name, &config.json(), &partitions).await?);
@@ -200,6 +201,19 @@ fn states(name: &str, controller: &str, partitions: &Json) -> Vec<Check> {
     let mut checks: Vec<Check> = by_state.into_iter().map(of).collect();
     checks.sort_by_key(|check| std::cmp::Reverse(check.grade));
     checks
+}
+
+/// Partitions whose counts do not explain their offsets.
+fn unexplained(name: &str, partitions: &Json) -> Vec<Check> {
+    let told = partitions.as_array().into_iter().flatten().filter_map(|partition| {
+        let found = partition["unexplained"].as_str()?;
+        let place = format!("{}/{}", partition["topic"].as_str().unwrap_or_default(), partition["partition"]);
+        let check = Check::ok("accounts", name, format!("messages of {place} are not accounted for: {found}"));
+        Some(check.wrong(
+            "where the stream lost its end, resumeConsumption with consumeFrom reads on; else it is a fault of Weir's: report it",
+        ))
+    });
+    told.take(NAMED).collect()
 }
 
 /// How far partitions in one state are behind. What was heard of the end of a log before its broker went away says
