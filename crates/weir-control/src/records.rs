@@ -120,6 +120,14 @@ impl PauseInfo {
 }
 
 impl TableRecord {
+    /// Whether it is as `new` says, to the letter, and knows all topics that this reads.
+    #[must_use]
+    pub fn is_described_by(&self, new: &NewTable) -> bool {
+        self.config_json == new.config_json
+            && self.schema_json == new.schema_json
+            && new.reads().all(|topic| self.topics.contains_key(topic))
+    }
+
     /// Whether it is neither read nor queried, by request.
     #[must_use]
     pub fn is_disabled(&self) -> bool {

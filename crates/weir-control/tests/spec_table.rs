@@ -144,6 +144,13 @@ fn offset_criteria() {
     ] {
         assert_eq!(spec(&with_stream(reset, json!(text))).streams[0].start_at, expected, "{text}");
     }
+    let named = spec(&with_stream(reset, json!(r#"{"0": 1500, "7": 0}"#)));
+    let offsets: Vec<(u32, u64)> = named.streams[0].start_offsets.iter().map(|(at, to)| (*at, to.number())).collect();
+    assert_eq!((named.streams[0].start_at.clone(), offsets), (StartAt::Earliest, vec![(0, 1500), (7, 0)]));
+    for text in ["{}", r#"{"0": -1}"#, r#"{"x": 1}"#, r#"{"0": "5"}"#, r#"{"0": 9223372036854775808}"#] {
+        let wrong = errors(&with_stream(reset, json!(text)));
+        assert!(wrong[0].reason.contains(r#"offsets by partition such as {"0": 1500, "1": 0}"#), "{text}: {wrong:?}");
+    }
     let mut none = table_json("orders");
     none["tableIndexConfig"]["streamConfigs"].as_object_mut().unwrap().remove(reset);
     assert_eq!(spec(&none).streams[0].start_at, StartAt::Latest);

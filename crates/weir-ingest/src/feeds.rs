@@ -102,10 +102,12 @@ impl Feed {
 
     /// Whether the topic's identity may not be the one that its partitions know: it is not what it was when this was asked
     /// before, or was not asked before. A topic may be made anew between a start and the first time that this is asked.
-    pub(crate) async fn seems_made_anew(&self) -> bool {
-        let Ok(Some(now)) = self.topic_id().await else { return false };
+    /// With the identity; `None` where the stream does not tell it.
+    pub(crate) async fn seems_made_anew(&self) -> Option<(Arc<str>, bool)> {
+        let now = self.topic_id().await.ok()??;
         let before = self.looked.lock().replace(now.clone());
-        before.is_none_or(|before| before != now)
+        let anew = before.is_none_or(|before| before != now);
+        Some((now, anew))
     }
 
     /// The partitions that are to be read. Naming one that the topic lacks is an error.
@@ -162,6 +164,34 @@ impl Feed {
             NewPartition { partition_group: record.group(&partition), partition, start }
         };
         Ok(partitions.iter().zip(starts).map(new).collect())
+    }
+}
+
+impl Feed {
+    /// Puts single partitions where the settings say. The log must hold what they name, and their number must be among those
+    /// that are read.
+    pub(crate) async fn start_where_said(&self, starts: &mut [NewPartition]) -> Result<(), IngestError> {
+        let key = format!("stream.{}.consumer.prop.auto.offset.reset", self.spec.stream_type);
+        let wrong = |reason: String| {
+            let (topic, key) = (self.spec.topic.to_string(), key.clone());
+            Err(self.error(StreamError::Setting { topic, key, reason }))
+        };
+        for (number, offset) in &self.spec.start_offsets {
+            let Some(start) = starts.iter_mut().find(|start| start.partition.partition == *number) else {
+                return wrong(format!(
+                    "partition {number} has an offset, and is not among the partitions that are read"
+                ));
+            };
+            let held = self.source.watermarks(*number).await.map_err(|source| self.error(source))?;
+            if *offset < held.low || *offset > held.high {
+                return wrong(format!(
+                    "partition {number}: offset {offset} is not in the log, which holds [{}, {})",
+                    held.low, held.high
+                ));
+            }
+            start.start = *offset;
+        }
+        Ok(())
     }
 }
 
@@ -291,7 +321,8 @@ pub(crate) async fn plan(
         let asked = async {
             let id = feed.topic_id().await.map_err(|source| feed.error(source))?;
             let partitions = feed.wanted().await.map_err(|source| feed.error(source))?;
-            let starts = feed.starts(record, &partitions, &feed.spec.start_at, deps.clock.wall_ms()).await?;
+            let mut starts = feed.starts(record, &partitions, &feed.spec.start_at, deps.clock.wall_ms()).await?;
+            feed.start_where_said(&mut starts).await?;
             Ok((id, starts))
         };
         let (id, starts) = match in_time(deps, at, &feed.spec.stream_type, feed.spec.topic.as_str(), asked).await {

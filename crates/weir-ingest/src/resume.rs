@@ -64,19 +64,21 @@ pub struct PlannedMove {
     pub recreated: bool,
     /// The topic does not have this partition any more: what was read of it is sealed, and it is read no more.
     pub ends: bool,
+    /// It is not told where to go on: what the stream has deleted it passes over by itself.
+    pub by_itself: bool,
     topic_id: Option<Arc<str>>,
 }
 
 impl PlannedMove {
     fn stays(partition: StreamPartition, from: NextOffset, recreated: bool) -> Self {
-        let (skipped, read_twice, held, ends, topic_id) = (0, 0, None, false, None);
-        Self { partition, from, to: from, skipped, read_twice, held, recreated, ends, topic_id }
+        let (skipped, read_twice, held, ends, by_itself, topic_id) = (0, 0, None, false, false, None);
+        Self { partition, from, to: from, skipped, read_twice, held, recreated, ends, by_itself, topic_id }
     }
 
     /// Whether there is something to do.
     #[must_use]
     pub fn moves(&self) -> bool {
-        self.from != self.to || self.ends || (self.recreated && self.held.is_some())
+        !self.by_itself && (self.from != self.to || self.ends || (self.recreated && self.held.is_some()))
     }
 }
 
@@ -162,7 +164,19 @@ impl TableRuntime {
             let mut recreated = matches!(status.state, PartitionState::Recreated(_));
             let (partition, from) = (status.partition.clone(), status.next);
             let Some(wanted) = wanted else {
-                plan.push(PlannedMove::stays(partition, from, recreated));
+                let stays = PlannedMove::stays(partition, from, recreated);
+                // A stream that does not answer says nothing of what it has deleted.
+                let marks = feed.source.watermarks(stays.partition.partition).await.ok().filter(|_| !recreated);
+                plan.push(match marks {
+                    Some(marks) => PlannedMove {
+                        to: from.max(marks.low),
+                        skipped: marks.low.since(from),
+                        held: Some((marks.low, marks.high)),
+                        by_itself: true,
+                        ..stays
+                    },
+                    None => stays,
+                });
                 continue;
             };
             let now = feed.topic_id().await.map_err(|source| feed.error(source))?;
@@ -179,14 +193,26 @@ impl TableRuntime {
                 Err(error) => return Err(error),
             };
             let (skipped, read_twice) = if recreated {
-                (to.since(held.low), 0)
+                let doubt: Vec<OffsetRange> = status.in_doubt(held.high).into_iter().collect();
+                (to.since(held.low), read_before(doubt, to, from))
             } else {
                 let read = ranges(&segments, removed.get(&partition), &moves, &partition, from);
                 (to.since(from), read_before(read, to, from))
             };
             let (held, topic_id) = (Some((held.low, held.high)), now.filter(|_| recreated));
-            let ends = false;
-            plan.push(PlannedMove { partition, from, to, skipped, read_twice, held, recreated, ends, topic_id });
+            let (ends, by_itself) = (false, false);
+            plan.push(PlannedMove {
+                partition,
+                from,
+                to,
+                skipped,
+                read_twice,
+                held,
+                recreated,
+                ends,
+                by_itself,
+                topic_id,
+            });
         }
         Ok(plan)
     }

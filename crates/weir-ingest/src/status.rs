@@ -1,9 +1,10 @@
 //! What a partition is doing and why: one value, replaced per batch, read by REST, SQL and the command line.
 
+use crate::rate::Rate;
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc, time::Duration};
 use weir_base::SharedClock;
-use weir_types::{Accounting, NextOffset, StreamPartition, TableName};
+use weir_types::{Accounting, NextOffset, OffsetRange, StreamPartition, TableName};
 
 /// A lag that was measured within this is told as it was: pipelines without work measure it twice in this time.
 const MEASURED_LATELY_MS: u64 = 400;
@@ -87,6 +88,10 @@ pub struct PartitionStatus {
     pub start: NextOffset,
     /// Up to where its rows are visible.
     pub next: NextOffset,
+    /// What was read before it is known to come from the topic whose identity is on the record.
+    pub confirmed: NextOffset,
+    /// That identity, where the stream tells one.
+    pub topic_id: Option<Arc<str>>,
     /// The end of the log as the stream last said.
     pub high_watermark: Option<NextOffset>,
     /// The oldest offset the stream holds, as it last said.
@@ -113,12 +118,18 @@ pub struct PartitionStatus {
     pub open_seal_at_ms: i64,
     /// When a message was last consumed, wall time in milliseconds; 0 where none was.
     pub last_consumed_ms: i64,
+    /// When this was asked, wall time in milliseconds.
+    pub told_at_ms: i64,
+    /// How fast messages come.
+    pub rate: Rate,
     /// Messages a second that it may take, where its table's settings limit that.
     pub rate_limit: Option<f64>,
     /// What of its counts and offsets does not hold, where something does not: see [`Self::unbalanced`].
     pub unexplained: Option<String>,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+    /// When, wall time in milliseconds.
+    pub last_error_ms: i64,
     /// The offset it concerned.
     pub last_error_offset: Option<NextOffset>,
 }
@@ -141,6 +152,8 @@ impl PartitionStatus {
             state,
             start: NextOffset::ZERO,
             next,
+            confirmed: next,
+            topic_id: None,
             high_watermark: None,
             low_watermark: None,
             lag_ms: 0,
@@ -154,17 +167,32 @@ impl PartitionStatus {
             open_rows_limit: 0,
             open_seal_at_ms: 0,
             last_consumed_ms: 0,
+            told_at_ms: now_ms,
+            rate: Rate::default(),
             rate_limit: None,
             unexplained: None,
             last_error: None,
+            last_error_ms: 0,
             last_error_offset: None,
         }
+    }
+
+    /// Of a topic that was made anew and goes to `high`: offsets that may have been read already, before it was known. One
+    /// that has not what was read last was not read from: whoever begins to read it goes on in it.
+    #[must_use]
+    pub(crate) fn in_doubt(&self, high: NextOffset) -> Option<OffsetRange> {
+        let range = OffsetRange::try_new(self.confirmed, self.next).ok()?;
+        (high >= self.next && !range.is_empty()).then_some(range)
     }
 
     /// Offsets between the newest visible message and the end of the log. Where most offsets are no message's, only what
     /// stands at the end of the log is known.
     #[must_use]
     pub fn lag_offsets(&self) -> Option<u64> {
+        if let (PartitionState::Recreated(_), true) = (&self.state, self.dense) {
+            // What was read lay in another log: of this one all is unread.
+            return Some(self.high_watermark?.since(self.low_watermark?));
+        }
         let behind = self.high_watermark?.since(self.next);
         (self.dense || behind == 0).then_some(behind)
     }

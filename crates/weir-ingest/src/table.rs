@@ -123,8 +123,9 @@ impl TableRuntime {
         let records = self.records().await?;
         self.context.checkpoints.sweep(&records.segments).await;
         let mut restored = self.context.checkpoints.restore_open(&record, &records.segments).await;
+        let replayed = self.context.replays.partitions();
         let partitions: BTreeSet<&StreamPartition> =
-            records.segments.iter().map(|segment| &segment.partition).collect();
+            records.segments.iter().map(|segment| &segment.partition).chain(&replayed).collect();
         for partition in partitions {
             self.start(partition, &records, restored.remove(partition), fresh)?;
         }
@@ -180,6 +181,7 @@ impl TableRuntime {
         for status in &mut statuses {
             self.context.recounts.correct(&status.partition, &mut status.accounting);
             self.context.replays.correct(status);
+            status.told_at_ms = now_ms;
             status.grow_lag(now_ms, limit);
         }
         statuses

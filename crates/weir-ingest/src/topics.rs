@@ -128,21 +128,29 @@ impl TableRuntime {
 
     /// New partitions of a topic start; vanished ones say so by themselves.
     async fn look(self: &Arc<Self>, feed: &Feed) -> Result<(), IngestError> {
+        let handles = self.handles();
+        let of_topic = || handles.iter().filter(|handle| handle.status.get().partition.topic == feed.spec.topic);
+        // Before the topic is asked who it is.
+        let read_to: Vec<_> = of_topic().map(|handle| (handle, handle.status.get().next)).collect();
         let found = match feed.partitions().await {
             Ok(found) => found,
             Err(StreamError::TopicMissing { .. }) => return Ok(()),
             Err(source) => return Err(feed.error(source)),
         };
-        let topic = &feed.spec.topic;
-        let handles = self.handles();
-        let of_topic = handles.iter().filter(|handle| handle.status.get().partition.topic == *topic);
-        if feed.seems_made_anew().await {
-            for handle in of_topic.clone() {
-                handle.send(Command::CheckIdentity).await;
+        if let Some((now, anew)) = feed.seems_made_anew().await {
+            for (handle, next) in read_to {
+                handle.status.change(|status| {
+                    if status.topic_id.as_ref() == Some(&now) {
+                        status.confirmed = next.min(status.next);
+                    }
+                });
+                if anew {
+                    handle.send(Command::CheckIdentity).await;
+                }
             }
         }
         // One that ended has no open segment.
-        let read = of_topic.map(|handle| handle.status.get()).filter(|status| status.open_segment.is_some());
+        let read = of_topic().map(|handle| handle.status.get()).filter(|status| status.open_segment.is_some());
         let read: BTreeSet<u32> = read.map(|status| status.partition.partition).collect();
         let fresh: Vec<u32> = found.into_iter().filter(|partition| !read.contains(partition)).collect();
         if fresh.is_empty() { Ok(()) } else { self.start_fresh(feed, fresh).await }
@@ -180,7 +188,11 @@ impl TableRuntime {
         // A partition that was read before keeps the identity that it was read with.
         let id = feed.topic_id().await.map_err(|source| feed.error(source))?;
         plan.ids.extend(id.map(|id| (topic.clone(), id)));
-        plan.partitions.extend(feed.starts(&record, &unknown, at, deps.clock.wall_ms()).await?);
+        let mut starts = feed.starts(&record, &unknown, at, deps.clock.wall_ms()).await?;
+        if named && last.is_empty() {
+            feed.start_where_said(&mut starts).await?;
+        }
+        plan.partitions.extend(starts);
         let started = start_records(deps, &record, plan).await?;
         for segment in &started {
             let (topic, partition) = (segment.partition.topic.as_str(), segment.partition.partition);

@@ -249,6 +249,7 @@ mod tests {
             stream_type: "kafka".into(),
             topic: TopicName::parse("t").unwrap(),
             start_at: StartAt::Earliest,
+            start_offsets: Default::default(),
             decoder: "json".into(),
             decoder_settings: BTreeMap::new(),
             settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),

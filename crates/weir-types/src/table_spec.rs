@@ -31,6 +31,8 @@ pub struct StreamSpec {
     pub topic: TopicName,
     /// Where partitions that are there when the table is made start; later ones start at the oldest message.
     pub start_at: StartAt,
+    /// The offsets where single ones of those start, by their number: they take the place of `start_at`.
+    pub start_offsets: BTreeMap<u32, crate::offset::NextOffset>,
     /// Name in the registry of `weir-formats`, such as `json`.
     pub decoder: Arc<str>,
     /// `decoder.prop.*`, without the prefix.
@@ -96,6 +98,7 @@ impl fmt::Debug for StreamSpec {
             .field("stream_type", &self.stream_type)
             .field("topic", &self.topic)
             .field("start_at", &self.start_at)
+            .field("start_offsets", &self.start_offsets)
             .field("decoder", &self.decoder)
             .field("decoder_settings", &seen(&self.decoder_settings))
             .field("settings", &seen(&self.settings))

@@ -2,8 +2,8 @@
 
 use crate::spec::period::{instant_ms, period};
 use regex::{Regex, RegexBuilder};
-use std::collections::BTreeSet;
-use weir_types::{StartAt, TopicName};
+use std::collections::{BTreeMap, BTreeSet};
+use weir_types::{NextOffset, StartAt, TopicName};
 
 /// Partitions that a subset may name: more would be a slip of a range, and Pinot's bound is the same.
 const MOST_IN_SUBSET: usize = 10_000;
@@ -21,6 +21,16 @@ pub fn start_at(text: &str) -> Option<StartAt> {
         "largest" | "latest" => Some(StartAt::Latest),
         _ => period(text).map(StartAt::Ago).or_else(|| instant_ms(text).map(StartAt::TimestampMs)),
     }
+}
+
+/// Offsets by partition, as users write them: `{"0": 1500, "1": 0}`.
+pub(super) fn start_offsets(text: &str) -> Option<BTreeMap<u32, NextOffset>> {
+    let offsets: BTreeMap<u32, u64> = serde_json::from_str(text).ok()?;
+    // Kafka counts in numbers with a sign.
+    let all = offsets.into_iter().map(|(partition, offset)| Some((partition, i64::try_from(offset).ok()?)));
+    let offsets: BTreeMap<u32, i64> = all.collect::<Option<_>>()?;
+    let next = |offset: i64| NextOffset::new(offset.unsigned_abs());
+    (!offsets.is_empty()).then(|| offsets.into_iter().map(|(partition, offset)| (partition, next(offset))).collect())
 }
 
 /// A list of numbers and inclusive ranges: `0-3,7`. Ascending, each once.

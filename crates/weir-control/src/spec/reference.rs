@@ -35,7 +35,10 @@ Seven keys are Weir's own, all in the stream map:
   topic that is there gains those it lacks and keeps those it has.
 
 The offset criterion `stream.<type>.consumer.prop.auto.offset.reset` takes `smallest` or `earliest`, `largest` or `latest`
-(default), a period (`2d`: that long ago) or an ISO-8601 instant.
+(default), a period (`2d`: that long ago), an ISO-8601 instant, or offsets by partition (`{\"0\": 1500, \"1\": 0}`): what these do
+not name starts at its oldest message.
+
+Partitions of a table do not all seal at once: each reaches `flush.threshold.time` up to a tenth earlier, by its number.
 
 What `decoder.class.name` may be, and the `decoder.prop.*` of each decoder: [decoders.md](decoders.md).
 

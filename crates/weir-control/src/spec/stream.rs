@@ -4,7 +4,7 @@ mod decoder;
 
 use crate::spec::{
     keys::{KINESIS_KEYS, Treatment},
-    offsets::{STARTS, TopicMatcher, start_at, subset},
+    offsets::{STARTS, TopicMatcher, start_at, start_offsets, subset},
     period::{byte_size, period_or_millis},
     read::{At, Findings, scalar_text},
     table::Decoders,
@@ -17,8 +17,8 @@ use std::{
     time::Duration,
 };
 use weir_types::{
-    AutoReset, ErrorPolicy, FlushPolicy, QuarantineSpec, RateLimit, RowsThreshold, StartAt, StreamSpec, TopicName,
-    TopicPattern, secret::pieces,
+    AutoReset, ErrorPolicy, FlushPolicy, NextOffset, QuarantineSpec, RateLimit, RowsThreshold, StartAt, StreamSpec,
+    TopicName, TopicPattern, secret::pieces,
 };
 
 /// Rows per node where no threshold is given.
@@ -237,7 +237,7 @@ impl<'a> MapReader<'a> {
         let topics = self.topics(findings);
         let decoder = self.decoder(read, decoders, findings);
         let fetch = self.millis(&self.own("fetch.timeout.millis"), findings).unwrap_or(DEFAULT_FETCH);
-        let start_at = self.start_at(findings);
+        let (start_at, start_offsets) = self.start_at(findings);
         let settings = self.settings(&for_client, findings);
         let shared = Shared {
             flush: self.flush(findings),
@@ -253,6 +253,7 @@ impl<'a> MapReader<'a> {
                 stream_type: self.stream_type.clone(),
                 topic,
                 start_at,
+                start_offsets,
                 decoder,
                 decoder_settings: self.decoder_settings(),
                 settings,
@@ -308,13 +309,19 @@ impl<'a> MapReader<'a> {
         }
     }
 
-    fn start_at(&self, findings: &mut Findings) -> StartAt {
+    /// Where all partitions start, and where single ones do. Where these are named, the others start at the oldest message.
+    fn start_at(&self, findings: &mut Findings) -> (StartAt, BTreeMap<u32, NextOffset>) {
         let at = self.own("consumer.prop.auto.offset.reset");
-        let Some(text) = findings.text(&at) else { return StartAt::Latest };
-        start_at(&text).unwrap_or_else(|| {
-            findings.wrong(&at, format!("must be {STARTS}"));
+        let Some(text) = findings.text(&at) else { return (StartAt::Latest, BTreeMap::new()) };
+        if let Some(offsets) = start_offsets(&text) {
+            return (StartAt::Earliest, offsets);
+        }
+        let start = start_at(&text).unwrap_or_else(|| {
+            let by_partition = r#"offsets by partition such as {"0": 1500, "1": 0}"#;
+            findings.wrong(&at, format!("must be {STARTS}, or {by_partition}"));
             StartAt::Latest
-        })
+        });
+        (start, BTreeMap::new())
     }
 
     fn only_partitions(&self, findings: &mut Findings) -> Option<Vec<u32>> {

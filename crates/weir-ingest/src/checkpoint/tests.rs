@@ -105,7 +105,8 @@ impl Table {
         let labels = Labels { table: "t".into(), topic: "t".into(), partition: Some(0) };
         let file = CheckpointFile::new(PATH.into(), labels, identity(), kept);
         self.checkpoints.known.lock().files.insert(identity().segment, file.clone());
-        Recorder::new(self.checkpoints.clone(), file, kept.map_or(0, |kept| kept.segment.rows()))
+        let (rows, next) = kept.map_or((0, NextOffset::ZERO), |kept| (kept.segment.rows(), kept.next));
+        Recorder::new(self.checkpoints.clone(), file, rows, next)
     }
 
     fn stopped(&self) -> bool {
@@ -304,7 +305,7 @@ async fn a_folder_in_the_place_of_a_checkpoint_is_put_aside() {
     disk.write_whole(&inside, b"whose is it?").unwrap();
     let labels = Labels { table: "t".into(), topic: "t".into(), partition: Some(0) };
     let file = CheckpointFile::new(path.clone(), labels, identity(), None);
-    let mut recorder = Recorder::new(checkpoints.clone(), file, 0);
+    let mut recorder = Recorder::new(checkpoints.clone(), file, 0, NextOffset::ZERO);
     fill(&mut empty(), &mut recorder, 60);
     settle().await;
     assert!(!checkpoints.metrics.encode().contains("checkpoints_stopped_total{"));

@@ -15,6 +15,7 @@ fn spec() -> StreamSpec {
         stream_type: "memory".into(),
         topic: TopicName::parse("t").unwrap(),
         start_at: StartAt::Earliest,
+        start_offsets: Default::default(),
         decoder: "json".into(),
         decoder_settings: BTreeMap::new(),
         settings: BTreeMap::new(),

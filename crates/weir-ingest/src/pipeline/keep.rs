@@ -99,6 +99,6 @@ mod tests {
                 (kept, blocks) = (next, blocks + 1);
             }
         }
-        assert_eq!(blocks, 20);
+        assert_eq!(blocks, 19);
     }
 }

@@ -71,10 +71,14 @@ impl PartitionPipeline {
         if !self.open.range().is_empty() {
             self.seal(SealReason::Forced).await?;
         }
+        if order.recreated && from > order.planned_from && order.to < from && !order.allow_duplicates {
+            return Ok(Err(format!("it read on to {from} in the topic that was made anew: ask for a dry run again")));
+        }
         let (from, at_ms) = (self.open.next(), self.table.deps.clock.wall_ms());
         let reason = if order.recreated { SkipReason::Recreated } else { SkipReason::Reset };
         let to = MoveTo { to: order.to, reason, at_ms, topic_id: order.topic_id.clone() };
         let said = match (order.recreated, order.to < from && !order.fresh) {
+            (true, _) if !order.fresh => " in a topic made anew, reading rows twice: allowDuplicates",
             (true, _) => " in a topic made anew",
             (false, true) => ", reading rows twice: allowDuplicates",
             (false, false) => "",
@@ -172,8 +176,10 @@ impl PartitionPipeline {
     /// What the stream said of its ends is over; what has to be read again must be kept by it.
     async fn forget_the_end(&mut self) {
         self.caught_up = false;
+        let next = self.open.next();
         self.status.change(|status| {
             (status.high_watermark, status.low_watermark, status.last_error_offset) = (None, None, None);
+            status.confirmed = next;
         });
         self.hold_log().await;
     }
@@ -181,15 +187,23 @@ impl PartitionPipeline {
     /// Says whose log is read, once; in front of the log of a topic that was made anew it stops.
     pub(super) async fn check_identity(&mut self) -> Result<(), Interrupted> {
         let deps = self.table.deps.clone();
+        let next = self.open.next();
         let Some(now) = self.feed.topic_id().await.map_err(Interrupted::Stream)? else { return Ok(()) };
         match &self.topic_id {
-            Some(known) if *known == now => {}
+            Some(known) if *known == now => self.status.change(|status| status.confirmed = next),
             Some(known) => {
-                let reason = format!(
+                let mut reason = format!(
                     "topic {} was made anew: its identity was {known} and is {now}; resumeConsumption with consumeFrom says \
                      from where to read it",
                     self.partition.topic
                 );
+                let marks = self.source.watermarks(self.partition.partition).await;
+                if let Some(doubt) = marks.ok().and_then(|marks| self.status.get().in_doubt(marks.high)) {
+                    let (from, to) = (doubt.start(), doubt.end());
+                    reason += &format!(
+                        "; offsets [{from}, {to}) of it may have been read already, those before {from} were not"
+                    );
+                }
                 if let Some(why) = self.ending.clone() {
                     return self.end(why, SkipReason::Recreated).await;
                 }
@@ -201,6 +215,7 @@ impl PartitionPipeline {
                 let noted = deps.store.note_topic_ids(&record, std::slice::from_ref(&self.partition), &now).await;
                 let noted = noted.map_err(|error| format!("the topic's identity cannot be recorded: {error}"));
                 noted.map_err(Interrupted::Local)?;
+                self.status.change(|status| (status.topic_id, status.confirmed) = (Some(now.clone()), next));
                 self.topic_id = Some(now);
             }
         }
@@ -284,6 +299,8 @@ impl PartitionPipeline {
             status.open_segment = None;
             (status.open_rows, status.open_bytes, status.open_rows_limit, status.open_seal_at_ms) = (0, 0, 0, 0);
         });
+        // What was visible beyond it is lost, on the record: no answer lacks it.
+        self.view.advance(self.open.next(), Some(Target::At(self.open.next())));
         self.status.enter(PartitionState::Gone(why));
         let Some(record) = last else { return };
         self.view.freeze_open();

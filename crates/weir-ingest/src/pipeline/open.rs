@@ -49,7 +49,7 @@ impl OpenSegment {
                 (empty.with_block_rows(table.deps.options.block_rows), start, Accounting::default())
             }
         };
-        let age = i64::try_from(spec.flush.max_age.as_millis()).unwrap_or(i64::MAX);
+        let age = age_of(spec.flush.max_age, record.partition.partition);
         Self {
             seal_at_ms: record.created_ms.saturating_add(age),
             wanted_bytes: match spec.flush.rows {
@@ -207,6 +207,16 @@ impl OpenSegment {
     }
 }
 
+/// How old the segment of a partition becomes, in milliseconds: at most `most`, and up to a tenth less, by its partition. All
+/// partitions of a table are begun together, and would else be built and uploaded at once for ever.
+fn age_of(most: Duration, partition: u32) -> i64 {
+    /// 2^32 by the golden ratio: multiples of it are spread evenly, in whatever number they come.
+    const STEP: u32 = 2_654_435_769;
+    let most = i64::try_from(most.as_millis()).unwrap_or(i64::MAX);
+    let part = i64::from(partition.wrapping_mul(STEP) >> 16);
+    most - ((most / 10) >> 16).saturating_mul(part) - ((((most / 10) & 0xffff) * part) >> 16)
+}
+
 /// What a consuming segment of a table is made with.
 pub(crate) fn consuming_spec(
     name: &Arc<str>,
@@ -228,4 +238,22 @@ pub(crate) fn consuming_spec(
 /// The hidden stream-offset column is kept for tables with a primary key, and where the schema names it.
 pub(crate) fn keep_offsets(schema: &Schema) -> bool {
     !schema.primary_key.is_empty() || schema.field(STREAM_OFFSET).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_that_begin_together_end_one_after_the_other() {
+        let hour = Duration::from_secs(3600);
+        let mut ages: Vec<i64> = (0..60).map(|partition| age_of(hour, partition)).collect();
+        assert_eq!(ages[0], 3_600_000, "the only one of a topic is as old as is said");
+        assert!(ages.iter().all(|age| (3_240_000..=3_600_000).contains(age)), "{ages:?}");
+        ages.sort_unstable();
+        let least = ages.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+        assert!(least > 1_000, "of 6 s each on average: {least} ms");
+        assert_eq!(age_of(Duration::MAX, 0), i64::MAX);
+        assert!(age_of(Duration::MAX, u32::MAX) > i64::MAX / 10 * 8);
+    }
 }

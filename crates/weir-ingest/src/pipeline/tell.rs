@@ -14,17 +14,27 @@ impl PartitionPipeline {
     /// Nothing is read, and the stream goes on: how far behind that is.
     pub(super) fn tell_lag(&self, marks: Watermarks) {
         let now_ms = self.table.deps.clock.wall_ms();
-        let behind = marks.high > self.open.next();
         let since = self.view.fresh_as_of_ms();
-        let lag_ms = if behind && since > 0 { u64::try_from(now_ms - since).unwrap_or(0) } else { 0 };
+        let mut lag_ms = 0;
         self.status.change(|status| {
+            // In front of a topic that was made anew, what was read says nothing of how far that is.
+            let anew = matches!(status.state, PartitionState::Recreated(_));
+            if marks.high > if anew { marks.low } else { self.open.next() } {
+                // Where nothing was ever visible it waits since it was first known to.
+                let waited = now_ms.saturating_sub(status.lag_measured_ms);
+                let so_far = i64::try_from(status.lag_ms).unwrap_or(i64::MAX);
+                let lag = if since > 0 { now_ms.saturating_sub(since) } else { so_far.saturating_add(waited) };
+                lag_ms = u64::try_from(lag).unwrap_or(0);
+            }
             status.dense = self.source.dense();
             (status.high_watermark, status.low_watermark) = (Some(marks.high), Some(marks.low));
             (status.lag_ms, status.lag_measured_ms) = (lag_ms, now_ms);
         });
         let metrics = &self.table.deps.metrics;
         metrics.gauge(Gauge::LagMs, &self.labels, lag_ms as i64);
-        self.tell_lag_offsets(marks.high, self.open.next());
+        if let Some(offsets) = self.status.get().lag_offsets() {
+            metrics.gauge(Gauge::LagOffsets, &self.labels, offsets as i64);
+        }
     }
 
     /// Where most offsets are no message's, their difference is no number of messages: there is no such gauge then.
@@ -64,6 +74,7 @@ impl PartitionPipeline {
             status.accounting = accounting;
             (status.open_rows, status.open_bytes) = (rows, bytes as u64);
             if !batch.messages.is_empty() {
+                status.rate.count(batch.messages.len(), fetched_ms);
                 status.last_consumed_ms = fetched_ms;
             }
         });
@@ -107,6 +118,7 @@ impl PartitionPipeline {
         // Rows that were restored are held before the first batch comes.
         self.share.hold(bytes);
         self.status.change(|status| {
+            status.topic_id = self.topic_id.clone();
             status.open_segment = Some(name);
             (status.open_rows, status.open_bytes) = (rows, bytes);
             (status.open_rows_limit, status.open_seal_at_ms) = (limit, seal_at);

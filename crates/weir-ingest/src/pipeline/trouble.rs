@@ -181,7 +181,9 @@ impl PartitionPipeline {
     /// Notes what went wrong in the status and counts it. It is not logged: the state that follows is, at most once a second.
     pub(super) fn complain(&self, reason: &str, offset: Option<NextOffset>) {
         self.table.deps.metrics.count(Counter::Errors, &self.labels, 1);
+        let now_ms = self.table.deps.clock.wall_ms();
         self.status.change(|status| {
+            status.last_error_ms = now_ms;
             status.last_error = Some(reason.to_owned());
             status.last_error_offset = offset;
         });

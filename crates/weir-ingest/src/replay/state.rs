@@ -106,6 +106,11 @@ impl Replays {
         segments.filter(|segment| segment.removed_ms.is_none()).cloned().collect()
     }
 
+    /// The partitions that something was replayed of: one that ended may have left nothing else.
+    pub(crate) fn partitions(&self) -> Vec<StreamPartition> {
+        self.known.lock().partitions.keys().cloned().collect()
+    }
+
     /// Learns which segments were removed since their replays were taken in.
     pub(crate) fn note_removed(&self, replays: &[ReplayRecord]) {
         let mut known = self.known.lock();

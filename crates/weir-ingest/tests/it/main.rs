@@ -6,6 +6,7 @@ mod ahead;
 mod cut_log;
 mod damage;
 mod floor;
+mod keep;
 mod opening;
 mod pace;
 mod reshape;

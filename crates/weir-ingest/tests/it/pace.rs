@@ -24,7 +24,7 @@ fn numbered(ids: std::ops::Range<u64>) -> Vec<Json> {
 /// How long it takes until so many rows are visible.
 async fn until(world: &World, rows: usize) -> Duration {
     let began = tokio::time::Instant::now();
-    world.until_visible(rows).await;
+    world.until("the rows", async || world.ids().await.len() >= rows).await;
     began.elapsed()
 }
 

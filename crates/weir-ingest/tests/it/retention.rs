@@ -1,11 +1,11 @@
 //! A table that keeps rows for a day: what goes, what stays, what is still counted and who may still read it.
 
-use crate::world::{World, events_kept, events_kept_as, table_name};
+use crate::world::{World, events_kept, events_kept_as, table_name, topic};
 use serde_json::{Value as Json, json};
 use std::{path::Path, time::Duration};
 use weir_base::Disk;
 use weir_control::{AuditAction, SegmentState};
-use weir_ingest::{Cleaned, ConsumeFrom, ResumeRequest, Seats, Selection};
+use weir_ingest::{Cleaned, ConsumeFrom, PartitionState, PartitionStatus, ResumeRequest, Seats, Selection};
 use weir_types::{NextOffset, StartAt};
 
 const DAY: i64 = 86_400_000;
@@ -185,4 +185,39 @@ async fn replayed_rows_that_are_old_go_too_and_stay_counted() {
     tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
     assert!(world.deep_store.get(&old.artifact.key).await.is_err());
     assert_eq!(world.ids().await.len(), 2);
+}
+
+/// A partition of which nothing was sealed, and which its topic does not have any more.
+#[tokio::test(start_paused = true)]
+async fn replayed_rows_of_a_partition_that_left_no_segment_stay() {
+    let world = World::start(Seats::default()).await;
+    let (name, events_topic) = (table_name("events"), topic("events"));
+    world.memory.tell_ids();
+    world.memory.create(&events_topic, 2);
+    world.node.create_table(events_kept(&[]), "me").await.unwrap();
+    let value = Some(json!({"id": "odd", "at": NOW}).to_string().into());
+    world.memory.append(&events_topic, 1, None, value, vec![], 0);
+    let second = |world: &World| world.node.partitions(&name).unwrap().remove(1);
+    world.until("the reject", async || second(&world).accounting.rejected == 1).await;
+    world.memory.delete(&events_topic);
+    world.memory.create(&events_topic, 1);
+    let world = world.restart().await;
+    let stands = |world: &World| {
+        let states = world.node.partitions(&name).unwrap().into_iter().map(|status| status.state);
+        states.filter(|state| matches!(state, PartitionState::Recreated(_) | PartitionState::Gone(_))).count() == 2
+    };
+    world.until("both stand still", async || stands(&world)).await;
+    let request = ResumeRequest { everywhere: Some(ConsumeFrom::At(StartAt::Earliest)), ..ResumeRequest::default() };
+    world.node.resume(&name, &request, "me").await.unwrap();
+    let is_gone =
+        |status: &PartitionStatus| matches!(status.state, PartitionState::Gone(_)) && status.open_segment.is_none();
+    world.until("its end", async || is_gone(&second(&world))).await;
+    world.until("whole answers", async || world.snapshot().lacks.is_empty()).await;
+    world.node.update_table(&name, events_kept_as(&[], true), "me").await.unwrap();
+    assert_eq!(world.node.replay(&name, Selection::default(), "me").await.unwrap().rows, 1);
+    world.until_visible(1).await;
+    let world = world.restart().await;
+    world.until_visible(1).await;
+    assert!(is_gone(&second(&world)), "{:?}", second(&world));
+    assert!(world.snapshot().lacks.is_empty());
 }

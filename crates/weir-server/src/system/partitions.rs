@@ -33,8 +33,10 @@ pub const FIELDS: &[Field<PartitionStatus>] = &[
     long("openRowsLimit", |s| Cell::count(s.open_rows_limit)),
     long("openSealAtMs", |s| Cell::Long(s.open_seal_at_ms)),
     long("lastConsumedMs", |s| Cell::Long(s.last_consumed_ms)),
+    long("messagesPerSecond", |s| Cell::Long(s.rate.at(s.told_at_ms).round() as i64)),
     text("rateLimit", |s| s.rate_limit.map_or(Cell::Null, |rate| Cell::Text(format!("{rate} messages/s")))),
     text("unexplained", |s| s.unexplained.clone().map_or(Cell::Null, Cell::Text)),
     text("lastError", |s| s.last_error.clone().map_or(Cell::Null, Cell::Text)),
+    long("lastErrorMs", |s| if s.last_error.is_some() { Cell::Long(s.last_error_ms) } else { Cell::Null }),
     long("lastErrorOffset", |s| Cell::maybe(s.last_error_offset.map(|offset| offset.number()))),
 ];

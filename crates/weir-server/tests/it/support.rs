@@ -13,6 +13,10 @@ use weir_server::{
 
 /// Far above what anything here takes, so that a slow machine does not fail.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// What is to be there within seconds is there by then, also where the machine has other work.
+pub(crate) const SECONDS: Duration = Duration::from_secs(10);
+/// The same of what is to be there at once.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// A node as its clients see it.
 pub(crate) struct Api {
@@ -130,7 +134,12 @@ impl Api {
 
     /// Waits until a query gives these rows.
     pub(crate) async fn wait_for_rows(&self, sql: &str, expected: &Json) {
-        eventually(sql, async || {
+        self.rows_within(DEADLINE, sql, expected).await;
+    }
+
+    /// The same, where that must not take longer than `limit`.
+    pub(crate) async fn rows_within(&self, limit: Duration, sql: &str, expected: &Json) {
+        within(limit, sql, async || {
             let answer = self.ask(sql).await;
             let rows = &answer["resultTable"]["rows"];
             let exceptions = answer["exceptions"].as_array().is_some_and(Vec::is_empty);
@@ -155,13 +164,22 @@ impl Api {
 /// Tries until it succeeds; fails with the last reason at the deadline.
 pub(crate) async fn eventually<T, F: Future<Output = Result<T, String>>>(
     what: &str,
+    attempt: impl FnMut() -> F,
+) -> T {
+    within(DEADLINE, what, attempt).await
+}
+
+/// The same, where that must not take longer than `limit`.
+pub(crate) async fn within<T, F: Future<Output = Result<T, String>>>(
+    limit: Duration,
+    what: &str,
     mut attempt: impl FnMut() -> F,
 ) -> T {
-    let until = Instant::now() + DEADLINE;
+    let until = Instant::now() + limit;
     loop {
         match attempt().await {
             Ok(value) => return value,
-            Err(reason) => assert!(Instant::now() < until, "{what} did not come within {DEADLINE:?}: {reason}"),
+            Err(reason) => assert!(Instant::now() < until, "{what} did not come within {limit:?}: {reason}"),
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -10,6 +10,7 @@ fn spec(settings: &[(&str, &str)]) -> StreamSpec {
         stream_type: "kafka".into(),
         topic: TopicName::parse("t").unwrap(),
         start_at: StartAt::Earliest,
+        start_offsets: Default::default(),
         decoder: "json".into(),
         decoder_settings: BTreeMap::new(),
         settings: all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),

@@ -125,6 +125,7 @@ mod tests {
             stream_type: "pulsar".into(),
             topic: TopicName::parse("t").unwrap(),
             start_at: StartAt::Earliest,
+            start_offsets: Default::default(),
             decoder: "json".into(),
             decoder_settings: BTreeMap::new(),
             settings: all,

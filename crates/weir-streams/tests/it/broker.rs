@@ -30,6 +30,7 @@ pub(crate) fn spec(topic: &str, settings: BTreeMap<String, String>) -> StreamSpe
         stream_type: "kafka".into(),
         topic: TopicName::parse(topic).expect("it is a topic's name"),
         start_at: StartAt::Earliest,
+        start_offsets: Default::default(),
         decoder: "json".into(),
         decoder_settings: BTreeMap::new(),
         settings,

@@ -38,6 +38,7 @@ pub(crate) fn spec(stream: &str, settings: &[(&str, &str)]) -> StreamSpec {
         stream_type: "kinesis".into(),
         topic: TopicName::parse(stream).unwrap(),
         start_at: StartAt::Earliest,
+        start_offsets: Default::default(),
         decoder: "json".into(),
         decoder_settings: BTreeMap::new(),
         settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),

@@ -28,6 +28,7 @@ pub(crate) fn spec(topic: &str, settings: &[(&str, &str)]) -> StreamSpec {
         stream_type: "pulsar".into(),
         topic: TopicName::parse(topic).unwrap(),
         start_at: StartAt::Earliest,
+        start_offsets: Default::default(),
         decoder: "json".into(),
         decoder_settings: BTreeMap::new(),
         settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),

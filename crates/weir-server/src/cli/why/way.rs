@@ -177,7 +177,9 @@ fn skipped<'a>(facts: &'a Facts, steps: &mut Vec<Step>) -> Option<&'a Json> {
                 ));
             }
             _ if inside => {
-                skipped = Some(row);
+                // What was visible and is passed over is both.
+                let is_lost = |row: &&Json| word(row, "kind") == "LOSS";
+                skipped = skipped.filter(is_lost).or(Some(row));
                 let verdict = if kind == "LOSS" { "LOST" } else { "SKIPPED" };
                 steps.push(step("skips", verdict, format!("[{from}, {to}) at {when}: {why}")));
             }
@@ -238,8 +240,12 @@ fn answer(
         return said("REJECTED", format!("{}; {remedy}", rejection(entry)));
     }
     if let Some(skip) = skip {
-        let text = format!("its offset was passed over and never became a row: {}", word(skip, "reason"));
-        return said(if word(skip, "kind") == "LOSS" { "LOST" } else { "SKIPPED" }, text);
+        let reason = word(skip, "reason");
+        return if word(skip, "kind") == "LOSS" {
+            said("LOST", format!("it was read once, its rows were visible, and it could not be read again: {reason}"))
+        } else {
+            said("SKIPPED", format!("its offset was passed over and never became a row: {reason}"))
+        };
     }
     let Some(segment) = segment else {
         return match position.verdict {
@@ -395,7 +401,10 @@ mod tests {
         assert_eq!(answered(&again).verdict, "ROW");
         assert_eq!(answered(&facts(25)).verdict, "REMOVED");
         let loss = json!({"kind": "LOSS", "fromOffset": 11, "toOffset": 13, "reason": "RETENTION", "atMs": 5});
-        assert_eq!(answered(&Facts { skips: vec![loss], ..facts(12) }).verdict, "LOST");
+        let passed = json!({"kind": "SKIP", "fromOffset": 11, "toOffset": 20, "reason": "RETENTION", "atMs": 6});
+        for skips in [vec![loss.clone()], vec![loss, passed]] {
+            assert_eq!(answered(&Facts { skips, ..facts(12) }).verdict, "LOST");
+        }
     }
 
     #[test]
