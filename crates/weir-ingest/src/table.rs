@@ -153,7 +153,9 @@ impl TableRuntime {
         let (table, records) = (self.context.record.load_full(), self.records().await?);
         let ours = records.segments.iter().filter(|segment| segment.partition == *partition);
         let mut restored = self.context.checkpoints.restore_open(&table, ours).await;
-        self.start(partition, &records, restored.remove(partition), new)
+        self.start(partition, &records, restored.remove(partition), new)?;
+        self.show_all_replayed();
+        Ok(())
     }
 
     /// What is read.

@@ -64,19 +64,21 @@ impl TableRuntime {
     /// Shows a committed replay. `contents` are its segments' files where this node made them.
     pub(super) fn take_in(self: &Arc<Self>, replay: &ReplayRecord, contents: Vec<(Arc<str>, Bytes)>) {
         let context = self.context();
-        if !context.replays.take_in(replay) {
-            return;
-        }
+        context.replays.take_in(replay);
         for (name, bytes) in contents {
             if let Err(error) = context.cache.keep(&name, &bytes) {
                 tracing::warn!(%error, "a replayed segment is not kept locally yet");
             }
         }
-        for part in &replay.parts {
-            let Some(view) = context.on_node.partitions().get(&part.partition).cloned() else { continue };
-            self.show_replayed(&view, part.segment.iter().cloned().collect());
-        }
+        self.show_all_replayed();
         context.leave_quarantine(replay);
+    }
+
+    /// Shows what is known to be replayed: whoever learned of a replay for one partition did so for all.
+    pub(crate) fn show_all_replayed(self: &Arc<Self>) {
+        for (partition, view) in self.context().on_node.partitions().iter() {
+            self.show_replayed(view, self.context().replays.segments(partition));
+        }
     }
 
     /// Shows segments that are on the record.
