@@ -113,7 +113,12 @@ impl TableRuntime {
         let feeds = self.feeds();
         let feed = feeds.get(&status.partition.topic)?;
         // One that does not answer is known by who reads it.
-        Some(feed.source.watermarks(status.partition.partition).await.ok()?.high)
+        let marks = feed.source.watermarks(status.partition.partition).await.ok()?;
+        if let Some(handle) = self.handle(&status.partition) {
+            // Where no message comes, nobody else hears that what the stream deletes comes near.
+            handle.status.change(|status| status.low_watermark = Some(marks.low));
+        }
+        Some(marks.high)
     }
 }
 

@@ -324,7 +324,10 @@ impl IngestNode {
         selection: Selection,
         who: &str,
     ) -> Result<u64, IngestError> {
-        let quarantine = self.runtime(name)?.context().quarantine.clone();
+        let runtime = self.runtime(name)?;
+        // What is being replayed becomes rows: whoever deletes is not told that it is gone.
+        let _turn = runtime.context().replays.turn.lock().await;
+        let quarantine = runtime.context().quarantine.clone();
         let deleted = self.deps.options.heavy.run(move || quarantine.delete(&selection)).await;
         let deleted =
             deleted.map_err(|source| IngestError::Disk { action: "delete from the quarantine".into(), source })?;

@@ -163,6 +163,9 @@ impl TableRuntime {
             let wanted = request.wanted(&status.partition).filter(|wanted| **wanted != ConsumeFrom::LastConsumed);
             let mut recreated = matches!(status.state, PartitionState::Recreated(_));
             let (partition, from) = (status.partition.clone(), status.next);
+            let now = feed.topic_id().await;
+            let known = ids.get(&partition);
+            recreated |= now.as_ref().is_ok_and(|now| now.as_ref().zip(known).is_some_and(|(now, known)| now != known));
             let Some(wanted) = wanted else {
                 let stays = PlannedMove::stays(partition, from, recreated);
                 // A stream that does not answer says nothing of what it has deleted.
@@ -179,8 +182,7 @@ impl TableRuntime {
                 });
                 continue;
             };
-            let now = feed.topic_id().await.map_err(|source| feed.error(source))?;
-            recreated |= now.as_ref().zip(ids.get(&partition)).is_some_and(|(now, known)| now != known);
+            let now = now.map_err(|source| feed.error(source))?;
             let (to, held) = match self.target(feed, &partition, from, wanted).await {
                 Ok(target) => target,
                 // A topic that was made anew may have fewer partitions. One that was asked for by its number is an error.

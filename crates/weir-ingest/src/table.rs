@@ -189,6 +189,12 @@ impl TableRuntime {
         statuses
     }
 
+    /// One of its pipelines.
+    #[must_use]
+    pub(crate) fn handle(&self, partition: &StreamPartition) -> Option<PipelineHandle> {
+        self.handles.lock().get(partition).cloned()
+    }
+
     /// Its pipelines.
     #[must_use]
     pub(crate) fn handles(&self) -> Vec<PipelineHandle> {

@@ -193,6 +193,8 @@ impl PartitionPipeline {
             pipeline.view.publish_open(pipeline.open.loaded(), pipeline.open.next());
         }
         pipeline.describe_open();
+        // Restored rows were read before anybody knew of another topic.
+        pipeline.status.change(|status| status.confirmed = status.next);
         pipeline.show_counters();
         Ok(pipeline)
     }

@@ -163,3 +163,23 @@ async fn a_partition_that_stands_before_its_first_message_falls_behind() {
     assert!(status.lag_ms >= 50_000, "{status:?}");
     assert_eq!(status.unexplained, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_made_anew_while_the_node_was_off_was_not_read() {
+    let world = World::start(Seats::default()).await;
+    world.memory.tell_ids();
+    world.node.create_table(events(&[]), "me").await.unwrap();
+    world.produce(&numbered(0..10));
+    world.until_visible(10).await;
+    world.node.keep(Duration::from_secs(1)).await;
+    world.memory.recreate(&topic("events"));
+    world.produce(&numbered(100..150));
+    let world = world.restart().await;
+    world.until("the new topic", async || matches!(world.status().state, PartitionState::Recreated(_))).await;
+    assert_eq!(plan(&world, ConsumeFrom::At(StartAt::Earliest)).await.read_twice, 0);
+    let everywhere = Some(ConsumeFrom::At(StartAt::Earliest));
+    let request = ResumeRequest { everywhere, ..ResumeRequest::default() };
+    world.node.resume(&table_name("events"), &request, "me").await.unwrap();
+    until_read(&world, 50).await;
+    assert_eq!(world.ids().await.len(), 60);
+}

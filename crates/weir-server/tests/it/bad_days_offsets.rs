@@ -3,10 +3,12 @@
 
 use crate::{
     streams::{Log, ids},
-    support::{Api, TestNode, eventually},
+    support::{Api, SECONDS, TestNode, eventually, within},
 };
 use hyper::Method;
 use serde_json::{Value as Json, json};
+use std::{path::Path, time::Duration};
+use weir_server::NodeSettings;
 
 /// The rows of the table.
 const COUNT: &str = "SELECT COUNT(*), COUNT(DISTINCT id), SUM(id) FROM t";
@@ -41,6 +43,15 @@ impl Api {
         .await
     }
 
+    /// The same of table `t`, where that must not take longer than `limit`.
+    pub(crate) async fn state_within(&self, limit: Duration, topic: &str, partition: u32, state: &str) -> Json {
+        within(limit, &format!("{state} of {topic}/{partition}"), async || {
+            let shown = self.partition(topic, partition).await;
+            if shown["state"] == state { Ok(shown) } else { Err(shown.to_string()) }
+        })
+        .await
+    }
+
     /// Asks something of the table's consumption; it must be done.
     pub(crate) async fn tell(&self, what: &str, body: &Json) -> Json {
         let answer = self.post(&format!("/tables/t/{what}"), body).await;
@@ -64,15 +75,24 @@ impl Api {
 
 /// On memory, and on Kafka where it is at hand.
 pub(crate) async fn everywhere(scenario: impl AsyncFn(&TestNode, Log)) {
-    let node = TestNode::start().await;
+    everywhere_with(|settings| settings, scenario).await;
+}
+
+async fn everywhere_with(change: fn(NodeSettings) -> NodeSettings, scenario: impl AsyncFn(&TestNode, Log)) {
+    let node = TestNode::start_changed(change).await;
     let log = Log::memory(&node);
     scenario(&node, log).await;
     node.server.stop().await;
     if let Some(log) = Log::kafka() {
-        let node = TestNode::start().await;
+        let node = TestNode::start_changed(change).await;
         scenario(&node, log).await;
         node.server.stop().await;
     }
+}
+
+/// Topics are looked at as often as in a node that nobody set up otherwise.
+fn looking_as_usual(settings: NodeSettings) -> NodeSettings {
+    NodeSettings { discovery_every: NodeSettings::new(Path::new("")).discovery_every, ..settings }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +107,8 @@ async fn n04_expired_offsets_are_a_reported_gap() {
         log.append(&topic, 0, 10..30).await;
         log.expire(&topic, 0, 20).await;
         node.tell("resumeConsumption", &Json::Null).await;
-        node.wait_for_rows(COUNT, &counted((0..10).chain(20..30))).await;
+        node.rows_within(SECONDS, COUNT, &counted((0..10).chain(20..30))).await;
+        node.state_within(SECONDS, &topic, 0, "CONSUMING").await;
 
         let skips = node.json("/tables/t/skips").await;
         assert_eq!(skips.as_array().unwrap().len(), 1, "{skips}");
@@ -109,7 +130,7 @@ async fn n04_expired_offsets_are_a_reported_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn n05_added_partitions() {
-    everywhere(async |node, log| {
+    everywhere_with(looking_as_usual, async |node, log| {
         let topic = log.topic("n05", 1).await;
         // What is there is passed over; what comes later is not, also in partitions that come later.
         log.append(&topic, 0, 0..5).await;
@@ -119,7 +140,7 @@ async fn n05_added_partitions() {
         log.append(&topic, 1, 10..20).await;
         log.append(&topic, 2, 20..30).await;
         log.append(&topic, 0, 30..35).await;
-        node.wait_for_rows(COUNT, &counted(10..35)).await;
+        node.rows_within(SECONDS, COUNT, &counted(10..35)).await;
         let starts = "SELECT \"partition\", startOffset, nextOffset FROM system.partitions ORDER BY \"partition\"";
         assert_eq!(node.rows(starts).await, json!([[0, 5, 10], [1, 0, 10], [2, 0, 10]]));
         node.assert_balanced().await;
@@ -134,9 +155,13 @@ async fn n06_recreated_topic() {
         log.append(&topic, 0, 0..10).await;
         node.make(&ids("t", &[log.map(&topic, &[])])).await;
         node.wait_for_rows(COUNT, &counted(0..10)).await;
-        // Paused, so that the new topic has grown past the old offset before anybody looks.
-        node.tell("pauseConsumption?comment=upgrade", &Json::Null).await;
-        node.wait_for_state(&topic, 0, "PAUSED").await;
+        // Paused, so that the new topic has grown past the old offset before anybody looks; twice, for whoever begins to read
+        // asks whose log it is: what was read before is known to be of the old one.
+        for _ in 0..2 {
+            node.tell("resumeConsumption", &Json::Null).await;
+            node.tell("pauseConsumption?comment=upgrade", &Json::Null).await;
+            node.wait_for_state(&topic, 0, "PAUSED").await;
+        }
         log.recreate(&topic, 1).await;
         log.append(&topic, 0, 100..115).await;
         for _ in 0..2 {
@@ -201,6 +226,86 @@ async fn n06_a_topic_made_anew_is_noticed_while_it_is_read_and_over_a_restart() 
     node.server.stop().await;
 }
 
+/// Messages of the topic before, and of the one that takes its place.
+const OLD: i64 = 100;
+const NEW: i64 = 500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n06_a_topic_made_anew_with_more_messages_under_a_partition_that_reads() {
+    let Some(log) = Log::kafka() else { return };
+    let node = TestNode::start_changed(looking_as_usual).await;
+    let topic = log.topic("n06", 1).await;
+    log.append(&topic, 0, 0..OLD).await;
+    node.make(&ids("t", &[log.map(&topic, &[])])).await;
+    node.wait_for_rows(COUNT, &counted(0..OLD)).await;
+    // Whoever found a partition has looked at the topic after those rows were read; the first time it makes sure everywhere.
+    // From the second time on it is a while until the next.
+    for partition in 1..3 {
+        log.grow(&topic, partition + 1).await;
+        node.state_within(SECONDS, &topic, partition, "CONSUMING").await;
+    }
+    log.recreate(&topic, 3).await;
+    log.append(&topic, 0, 1000..1000 + NEW).await;
+    node.state_within(SECONDS, &topic, 0, "RECREATED").await;
+    let shown = within(SECONDS, "its lag", async || match node.partition(&topic, 0).await {
+        shown if shown["lagOffsets"] == NEW => Ok(shown),
+        shown => Err(shown.to_string()),
+    })
+    .await;
+    let (reason, next) = (shown["reason"].as_str().unwrap(), shown["nextOffset"].as_i64().unwrap());
+    assert!(reason.contains("made anew"), "{shown}");
+    // It may have gone on in the new topic before that was known, behind the offset where it stood: what it read is there.
+    let read = next - OLD;
+    eprintln!("{read} messages of the new topic were read");
+    let rows = counted((0..OLD).chain(1000 + OLD..1000 + next));
+    node.rows_within(SECONDS, COUNT, &rows).await;
+    node.assert_balanced().await;
+
+    let from = |offset: &Json| json!({"consumeFrom": {&topic: {"0": offset, "*": "smallest"}}});
+    let plan = async |offset: &Json| {
+        let plan = node.tell("resumeConsumption?dryRun=true", &from(offset)).await;
+        plan["partitions"].as_array().unwrap().iter().find(|part| part["partition"] == 0).unwrap().clone()
+    };
+    let said = |plan: &Json, key: &str| plan[key].as_i64().unwrap_or_else(|| panic!("{key} of {plan}"));
+    let from_start = plan(&json!("smallest")).await;
+    assert_eq!(from_start["topicMadeAnew"], true, "{from_start}");
+    assert_eq!((said(&from_start, "toOffset"), said(&from_start, "offsetsReadTwice")), (0, read), "{from_start}");
+    if read > 0 {
+        let refused = node.post("/tables/t/resumeConsumption?consumeFrom=smallest", &Json::Null).await;
+        assert_eq!(refused.status, 409, "{}", refused.text());
+        assert!(refused.error().contains("allowDuplicates"), "{}", refused.text());
+        assert_eq!(node.partition(&topic, 0).await["state"], "RECREATED");
+        assert!(reason.contains(&format!("[{OLD}, {next})")), "it says which are meant: {shown}");
+    }
+    assert_eq!(node.rows(COUNT).await, rows, "nothing was stored twice");
+
+    // On behind what was read: nothing is stored twice, and what was passed over is said before and after.
+    let behind = plan(&json!(next)).await;
+    assert_eq!((said(&behind, "toOffset"), said(&behind, "offsetsReadTwice")), (next, 0), "{behind}");
+    assert_eq!(said(&behind, "skippedOffsets"), OLD, "{behind}");
+    node.tell("resumeConsumption", &from(&json!(next))).await;
+    for partition in 0..3 {
+        node.state_within(SECONDS, &topic, partition, "CONSUMING").await;
+    }
+    log.append(&topic, 0, 2000..2010).await;
+    let rows = counted((0..OLD).chain(1000 + OLD..1000 + NEW).chain(2000..2010));
+    node.rows_within(SECONDS, COUNT, &rows).await;
+    let skips = node.json("/tables/t/skips").await;
+    let all = skips.as_array().unwrap();
+    assert!(
+        all.iter().any(|row| (&row["kind"], &row["reason"]) == (&json!("RESTART"), &json!("RECREATED"))),
+        "{skips}"
+    );
+    node.assert_balanced().await;
+
+    // Whoever wants them all the same gets them, and knows what is stored twice.
+    node.tell("resumeConsumption?allowDuplicates=true", &from(&json!("smallest"))).await;
+    let twice = (0..OLD).chain(1000 + OLD..1000 + NEW).chain(2000..2010).chain(1000..1000 + NEW).chain(2000..2010);
+    node.rows_within(SECONDS, COUNT, &counted(twice)).await;
+    node.assert_balanced().await;
+    node.server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn n07_first_topic_removed() {
     let node = TestNode::start().await;
@@ -232,8 +337,12 @@ async fn first_topic_removed(node: TestNode, log: &Log) {
     log.append(&a, 0, 15..20).await;
     log.append(&b, 0, 110..120).await;
     node.wait_for_rows(COUNT, &counted((0..15).chain(100..120))).await;
-    let of_second = "SELECT COUNT(*) FROM t WHERE id >= 100";
-    assert_eq!(node.rows(of_second).await, json!([[20]]));
+    // Rows of the one are not looked for among those of the other.
+    for (sql, rows) in [("id >= 100", 20), ("id < 100", 15)] {
+        let answer = node.ask(&format!("SELECT COUNT(*) FROM t WHERE {sql}")).await;
+        assert_eq!(answer["resultTable"]["rows"], json!([[rows]]), "{answer}");
+        assert!(answer["numSegmentsPrunedByServer"].as_i64() > Some(0), "{answer}");
+    }
     let segments = node.rows("SELECT topic, segment FROM system.segments").await;
     for segment in segments.as_array().unwrap() {
         let group = if segment[0] == json!(a) { "t__0__" } else { "t__10000__" };
@@ -268,10 +377,13 @@ async fn n17_earliest_is_accepted() {
     everywhere(async |node, log| {
         let topic = log.topic("n17", 1).await;
         log.append(&topic, 0, 0..10).await;
-        for (criterion, expected) in [("earliest", 10), ("smallest", 10), ("latest", 0), ("largest", 0)] {
+        for (criterion, expected) in [("earliest", 10), ("smallest", 11), ("latest", 0), ("largest", 0)] {
             node.make(&ids("t", &[log.map(&topic, &[("consumer.prop.auto.offset.reset", criterion)])])).await;
-            node.wait_for_state(&topic, 0, "CONSUMING").await;
-            node.wait_for_rows("SELECT COUNT(*) FROM t", &json!([[expected]])).await;
+            node.state_within(SECONDS, &topic, 0, "CONSUMING").await;
+            node.rows_within(SECONDS, "SELECT COUNT(*) FROM t", &json!([[expected]])).await;
+            // From there on all is read.
+            log.append(&topic, 0, [100]).await;
+            node.rows_within(SECONDS, "SELECT COUNT(*) FROM t", &json!([[expected + 1]])).await;
             assert_eq!(node.delete("/tableConfigs/t").await.status, 200);
         }
     })

@@ -4,7 +4,7 @@
 use crate::{
     bad_days_offsets::everywhere,
     streams::Log,
-    support::{Api, TestNode, eventually},
+    support::{AT_ONCE, Api, TestNode, eventually, within},
 };
 use hyper::Method;
 use serde_json::{Value as Json, json};
@@ -301,7 +301,7 @@ async fn n10_a_transactional_topic_that_ends_in_control_records() {
     let committed = "SELECT COUNT(*), COUNT(DISTINCT id), SUM(id) FROM t";
     node.wait_for_rows(committed, &json!([[15, 15, 105.0]])).await;
     let ready = async |node: &Api, next: u64| {
-        eventually("readiness", async || {
+        within(AT_ONCE, "readiness", async || {
             let shown = node.partition(&topic, 0).await;
             let said = (&shown["state"], &shown["nextOffset"], &shown["lagOffsets"], &shown["lagMs"]);
             let wanted = (&json!("CONSUMING"), &json!(next), &json!(0), &json!(0));

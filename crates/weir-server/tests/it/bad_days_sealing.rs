@@ -1,20 +1,20 @@
-//! Seals, while all else goes on: columns added to an open segment, rows that keep coming, a deep store that is away, more
-//! rows than memory takes, more partitions than is usual.
+//! Seals, while all else goes on: columns added to an open segment, rows that keep coming, a deep store that is away.
 
 use crate::{
     bad_days_offsets::everywhere,
     bad_days_records::table,
-    process::Process,
     streams::Log,
-    support::{Api, TestNode, eventually},
+    support::{Api, TestNode, eventually, within},
 };
 use hyper::Method;
 use serde_json::{Value as Json, json};
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
-use weir_server::NodeSettings;
 use weir_streams::kafka::testing::TestMessage;
 
 fn ids() -> Json {
@@ -100,15 +100,19 @@ async fn column_added(node: TestNode, log: &Log) {
     node.server.stop().await;
 }
 
-/// Rows of a segment: building it takes longer than a row may take to be seen.
-const SEGMENT_ROWS: i64 = 30_000;
-/// Seals that the rows go through.
-const SEALS: i64 = 4;
-/// Rows that are sent at once.
-const BATCH: i64 = 300;
-/// How much longer a row may take to be seen while a segment is sealed: a build takes turns with what else runs here, and
-/// Pinot's stand-still takes seconds for a segment of this size.
-const SEAL_ALLOWANCE: Duration = Duration::from_millis(1500);
+/// Rows of the segment that is sealed; doubled until its seal is so long that nobody could overlook a stand-still.
+const SEGMENT_ROWS: i64 = 200_000;
+/// A machine that seals so many in no time tells nothing.
+const MOST_ROWS: i64 = 3_200_000;
+/// Rows that are sent at once, and how often.
+const BATCH: i64 = 60;
+const PACE: Duration = Duration::from_millis(10);
+/// Batches before the segment is full: what is measured of them is how it is without a seal.
+const CALM_BATCHES: i64 = 100;
+/// What a row may take to be seen at any time: a thread of this process may have to wait for one of its two cores.
+const LEAST_ALLOWANCE: Duration = Duration::from_millis(300);
+/// A seal that held up all rows would be noticed so many times over.
+const CLEARLY: u32 = 4;
 
 /// How long rows took to be seen, and queries to be answered.
 #[derive(Debug, Default)]
@@ -117,91 +121,172 @@ struct Seen {
     calm: Duration,
     /// The longest, over moments at which a segment was.
     sealing: Duration,
-    /// How often somebody looked while a segment was being sealed.
-    looks: u32,
+    /// From the first look at which a segment was being sealed to the last one.
+    seal: Duration,
+    /// Batches that came to be seen meanwhile.
+    batches: usize,
     longest_query: Duration,
+}
+
+impl Seen {
+    /// What a row may take while a segment is sealed.
+    fn allowance(&self) -> Duration {
+        LEAST_ALLOWANCE.max(self.calm * 3)
+    }
+}
+
+/// A thread that does nothing: what it is late by, everybody here is, whatever the node does.
+struct Idler {
+    late_us: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Idler {
+    fn start() -> Self {
+        let new = Self { late_us: Arc::default(), ended: Arc::default() };
+        let (late_us, ended) = (new.late_us.clone(), new.ended.clone());
+        std::thread::spawn(move || {
+            let tick = Duration::from_millis(5);
+            while !ended.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                std::thread::sleep(tick);
+                let late = begun.elapsed().saturating_sub(tick);
+                late_us.fetch_max(late.as_micros() as u64, Ordering::Relaxed);
+            }
+        });
+        new
+    }
+
+    /// The most since this was asked before.
+    fn late(&self) -> Duration {
+        Duration::from_micros(self.late_us.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl Drop for Idler {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn n12_rows_are_seen_while_a_segment_is_sealed() {
     everywhere(async |node, log| {
-        let topic = log.topic("n12", 1).await;
-        let columns = json!([
-            {"name": "id", "dataType": "LONG"}, {"name": "name", "dataType": "STRING"},
-            {"name": "city", "dataType": "STRING"}, {"name": "n", "dataType": "INT"},
-        ]);
-        let rows = SEGMENT_ROWS.to_string();
-        let limit = ("/realtime.segment.flush.threshold.segment.rows", rows.as_str());
-        let mut document = table(&columns, &log.map(&topic, &[limit]));
-        document["realtime"]["tableIndexConfig"] =
-            json!({"invertedIndexColumns": ["name", "city"], "rangeIndexColumns": ["n"], "sortedColumn": ["city"]});
-        node.make(&document).await;
-        node.wait_for_state(&topic, 0, "CONSUMING").await;
-        let all = SEGMENT_ROWS * SEALS + SEGMENT_ROWS / 2;
-        // When each batch was acknowledged; ids are dense, so the greatest one that is seen tells what is.
-        let (sent, done) = (tokio::sync::Mutex::new(Vec::<Instant>::new()), AtomicI64::new(0));
-        let produce = async {
-            for batch in 0..all / BATCH {
-                let message = |id: i64| {
-                    let city = (id * 7919) % 1000;
-                    TestMessage::of(format!(
-                        "{{\"id\":{id},\"name\":\"name {id}\",\"city\":\"city {city}\",\"n\":{}}}",
-                        id % 977
-                    ))
-                };
-                let messages: Vec<TestMessage> = (batch * BATCH..(batch + 1) * BATCH).map(message).collect();
-                log.append_messages(&topic, 0, &messages).await;
-                sent.lock().await.push(Instant::now());
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        let mut rows = SEGMENT_ROWS;
+        loop {
+            let seen = sealed_under_load(node, &log, rows).await;
+            eprintln!("{rows} rows: {seen:?}");
+            let allowance = seen.allowance();
+            if seen.seal >= allowance * CLEARLY {
+                assert!(seen.sealing <= allowance, "rows waited for the seal: {seen:?}");
+                assert!(seen.longest_query <= allowance, "a query waited for the seal: {seen:?}");
+                assert!(seen.batches >= 10, "nothing was sent while a segment was being sealed: {seen:?}");
+                break;
             }
-            done.store(1, Ordering::Relaxed);
-        };
-        let (seen, ()) = tokio::join!(look(node, &sent, all), produce);
-        eprintln!("{seen:?}");
-        assert!(seen.looks >= 3, "nobody looked while a segment was being sealed: {seen:?}");
-        assert!(seen.sealing <= seen.calm + SEAL_ALLOWANCE, "{seen:?}");
-        assert!(seen.longest_query <= SEAL_ALLOWANCE * 2, "no query waits for a seal: {seen:?}");
-
-        eventually("all seals", async || {
-            let sealed = node.rows("SELECT COUNT(*), SUM(rows) FROM system.segments WHERE state = 'DONE'").await;
-            if sealed[0][0].as_i64() >= Some(SEALS) { Ok(()) } else { Err(sealed.to_string()) }
-        })
-        .await;
-        assert_eq!(node.rows("SELECT COUNT(*), COUNT(DISTINCT id) FROM t").await, json!([[all, all]]));
-        node.assert_reconciled().await;
+            rows *= 2;
+            assert!(rows <= MOST_ROWS, "no seal was long enough to tell: {seen:?}");
+        }
     })
     .await;
 }
 
-/// Asks until all rows are seen.
-async fn look(node: &TestNode, sent: &tokio::sync::Mutex<Vec<Instant>>, all: i64) -> Seen {
-    let (mut seen, mut batches) = (Seen::default(), 0);
-    let until = Instant::now() + Duration::from_secs(120);
-    let sealing = async || {
+/// Seals a segment of so many rows while others come, and looks all the time.
+async fn sealed_under_load(node: &TestNode, log: &Log, rows: i64) -> Seen {
+    let topic = log.topic("n12", 1).await;
+    let columns = json!([
+        {"name": "id", "dataType": "LONG"}, {"name": "name", "dataType": "STRING"}, {"name": "other", "dataType": "STRING"},
+        {"name": "city", "dataType": "STRING"}, {"name": "n", "dataType": "INT"},
+    ]);
+    let limit = rows.to_string();
+    let limit = ("/realtime.segment.flush.threshold.segment.rows", limit.as_str());
+    let mut document = table(&columns, &log.map(&topic, &[limit]));
+    document["realtime"]["tableIndexConfig"] = json!({
+        "invertedIndexColumns": ["name", "other", "city"], "rangeIndexColumns": ["id", "n"], "sortedColumn": ["city"],
+    });
+    node.make(&document).await;
+    let messages = |ids: std::ops::Range<i64>| -> Vec<TestMessage> {
+        let message = |id: i64| {
+            let (city, n) = ((id * 7919) % 1000, id % 977);
+            let (name, other) = (format!("name {id}"), format!("other {}", id.wrapping_mul(2_654_435_761) % 1_000_003));
+            TestMessage::of(
+                json!({"id": id, "name": name, "other": other, "city": format!("city {city}"), "n": n}).to_string(),
+            )
+        };
+        ids.map(message).collect()
+    };
+    let bulk = rows - CALM_BATCHES * BATCH;
+    for from in (0..bulk).step_by(10_000) {
+        log.append_messages(&topic, 0, &messages(from..bulk.min(from + 10_000))).await;
+    }
+    within(Duration::from_secs(120), "the bulk of the rows", async || {
+        match node.rows("SELECT COUNT(*) FROM t").await {
+            count if count == json!([[bulk]]) => Ok(()),
+            count => Err(count.to_string()),
+        }
+    })
+    .await;
+
+    // When each batch was acknowledged; ids are dense, so how many are seen tells which.
+    let (sent, ended) = (tokio::sync::Mutex::new(Vec::<Instant>::new()), AtomicBool::new(false));
+    let produce = async {
+        let mut next = bulk;
+        while !ended.load(Ordering::Relaxed) {
+            log.append_messages(&topic, 0, &messages(next..next + BATCH)).await;
+            sent.lock().await.push(Instant::now());
+            next += BATCH;
+            tokio::time::sleep(PACE).await;
+        }
+        next
+    };
+    let look = async {
+        let seen = look(node, &sent, bulk).await;
+        ended.store(true, Ordering::Relaxed);
+        seen
+    };
+    let (seen, all) = tokio::join!(look, produce);
+    node.wait_for_rows("SELECT COUNT(*), COUNT(DISTINCT id) FROM t", &json!([[all, all]])).await;
+    node.assert_reconciled().await;
+    assert_eq!(node.delete("/tableConfigs/t").await.status, 200);
+    seen
+}
+
+/// Looks until the segment is sealed and committed, and for a while after that.
+async fn look(node: &TestNode, sent: &tokio::sync::Mutex<Vec<Instant>>, bulk: i64) -> Seen {
+    let (mut seen, mut batches, mut count) = (Seen::default(), 0, 0);
+    let (until, idler) = (Instant::now() + Duration::from_secs(180), Idler::start());
+    let committing = async || {
         let states = node.rows("SELECT COUNT(*) FROM system.segments WHERE state = 'COMMITTING'").await;
         states[0][0].as_i64() > Some(0)
     };
-    let (mut before, mut count) = (sealing().await, 0);
-    while count < all {
+    // When a segment was first seen being sealed, and how many batches were there; and when it was last.
+    let (mut first, mut last) = (None, None);
+    let mut before = committing().await;
+    // After the seal as long as before it.
+    while last.is_none_or(|last: Instant| last.elapsed() < PACE * CALM_BATCHES as u32) {
         let asked = Instant::now();
-        assert!(asked < until, "{count} of {all} rows are seen");
+        assert!(asked < until, "{count} rows are seen, and the seal has not ended: {seen:?}");
         let now = node.rows("SELECT COUNT(*) FROM t").await[0][0].as_i64().unwrap();
         let answered = Instant::now();
         assert!(now >= count, "{now} rows are seen, {count} were before");
         count = now;
-        let after = sealing().await;
-        seen.longest_query = seen.longest_query.max(answered - asked);
+        let after = committing().await;
         // The oldest batch that is not seen has waited so long already; one that is newly seen has waited no longer.
-        let sent = sent.lock().await;
-        let waited = sent.get(batches).map_or(Duration::ZERO, |at| answered.saturating_duration_since(*at));
+        let waited =
+            sent.lock().await.get(batches).map_or(Duration::ZERO, |at| answered.saturating_duration_since(*at));
+        let late = idler.late();
+        let (waited, answer) = (waited.saturating_sub(late), (answered - asked).saturating_sub(late));
+        seen.longest_query = seen.longest_query.max(answer);
+        batches = ((count - bulk) / BATCH) as usize;
         if before || after {
             seen.sealing = seen.sealing.max(waited);
-            seen.looks += 1;
+            let (begun, there) = *first.get_or_insert((asked, batches));
+            (seen.seal, seen.batches) = (answered - begun, batches - there);
+            last = Some(answered);
         } else {
             seen.calm = seen.calm.max(waited);
         }
-        batches = (count / BATCH) as usize;
         before = after;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     seen
 }
@@ -278,114 +363,4 @@ async fn deep_store_away(node: TestNode, log: &Log) {
         node.wait_for_rows("SELECT COUNT(*), COUNT(DISTINCT id) FROM t", &json!([[all, all]])).await;
     }
     node.server.stop().await;
-}
-
-/// Partitions with a backlog.
-const MANY: u32 = 100;
-/// Rows of each.
-const BACKLOG: i64 = 2000;
-/// The budget of the node: a third of what the rows alone would hold.
-const BUDGET_MIB: u64 = 64;
-/// What the process may hold beside its budget: as the benchmark of memory states it, `benchmarks/README.md`.
-const BESIDE_MIB: u64 = 512;
-
-/// Each row has a kilobyte of text that no other has.
-async fn backlog(log: &Log, topic: &str, rows: i64) -> i64 {
-    for partition in 0..MANY {
-        let from = i64::from(partition) * rows;
-        let message = |id: i64| TestMessage::of(format!("{{\"id\":{id},\"text\":\"{id:01000}\"}}"));
-        let messages: Vec<TestMessage> = (from..from + rows).map(message).collect();
-        log.append_messages(topic, partition, &messages).await;
-    }
-    i64::from(MANY) * rows
-}
-
-fn texts() -> Json {
-    json!([{"name": "id", "dataType": "LONG"}, {"name": "text", "dataType": "STRING", "maxLength": 2000}])
-}
-
-/// Waits until all rows are there; gives the most bytes that open segments held meanwhile.
-async fn read_backlog(node: &Api, rows: i64) -> i64 {
-    let (until, mut most) = (Instant::now() + Duration::from_secs(120), 0);
-    loop {
-        let open = node.rows("SELECT SUM(openBytes) FROM system.partitions").await;
-        most = most.max(open[0][0].as_f64().unwrap_or(0.0) as i64);
-        let answer = node.ask("SELECT COUNT(*), COUNT(DISTINCT id), MAX(id) FROM t").await;
-        if answer["resultTable"]["rows"] == json!([[rows, rows, (rows - 1) as f64]]) {
-            return most;
-        }
-        assert!(Instant::now() < until, "{answer}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Rows were sealed because memory was short, and never were most of them in memory at once.
-async fn assert_sealed_for_memory(node: &Api, rows: i64, most: i64) {
-    assert!(most < rows * 1000 / 4 * 3, "open segments held {most} bytes");
-    let sealed = "SELECT COUNT(*) FROM system.segments WHERE sealReason = 'memoryLimit'";
-    assert!(node.rows(sealed).await[0][0].as_i64() > Some(0), "the budget seals");
-    node.assert_reconciled().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn n14_a_backlog_of_a_hundred_partitions_on_a_small_budget() {
-    let budget = |settings| NodeSettings { ingest_memory_bytes: BUDGET_MIB << 20, ..settings };
-    let node = TestNode::start_changed(budget).await;
-    let log = Log::memory(&node);
-    let topic = log.topic("n14", MANY).await;
-    // The messages themselves are in this process's memory: fewer of them do.
-    let rows = backlog(&log, &topic, BACKLOG / 2).await;
-    node.make(&table(&texts(), &log.map(&topic, &[]))).await;
-    let most = read_backlog(&node, rows).await;
-    assert_sealed_for_memory(&node, rows, most).await;
-    node.server.stop().await;
-
-    let Some(log) = Log::kafka() else { return };
-    let Log::Kafka(broker) = &log else { unreachable!() };
-    let topic = log.topic("n14", MANY).await;
-    let rows = backlog(&log, &topic, BACKLOG).await;
-    let dir = tempfile::tempdir().unwrap();
-    let budget = BUDGET_MIB.to_string();
-    let node = Process::start(dir.path(), &["--ingest-memory-mib", &budget]);
-    let made = node.post("/tableConfigs", &table(&texts(), &log.map(&topic, &[]))).await;
-    assert_eq!(made.status, 200, "{}", made.text());
-    let most = read_backlog(&node, rows).await;
-    let peak = node.peak_bytes() >> 20;
-    eprintln!("open segments held {} MiB, the process {peak} MiB", most >> 20);
-    assert!(peak <= BUDGET_MIB + BESIDE_MIB, "{peak} MiB");
-    assert_sealed_for_memory(&node, rows, most).await;
-    drop(node);
-    broker.delete(&topic).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn n16_a_table_of_five_hundred_partitions_is_there_at_once() {
-    everywhere(async |node, log| {
-        let topic = log.topic("n16", 500).await;
-        log.append(&topic, 499, 0..3).await;
-        // What else the machine does may hold up one of them.
-        let mut took = vec![];
-        for attempt in 0..3 {
-            if attempt > 0 {
-                assert_eq!(node.delete("/tableConfigs/t").await.status, 200);
-            }
-            let begun = Instant::now();
-            node.make(&table(&ids(), &log.map(&topic, &[]))).await;
-            took.push(begun.elapsed());
-            if took[attempt] < Duration::from_secs(2) {
-                break;
-            }
-        }
-        assert!(took.iter().any(|took| *took < Duration::from_secs(2)), "{took:?}");
-        node.wait_for_rows("SELECT COUNT(*) FROM t", &json!([[3]])).await;
-        let states = "SELECT state, COUNT(*) FROM system.partitions GROUP BY state";
-        node.wait_for_rows(states, &json!([["CONSUMING", 500]])).await;
-        log.append(&topic, 250, 3..5).await;
-        node.wait_for_rows("SELECT COUNT(*), COUNT(DISTINCT id) FROM t", &json!([[5, 5]])).await;
-        assert_eq!(node.delete("/tableConfigs/t").await.status, 200);
-        if let Log::Kafka(broker) = &log {
-            broker.delete(&topic).await;
-        }
-    })
-    .await;
 }

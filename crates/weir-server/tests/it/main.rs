@@ -7,6 +7,8 @@ mod bad_days_offsets;
 mod bad_days_records;
 mod bad_days_registry;
 mod bad_days_restart;
+mod bad_days_retention;
+mod bad_days_scale;
 mod bad_days_sealing;
 mod bad_days_secrets;
 mod command_line;

@@ -162,10 +162,7 @@ impl Api {
 }
 
 /// Tries until it succeeds; fails with the last reason at the deadline.
-pub(crate) async fn eventually<T, F: Future<Output = Result<T, String>>>(
-    what: &str,
-    attempt: impl FnMut() -> F,
-) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Result<T, String>>>(what: &str, attempt: impl FnMut() -> F) -> T {
     within(DEADLINE, what, attempt).await
 }
 
