@@ -196,7 +196,7 @@ impl TableRuntime {
             };
             let (skipped, read_twice) = if recreated {
                 let doubt: Vec<OffsetRange> = status.in_doubt(held.high).into_iter().collect();
-                (to.since(held.low), read_before(doubt, to, from))
+                (to.since(held.low) - read_before(doubt.clone(), held.low, to), read_before(doubt, to, from))
             } else {
                 let read = ranges(&segments, removed.get(&partition), &moves, &partition, from);
                 (to.since(from), read_before(read, to, from))
