@@ -53,6 +53,9 @@ impl PartitionPipeline {
             }
             self.keep_if_due();
             self.view.publish_open(self.open.loaded(), next);
+        } else {
+            // Empty batches may come so often that no tick does.
+            self.keep_idle();
         }
         let behind = batch.high_watermark.is_some_and(|high| high > next);
         let newest = batch.messages.len().checked_sub(1).and_then(|last| batch.messages.timestamp_ms(last));
