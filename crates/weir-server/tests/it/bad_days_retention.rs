@@ -172,7 +172,7 @@ async fn a_compacted_topic_with_tombstones() {
     add(&["brokers", "--entity-default"], "log.cleaner.backoff.ms=100");
     add(
         &["topics", "--entity-name", &topic],
-        "cleanup.policy=compact,segment.bytes=2000,min.cleanable.dirty.ratio=0.0,min.compaction.lag.ms=0",
+        "cleanup.policy=compact,segment.bytes=2000,segment.ms=1,min.cleanable.dirty.ratio=0.0,min.compaction.lag.ms=0",
     );
     let node = TestNode::start().await;
     let columns = json!([
