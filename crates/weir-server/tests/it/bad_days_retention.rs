@@ -164,16 +164,11 @@ async fn a_compacted_topic_with_tombstones() {
     let Some(broker) = OwnBroker::start() else { return };
     let log = Log::Kafka(TestBroker::at(&broker.address()));
     let topic = log.topic("compacted", 1).await;
-    // Its cleaner has little to do, and does it at once.
-    let configs = "kafka.admin.ConfigCommand";
-    let add = |kind: &[&str], settings: &str| {
-        broker.run(configs, &[&["--alter", "--entity-type"], kind, &["--add-config", settings]].concat());
-    };
-    add(&["brokers", "--entity-default"], "log.cleaner.backoff.ms=100");
-    add(
-        &["topics", "--entity-name", &topic],
-        "cleanup.policy=compact,segment.bytes=2000,segment.ms=1,min.cleanable.dirty.ratio=0.0,min.compaction.lag.ms=0",
-    );
+    // Its cleaner looks every 15 seconds whether there is something to do.
+    let settings =
+        "cleanup.policy=compact,segment.bytes=2000,segment.ms=1,min.cleanable.dirty.ratio=0.0,min.compaction.lag.ms=0";
+    let arguments = ["--alter", "--entity-type", "topics", "--entity-name", &topic, "--add-config", settings];
+    broker.run("kafka.admin.ConfigCommand", &arguments);
     let node = TestNode::start().await;
     let columns = json!([
         {"name": "id", "dataType": "LONG"}, {"name": "key", "dataType": "LONG"},
@@ -187,7 +182,7 @@ async fn a_compacted_topic_with_tombstones() {
         log.append_messages(&topic, 0, messages).await;
     }
     let count = |table: &str| format!("SELECT COUNT(*), COUNT(DISTINCT id) FROM {table}");
-    within(Duration::from_secs(60), "the cleaning", async || {
+    within(Duration::from_secs(90), "the cleaning", async || {
         let done = std::fs::read_to_string(broker.logs().join("cleaner-offset-checkpoint")).unwrap_or_default();
         let line = done.lines().find_map(|line| line.strip_prefix(&format!("{topic} 0 ")));
         let cleaned = line.and_then(|offset| offset.parse::<i64>().ok());
