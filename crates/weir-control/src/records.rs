@@ -128,6 +128,12 @@ impl TableRecord {
             && new.reads().all(|topic| self.topics.contains_key(topic))
     }
 
+    /// Whether config and schema are those of another version of it, to the letter.
+    #[must_use]
+    pub fn is_set_as(&self, other: &Self) -> bool {
+        self.config_json == other.config_json && self.schema_json == other.schema_json
+    }
+
     /// Whether it is neither read nor queried, by request.
     #[must_use]
     pub fn is_disabled(&self) -> bool {

@@ -181,7 +181,8 @@ impl IngestNode {
         let mut made = MadeTopics::default();
         let before = runtime.context().record.load_full();
         if before.is_described_by(&new) {
-            // Who says again what holds already seals nothing.
+            // Whoever asked before may have gone while it was passed on; who has these settings seals nothing.
+            runtime.reshape().await;
             return Ok((*before).clone());
         }
         let replaced = self.replace(&runtime, new, who, &mut made).await;

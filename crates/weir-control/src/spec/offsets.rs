@@ -27,10 +27,8 @@ pub fn start_at(text: &str) -> Option<StartAt> {
 pub(super) fn start_offsets(text: &str) -> Option<BTreeMap<u32, NextOffset>> {
     let offsets: BTreeMap<u32, u64> = serde_json::from_str(text).ok()?;
     // Kafka counts in numbers with a sign.
-    let all = offsets.into_iter().map(|(partition, offset)| Some((partition, i64::try_from(offset).ok()?)));
-    let offsets: BTreeMap<u32, i64> = all.collect::<Option<_>>()?;
-    let next = |offset: i64| NextOffset::new(offset.unsigned_abs());
-    (!offsets.is_empty()).then(|| offsets.into_iter().map(|(partition, offset)| (partition, next(offset))).collect())
+    let fits = !offsets.is_empty() && offsets.values().all(|offset| i64::try_from(*offset).is_ok());
+    fits.then(|| offsets.into_iter().map(|(partition, offset)| (partition, NextOffset::new(offset))).collect())
 }
 
 /// A list of numbers and inclusive ranges: `0-3,7`. Ascending, each once.

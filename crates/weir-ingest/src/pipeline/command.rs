@@ -19,7 +19,7 @@ pub(crate) enum Command {
     Pause(String),
     /// Read on.
     Resume,
-    /// Settings or schema changed: seal, then go on with the new ones.
+    /// Settings or schema may have changed: where they did, seal, then go on with the new ones.
     Reshape,
     /// Go on at another offset.
     Move(MoveOrder, oneshot::Sender<Moved>),

@@ -213,8 +213,9 @@ fn age_of(most: Duration, partition: u32) -> i64 {
     /// 2^32 by the golden ratio: multiples of it are spread evenly, in whatever number they come.
     const STEP: u32 = 2_654_435_769;
     let most = i64::try_from(most.as_millis()).unwrap_or(i64::MAX);
-    let part = i64::from(partition.wrapping_mul(STEP) >> 16);
-    most - ((most / 10) >> 16).saturating_mul(part) - ((((most / 10) & 0xffff) * part) >> 16)
+    let part = i128::from(partition.wrapping_mul(STEP));
+    let less = (i128::from(most / 10) * part) >> 32;
+    most - i64::try_from(less).expect("it is at most a tenth")
 }
 
 /// What a consuming segment of a table is made with.

@@ -444,6 +444,7 @@ impl PartitionPipeline {
                 self.enter_running();
             }
             Some(Command::Seal(answer)) => self.obey_seal(answer).await?,
+            Some(Command::Reshape) if self.settings.is_set_as(&self.table.record.load()) => {}
             Some(Command::Reshape) => {
                 self.reshaping = true;
                 self.seal_again_at_ms = 0;
@@ -451,7 +452,6 @@ impl PartitionPipeline {
             }
             Some(Command::Move(order, answer)) => self.obey_move(order, answer).await?,
             Some(Command::End(why)) => self.obey_end(why).await?,
-            // Whoever asked may have gone.
             Some(Command::Keep(answer)) => drop(answer.send(self.keep_all())),
             Some(Command::CheckIdentity) => {
                 if self.paused.is_none() && !self.halted {

@@ -32,7 +32,7 @@ impl PartitionPipeline {
         });
         let metrics = &self.table.deps.metrics;
         metrics.gauge(Gauge::LagMs, &self.labels, lag_ms as i64);
-        if let Some(offsets) = self.status.get().lag_offsets() {
+        if let (true, Some(offsets)) = (self.source.dense(), self.status.get().lag_offsets()) {
             metrics.gauge(Gauge::LagOffsets, &self.labels, offsets as i64);
         }
     }

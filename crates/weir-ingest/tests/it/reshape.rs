@@ -2,6 +2,7 @@
 
 use crate::world::{World, events, table_name};
 use serde_json::json;
+use std::time::Duration;
 use weir_control::{SealReason, SegmentState};
 use weir_ingest::Seats;
 use weir_types::Value;
@@ -49,4 +50,23 @@ async fn added_columns_hold_the_next_message_and_default_before() {
     assert_eq!(reasons, [SealReason::Forced, SealReason::Settings, SealReason::Forced], "each says why it ended");
     let accounting = world.status().accounting;
     assert_eq!((accounting.fetched, accounting.stored, accounting.rejected), (3, 3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_that_are_said_again_seal_nothing() {
+    let world = World::start(Seats::default()).await;
+    let name = table_name("events");
+    world.node.create_table(events(&[]), "me").await.unwrap();
+    world.produce(&[json!({"id": 1})]);
+    world.until_visible(1).await;
+    let acts = world.store.audit_log().await.unwrap().entries.len();
+    for _ in 0..3 {
+        world.node.update_table(&name, events(&[]), "me").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    assert_eq!(world.segments().await.len(), 1);
+    assert_eq!(world.store.audit_log().await.unwrap().entries.len(), acts);
+    let more = json!({"name": "more", "dataType": "LONG"});
+    world.node.update_table(&name, events(&[more]), "me").await.unwrap();
+    world.until("the seal", async || world.segments().await.len() == 2).await;
 }
