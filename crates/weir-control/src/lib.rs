@@ -9,6 +9,7 @@ mod cluster;
 pub mod completion;
 pub mod flush;
 mod history;
+mod index_settings;
 pub mod records;
 mod retention;
 pub mod spec;
@@ -20,6 +21,7 @@ pub use cluster::{ClusterConfigError, ClusterConfigs};
 pub use completion::{Completion, Report, SoleReplica, Verdict};
 pub use flush::{FlushMemory, LastSegment, Limits};
 pub use history::{AUDIT_KEPT, AuditAction, AuditEntry, AuditLog, Move, led, resumes_at};
+pub use index_settings::index_settings;
 pub use records::{
     Artifact, NewPartition, NewTable, OpenSize, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason,
     SegmentRecord, SegmentState, StoredSchema, TableRecord, TimeRange, chain,

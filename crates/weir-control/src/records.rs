@@ -379,8 +379,10 @@ pub struct Artifact {
     pub built_ms: i64,
     /// When it was uploaded, wall time in milliseconds since the epoch.
     pub uploaded_ms: i64,
-    /// Indexes that the table asks for and that it was built without, each with its column and, where it is known, why.
+    /// Indexes that the table asked for and that it was built without, each with its column and, where it is known, why.
     pub missing_indexes: Vec<String>,
+    /// The table's [`index_settings`](crate::index_settings) that it was built with; `None` where that is not known.
+    pub settings: Option<u64>,
 }
 
 /// What the time column of a built segment holds, as it is stored: a query that asks for other times need not open it.

@@ -48,6 +48,7 @@ fn done(of: u32, sequence: u32, rows: u64, max_time_ms: Option<i64>) -> SegmentR
         uploaded_ms: 0,
         time_range: None,
         missing_indexes: vec![],
+        settings: None,
     };
     let seal = Seal { reason: SealReason::Rows, accounting: counts(10), at_ms: NOW - 86_400_000, size: None };
     record(of, sequence, SegmentState::Done { range: range(start, start + 10), seal, artifact })

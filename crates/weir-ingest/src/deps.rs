@@ -8,6 +8,7 @@ use crate::{
     prepare::{KeyStage, NoKeys},
     quarantine::Quarantine,
     recount::Recounts,
+    reindex::Reindexing,
     replay::Replays,
     sealer::Sealer,
 };
@@ -171,6 +172,8 @@ pub(crate) struct TableContext {
     pub(crate) permits: Permits,
     /// Agrees on the ends of segments.
     pub(crate) completion: Arc<dyn Completion>,
+    /// Gives committed segments the indexes that the settings ask for by now.
+    pub(crate) reindexing: Reindexing,
     /// What the table holds of its streams' logs.
     pub(crate) holds: Holds,
 }
@@ -207,10 +210,19 @@ impl TableContext {
     }
 
     /// The keys of an object in the order in which they are tried: where other bytes lie under one, the next one is taken.
-    pub(crate) fn object_keys(&self, segment: &str, crc: u32) -> impl Iterator<Item = String> {
-        let first = self.object_key(segment, crc);
-        let stem = first.trim_end_matches(".weir").to_owned();
-        std::iter::once(first).chain((1..OBJECT_KEYS).map(move |at| format!("{stem}-{at}.weir")))
+    pub(crate) fn object_keys(&self, segment: &str, crc: u32) -> impl Iterator<Item = String> + use<> {
+        tried(self.object_key(segment, crc))
+    }
+
+    /// The keys of the object that takes the place of the one that version `version` of the segment's record names. No two
+    /// versions share any: an object that is on its way out is never named again, also where the same bytes come again.
+    pub(crate) fn renewed_keys(
+        &self,
+        segment: &str,
+        crc: u32,
+        version: u64,
+    ) -> impl Iterator<Item = String> + use<> {
+        tried(format!("{}{segment}-{crc:08x}-r{version}.weir", self.object_prefix()))
     }
 
     /// What all keys of the table start with.
@@ -225,6 +237,12 @@ impl TableContext {
         let record = self.record.load();
         format!("{}-{}", record.spec.name, record.uid)
     }
+}
+
+/// Keys of one object: where one is taken the next one is tried.
+fn tried(first: String) -> impl Iterator<Item = String> {
+    let stem = first.trim_end_matches(".weir").to_owned();
+    std::iter::once(first).chain((1..OBJECT_KEYS).map(move |at| format!("{stem}-{at}.weir")))
 }
 
 /// The whole of a partition's past, as its records tell it.

@@ -24,6 +24,7 @@ mod rate;
 mod rebuild;
 mod recorded;
 mod recount;
+mod reindex;
 mod replay;
 mod resume;
 mod retention;
@@ -44,6 +45,7 @@ pub use prepare::{KeyStage, NoKeys, Prepared, RecordDecoder, RecordPath, RecordR
 pub use quarantine::{Entry, EntryId, Page, Quarantine, QuarantineBounds, QuarantineCounts, STAGES, Selection};
 pub use rate::Rate;
 pub use replay::{ReplayFailure, ReplayReport};
+pub use reindex::IndexStatus;
 pub use resume::{ConsumeFrom, PlannedMove, ResumeRequest};
 pub use retention::Cleaned;
 pub use status::{PartitionState, PartitionStatus, StatusCell};

@@ -9,6 +9,7 @@ use crate::{
     deps::TableContext,
     rebuild,
     recorded::{Times, segment_facts},
+    reindex::lacking,
     upload,
 };
 use parking_lot::Mutex;
@@ -26,13 +27,13 @@ use weir_base::{
     metrics::{Counter, Labels},
     tasks::{may_panic, spawn_named},
 };
-use weir_control::{Artifact, LastSegment, Limits, SegmentRecord, SegmentState, StoreError, TableRecord, flush};
+use weir_control::{Artifact, LastSegment, Limits, SegmentRecord, SegmentState, StoreError, TableRecord, flush, index_settings};
 use weir_files::Put;
 use weir_segment::{BuildSpec, BuiltSegment, SealedSegment, Segment, build};
 use weir_streams::{SharedSource, StreamSource};
 use weir_table::{LoadedSegment, PartitionView, RecordedSegment, SegmentHandle};
 use weir_types::{
-    Accounting, ColumnName, FieldIndexes, IndexKind, NextOffset, SegmentName, StreamPartition, StreamSpec,
+    Accounting, ColumnName, NextOffset, SegmentName, StreamPartition, StreamSpec,
 };
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
@@ -187,6 +188,8 @@ struct LocalCopy {
     times: Times,
     built_ms: i64,
     missing_indexes: Vec<String>,
+    /// The table's index settings that it was built with, where they are known.
+    settings: Option<u64>,
     sealed: Arc<SealedSegment>,
     /// Uploads of it that failed.
     failed: u32,
@@ -328,7 +331,8 @@ fn local_copy(job: &SealJob, name: &Arc<str>) -> Option<LocalCopy> {
         rows: sealed.meta().rows,
         times: Times::of(&job.table.record.load(), &stats),
         built_ms: job.table.deps.clock.wall_ms(),
-        missing_indexes: missing_indexes(&job.table.record.load().spec.indexes, &*sealed),
+        missing_indexes: lacking(&job.table.record.load().spec.indexes, &*sealed),
+        settings: None,
         sealed: sealed.clone(),
         failed: 0,
     };
@@ -346,6 +350,7 @@ async fn build_and_keep(
     let Ok(_permit) = permits.acquire().await else { return Err(Failure::Settled("the node is stopping".into())) };
     let rows = frozen.as_ref().expect("rows were read again where there were none").rows.clone();
     let spec = build_spec(&table.record.load(), name);
+    let settings = index_settings(&spec.indexes);
     let (keeper, segment) = (table.clone(), name.clone());
     // Building takes the processor, keeping the file waits for the disk: neither may hold up a pipeline's thread.
     let work = move || {
@@ -377,27 +382,12 @@ async fn build_and_keep(
         built_ms: table.deps.clock.wall_ms(),
         bytes: mapped(job, name).map_err(|error| Failure::Again(error.to_string()))?,
         missing_indexes: built.index_failures,
+        settings: Some(settings),
         sealed: sealed.clone(),
         failed: 0,
     };
     place(job, name, sealed);
     Ok(copy)
-}
-
-/// Indexes that a table asks for and that a file of another attempt lacks; why is not known any more.
-fn missing_indexes(indexes: &BTreeMap<ColumnName, FieldIndexes>, sealed: &dyn Segment) -> Vec<String> {
-    let mut missing = vec![];
-    for (column, wanted) in indexes {
-        let Some(info) = sealed.column(column.as_str()) else { continue };
-        for (kind, wanted, what) in
-            [(IndexKind::Inverted, wanted.inverted, "inverted"), (IndexKind::Range, wanted.range, "range")]
-        {
-            if wanted && !sealed.stats(info.at).sorted && !sealed.has_index(info.at, kind) {
-                missing.push(format!("column {column}: no {what} index"));
-            }
-        }
-    }
-    missing
 }
 
 fn place(job: &SealJob, name: &Arc<str>, segment: Arc<dyn Segment>) {
@@ -436,6 +426,7 @@ async fn commit(job: &SealJob, copy: &LocalCopy, key: String) -> Result<(), Fail
         built_ms: copy.built_ms,
         uploaded_ms: deps.clock.wall_ms(),
         missing_indexes: copy.missing_indexes.clone(),
+        settings: copy.settings,
     };
     let byte_count = artifact.byte_count;
     match deps.store.finish(&job.record, artifact).await {
@@ -448,6 +439,9 @@ async fn commit(job: &SealJob, copy: &LocalCopy, key: String) -> Result<(), Fail
         Err(error) => return Err(Failure::Again(format!("could not commit: {error}"))),
     }
     deps.metrics.count(Counter::SegmentsCommitted, &labels(job), 1);
+    if copy.settings != Some(index_settings(&job.table.record.load().spec.indexes)) {
+        job.table.reindexing.wake();
+    }
     learn(job, copy, byte_count).await;
     release(job).await;
     Ok(())
@@ -529,54 +523,4 @@ pub(crate) fn oldest_needed(segments: &[SegmentRecord], partition: &weir_types::
             SegmentState::Done { .. } => None,
         });
     starts.min()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use weir_segment::{ConsumingSegment, ConsumingSpec};
-    use weir_types::{DataType, FieldKind, FieldSpec, RowBatch, Schema, SchemaVersion, Value};
-
-    /// A file of rows with descending `n` and ascending `s`, with these indexes.
-    fn sealed(indexes: &BTreeMap<ColumnName, FieldIndexes>) -> Arc<SealedSegment> {
-        let name = |name: &str| ColumnName::parse(name).unwrap();
-        let field = |column: &str| FieldSpec::new(name(column), DataType::Long, FieldKind::Dimension);
-        let schema = Arc::new(Schema::new("t", SchemaVersion(1), vec![field("n"), field("s")]));
-        let mut rows = RowBatch::new(&schema);
-        for at in 0..10_u32 {
-            rows.columns[0].data.push(&Value::Long(-i64::from(at)));
-            rows.columns[1].data.push(&Value::Long(at.into()));
-            rows.message_of_row.push(at);
-        }
-        let spec = ConsumingSpec {
-            name: "s".into(),
-            schema: schema.clone(),
-            no_dictionary: std::collections::HashSet::new(),
-            keep_offsets: false,
-            created_ms: 0,
-        };
-        let mut open = ConsumingSegment::new(spec);
-        open.append(&rows, &|message| NextOffset::new(message.into()));
-        let spec = BuildSpec {
-            name: "s".into(),
-            schema,
-            sorted_column: None,
-            indexes: indexes.clone(),
-            keep_offsets: false,
-            time_column: None,
-        };
-        let built = build(&*open.freeze().snapshot(), &spec).unwrap();
-        SealedSegment::open(weir_base::Mapped::new(built.bytes())).unwrap()
-    }
-
-    #[test]
-    fn a_file_of_before_says_which_indexes_it_lacks() {
-        let both = FieldIndexes { no_dictionary: false, inverted: true, range: true };
-        let all: BTreeMap<ColumnName, FieldIndexes> =
-            ["n", "s", "gone"].map(|name| (ColumnName::parse(name).unwrap(), both.clone())).into();
-        assert_eq!(missing_indexes(&all, &*sealed(&all)), Vec::<String>::new(), "what is sorted needs none");
-        let lacking = sealed(&BTreeMap::new());
-        assert_eq!(missing_indexes(&all, &*lacking), ["column n: no inverted index", "column n: no range index"]);
-        assert_eq!(missing_indexes(&BTreeMap::new(), &*lacking), Vec::<String>::new());
-    }
 }

@@ -9,6 +9,7 @@ use crate::{
     quarantine::{Quarantine, QuarantineBounds},
     recorded::{loaded, open_ahead, segment_facts},
     recount::Recounts,
+    reindex::{Reindexing, keep_indexes},
     replay::Replays,
     retention::Removing,
     sealer::{SealJob, Sealer, oldest_needed, sequence_of},
@@ -88,6 +89,7 @@ impl TableRuntime {
             checkpoints: Checkpoints::new(&deps, dir.join("open"), quarantine.clone(), checkpoints),
             completion: deps.seats.completion(&deps.options.instance),
             quarantine,
+            reindexing: Reindexing::default(),
             replays: Replays::default(),
             recounts: Recounts::default(),
             record: ArcSwap::from_pointee(record),
@@ -113,6 +115,8 @@ impl TableRuntime {
         runtime.context.deps.tables.insert(runtime.context.on_node.clone());
         let task = discover(Arc::downgrade(&runtime));
         runtime.keep(spawn_named(format!("discover {}", runtime.context.on_node.name()), task));
+        let task = keep_indexes(Arc::downgrade(&runtime));
+        runtime.keep(spawn_named(format!("indexes of {}", runtime.context.on_node.name()), task));
         Ok(runtime)
     }
 

@@ -57,8 +57,9 @@ impl TableRuntime {
     }
 
     /// Settings or schema changed: pipelines seal and go on with the new ones, topics that are new start, those that are
-    /// gone end.
+    /// gone end; committed segments get the indexes that are new.
     pub(crate) async fn reshape(self: &Arc<Self>) {
+        self.context().reindexing.wake();
         for handle in self.handles() {
             let partition = handle.status.get().partition;
             let command = self.unread(&partition).map_or(Command::Reshape, Command::End);

@@ -16,9 +16,19 @@ pub(crate) struct Stored {
 /// Puts a segment of that checksum into the deep store. Where other bytes lie under its key, whoever damaged them or put them
 /// there, they stay as they are and it gets the next one: only the record says which object is the segment's.
 pub(crate) async fn put(table: &TableContext, segment: &str, crc: u32, bytes: &Bytes) -> Result<Stored, FileError> {
+    put_under(table, segment, table.object_keys(segment, crc), bytes).await
+}
+
+/// The same under the first of these keys that has no other bytes.
+pub(crate) async fn put_under(
+    table: &TableContext,
+    segment: &str,
+    keys: impl Iterator<Item = String>,
+    bytes: &Bytes,
+) -> Result<Stored, FileError> {
     let store = &table.deps.deep_store;
     let mut taken = String::new();
-    for key in table.object_keys(segment, crc) {
+    for key in keys {
         match store.put_if_absent(&key, bytes.clone()).await? {
             Put::Taken => {
                 taken = store.uri(&key);

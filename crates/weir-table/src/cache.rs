@@ -12,7 +12,7 @@ use tokio::{
     runtime::Handle,
     sync::{Semaphore, SemaphorePermit},
 };
-use weir_base::{SharedClock, SharedDisk, tasks::HeavyWork};
+use weir_base::{Mapped, SharedClock, SharedDisk, tasks::HeavyWork};
 use weir_files::{FileError, SharedFileSystem};
 use weir_segment::{SealedSegment, Segment, SegmentError};
 
@@ -182,6 +182,39 @@ impl SegmentCache {
         });
         written.map_err(|error| disk_error(segment, error))?;
         self.open(segment, &path).map_err(|reason| CacheError::Disk { segment: segment.to_owned(), reason })
+    }
+
+    /// Where a file lies that is made to take the place of a segment's. Its ending is that of what was begun and not
+    /// finished: one that is left goes by itself.
+    fn successor_path(&self, segment: &str) -> PathBuf {
+        self.dir.join(format!("{segment}.weir.successor.tmp"))
+    }
+
+    /// Keeps a file that is to take the place of a segment's beside it, in pieces that follow one another, and opens it. Gives
+    /// its bytes too.
+    pub fn keep_successor(
+        &self,
+        segment: &str,
+        pieces: &[&[u8]],
+    ) -> Result<(Mapped, Arc<SealedSegment>), CacheError> {
+        let path = self.successor_path(segment);
+        self.disk.write_pieces(&path, pieces).map_err(|error| disk_error(segment, error))?;
+        let bytes = self.disk.map(&path).map_err(|error| disk_error(segment, error))?;
+        let opened = SealedSegment::verify(&bytes).map_err(|error| error.to_string());
+        let opened = opened.and_then(|_| self.open(segment, &path));
+        let sealed = opened.map_err(|reason| CacheError::Damaged { segment: segment.to_owned(), reason })?;
+        Ok((bytes, sealed))
+    }
+
+    /// The file beside a segment's takes its place. Whoever has the one of before mapped keeps it.
+    pub fn succeed(&self, segment: &str) -> Result<(), CacheError> {
+        let moved = self.disk.rename(&self.successor_path(segment), &self.path(segment)).and_then(|()| self.sync());
+        moved.map_err(|error| disk_error(segment, error))
+    }
+
+    /// The file beside a segment's is not needed.
+    pub fn drop_successor(&self, segment: &str) -> Result<(), CacheError> {
+        self.disk.remove_file(&self.successor_path(segment)).map_err(|error| disk_error(segment, error))
     }
 
     /// Whether nothing stands there but, at most, a file.

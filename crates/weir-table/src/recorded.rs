@@ -171,6 +171,12 @@ impl RecordedSegment {
         Some(sealed)
     }
 
+    /// The file, where it is open; asking is no use of it.
+    #[must_use]
+    pub fn peek(&self) -> Option<Arc<SealedSegment>> {
+        self.state.borrow().whole().cloned()
+    }
+
     /// What keeps it from being read, where the last attempt to open it failed.
     #[must_use]
     pub fn trouble(&self) -> Option<Arc<str>> {

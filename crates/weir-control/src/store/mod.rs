@@ -8,6 +8,7 @@ mod cluster;
 mod keys;
 mod moves;
 mod removals;
+mod renewals;
 mod replays;
 mod segments;
 mod stored;

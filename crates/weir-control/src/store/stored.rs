@@ -140,6 +140,8 @@ struct StoredArtifact {
     uploaded_ms: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     missing_indexes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -437,6 +439,7 @@ fn stored_artifact(artifact: &Artifact) -> StoredArtifact {
         built_ms,
         uploaded_ms,
         missing_indexes,
+        settings,
     } = artifact.clone();
     let range = |TimeRange { column, min, max }| StoredTimeRange { column: column.to_string(), min, max };
     let time_range = time_range.map(range);
@@ -452,6 +455,7 @@ fn stored_artifact(artifact: &Artifact) -> StoredArtifact {
         built_ms,
         uploaded_ms,
         missing_indexes,
+        settings,
     }
 }
 
@@ -468,6 +472,7 @@ fn artifact_of(stored: StoredArtifact) -> Result<Artifact, Reason> {
         built_ms,
         uploaded_ms,
         missing_indexes,
+        settings,
     } = stored;
     let range = |StoredTimeRange { column, min, max }| {
         let column = ColumnName::parse(&column).map_err(|error| error.to_string())?;
@@ -485,6 +490,7 @@ fn artifact_of(stored: StoredArtifact) -> Result<Artifact, Reason> {
         built_ms,
         uploaded_ms,
         missing_indexes,
+        settings,
     })
 }
 

@@ -81,5 +81,6 @@ pub(crate) fn artifact_of(name: &str) -> Artifact {
         uploaded_ms: 101,
         time_range: Some(TimeRange { column: ColumnName::parse("at").unwrap(), min: -1, max: 7 }),
         missing_indexes: vec![],
+        settings: None,
     }
 }

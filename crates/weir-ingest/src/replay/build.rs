@@ -9,7 +9,7 @@ use crate::{
     sealer::build_spec,
 };
 use std::{collections::BTreeMap, sync::Arc};
-use weir_control::TableRecord;
+use weir_control::{TableRecord, index_settings};
 use weir_formats::schema_registry::SchemaRegistry;
 use weir_segment::{BuiltSegment, ConsumingSegment, build};
 use weir_streams::Messages;
@@ -37,6 +37,8 @@ pub(super) struct MadeSegment {
     pub(super) name: Arc<str>,
     pub(super) built: BuiltSegment,
     pub(super) times: Times,
+    /// The table's index settings that it was built with.
+    pub(super) settings: u64,
 }
 
 /// What entries are replayed with.
@@ -163,7 +165,7 @@ impl Maker {
             found.map(|(_, min, max)| (min.clone(), max.clone()))
         };
         let times = Times::of(&self.record, &stats);
-        Ok(MadeSegment { name, built, times })
+        Ok(MadeSegment { name, built, times, settings: index_settings(&self.record.spec.indexes) })
     }
 }
 

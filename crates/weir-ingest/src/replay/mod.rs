@@ -255,6 +255,7 @@ async fn upload(
                 built_ms: deps.clock.wall_ms(),
                 uploaded_ms: deps.clock.wall_ms(),
                 missing_indexes: made.built.index_failures.clone(),
+                settings: Some(made.settings),
             };
             contents.push((made.name.clone(), bytes));
             segment = Some(ReplaySegment { name: made.name, artifact, removed_ms: None });

@@ -34,6 +34,7 @@ pub(super) async fn table(runtime: &TableRuntime, thorough: bool) -> Result<Clea
     // What is here first, then the records: nothing that is made in between is on the list.
     let files = local_files(context).await?;
     let replaying = context.replays.turn.try_lock();
+    let renewing = context.reindexing.turn.try_lock();
     let objects = if thorough && deps.options.owns_deep_store { list_objects(context).await } else { vec![] };
     let (mut cleaned, named, doomed) = {
         let _turn = runtime.removing.turn.lock().await;
@@ -61,7 +62,13 @@ pub(super) async fn table(runtime: &TableRuntime, thorough: bool) -> Result<Clea
     let now_ms = deps.clock.wall_ms();
     cleaned.files = delete_files(context, orphaned_files(&files, &named, now_ms)).await;
     let prefix = context.object_prefix();
-    let ground = Ground { prefix: &prefix, born_ms: record.created_ms, replaying: replaying.is_err(), now_ms };
+    let ground = Ground {
+        prefix: &prefix,
+        born_ms: record.created_ms,
+        replaying: replaying.is_err(),
+        renewing: renewing.is_err(),
+        now_ms,
+    };
     cleaned.objects = delete_objects(context, orphaned_objects(&objects, &named, &ground)).await;
     cleaned.objects += delete_doomed(context, &record, doomed, now_ms).await?;
     Ok(cleaned)

@@ -10,7 +10,7 @@ use weir_files::ObjectInfo;
 
 /// An object that no record names is deleted when it is older than this: an upload comes before its commit, and an hour is
 /// far longer than any takes.
-pub(super) const ORPHANED_AFTER: Duration = Duration::from_secs(60 * 60);
+pub(crate) const ORPHANED_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Files that were found damaged and put aside stay this long for people to look at: what keeps a disk from filling with them.
 const DAMAGED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -55,6 +55,8 @@ pub(super) struct Ground<'a> {
     pub(super) born_ms: i64,
     /// A replay may be under way: its objects are named later.
     pub(super) replaying: bool,
+    /// A segment may be about to get another object.
+    pub(super) renewing: bool,
     /// Wall time, milliseconds since the epoch.
     pub(super) now_ms: i64,
 }
@@ -63,8 +65,10 @@ pub(super) struct Ground<'a> {
 pub(super) fn orphaned_objects(objects: &[ObjectInfo], named: &Named, ground: &Ground<'_>) -> Vec<String> {
     let orphaned = |object: &&ObjectInfo| {
         // What does not look like a segment of ours was not put there by us.
-        let Some(segment) = segment_of(&object.key, ground.prefix) else { return false };
-        let named_soon = named.unfinished.contains(segment) || (ground.replaying && segment.starts_with("replay__"));
+        let Some((segment, renewed)) = segment_of(&object.key, ground.prefix) else { return false };
+        let named_soon = named.unfinished.contains(segment)
+            || (ground.replaying && segment.starts_with("replay__"))
+            || (ground.renewing && renewed);
         let is_ours = object.modified_ms >= ground.born_ms;
         let is_old = is_older(object.modified_ms, ORPHANED_AFTER, ground.now_ms);
         is_ours && is_old && !named_soon && !named.objects.contains(&object.key)
@@ -72,14 +76,20 @@ pub(super) fn orphaned_objects(objects: &[ObjectInfo], named: &Named, ground: &G
     objects.iter().filter(orphaned).map(|object| object.key.clone()).collect()
 }
 
-/// The segment that a key is of: `{prefix}{segment}-{checksum}.weir`, or with `-{digit}` behind the checksum where that key was
-/// taken.
-fn segment_of<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
+/// The segment that a key is of, and whether that is of a file made later in place of another:
+/// `{prefix}{segment}-{checksum}.weir`, such a one with `-r{version}` behind the checksum, and each with `-{digit}` behind it all
+/// where that key was taken.
+fn segment_of<'a>(key: &'a str, prefix: &str) -> Option<(&'a str, bool)> {
+    fn digits(text: &str) -> bool {
+        !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit())
+    }
     let name = key.strip_prefix(prefix)?.strip_suffix(".weir")?;
-    let taken = name.rsplit_once('-').filter(|(_, at)| at.len() == 1 && at.bytes().all(|digit| digit.is_ascii_digit()));
-    let (segment, crc) = taken.map_or(name, |(name, _)| name).rsplit_once('-')?;
+    let taken = name.rsplit_once('-').filter(|(_, at)| at.len() == 1 && digits(at));
+    let name = taken.map_or(name, |(name, _)| name);
+    let renewed = name.rsplit_once('-').filter(|(_, version)| version.strip_prefix('r').is_some_and(digits));
+    let (segment, crc) = renewed.map_or(name, |(name, _)| name).rsplit_once('-')?;
     let whole = crc.len() == 8 && crc.bytes().all(|digit| digit.is_ascii_hexdigit());
-    (whole && !segment.contains('/')).then_some(segment)
+    (whole && !segment.contains('/')).then_some((segment, renewed.is_some()))
 }
 
 /// The files among a table's local segments that no record names, and those that were begun and never finished.
@@ -124,7 +134,7 @@ mod tests {
     }
 
     fn ground(replaying: bool) -> Ground<'static> {
-        Ground { prefix: "t-1/", born_ms: 10 * HOUR, replaying, now_ms: NOW }
+        Ground { prefix: "t-1/", born_ms: 10 * HOUR, replaying, renewing: replaying, now_ms: NOW }
     }
 
     fn names(names: &[&str]) -> BTreeSet<String> {
@@ -151,13 +161,17 @@ mod tests {
             object("c-0000000c.weir", 10 * HOUR - 1),
             object("d-00000001.weir", old),
             object("replay__t__0__x__0-0-00000001.weir", old),
+            object("a-00000003-r17.weir", old),
+            object("a-00000003-r17-1.weir", NOW),
+            object("a-00000003-rx.weir", old),
             object("notes.txt", old),
             object("x/c-0000000a.weir", old),
             object("c-0000000g.weir", old),
         ];
         let gone = ["t-1/a-00000002.weir", "t-1/a-00000001-1.weir", "t-1/c-0000000a.weir"];
         assert_eq!(orphaned_objects(&objects, &named, &ground(true)), gone);
-        let gone = [gone[0], gone[1], gone[2], "t-1/replay__t__0__x__0-0-00000001.weir"];
+        let gone =
+            [gone[0], gone[1], gone[2], "t-1/replay__t__0__x__0-0-00000001.weir", "t-1/a-00000003-r17.weir"];
         assert_eq!(orphaned_objects(&objects, &named, &ground(false)), gone);
     }
 

@@ -8,6 +8,8 @@
 mod clean;
 mod decide;
 
+pub(crate) use decide::ORPHANED_AFTER;
+
 use crate::{node::IngestNode, table::TableRuntime};
 use std::{
     sync::{

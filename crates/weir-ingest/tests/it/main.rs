@@ -9,6 +9,7 @@ mod floor;
 mod keep;
 mod opening;
 mod pace;
+mod reindex;
 mod reshape;
 mod retention;
 mod seams;

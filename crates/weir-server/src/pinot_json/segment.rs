@@ -184,6 +184,7 @@ pub(crate) mod tests {
             uploaded_ms: 40,
             time_range: None,
             missing_indexes: vec![],
+            settings: None,
         };
         let state = if done {
             SegmentState::Done {
