@@ -14,6 +14,11 @@ use weir_types::TableName;
 /// Force-commits whose status can be asked for, as many as Pinot keeps.
 pub(super) const FORCE_COMMITS_KEPT: usize = 100;
 
+fn job_id() -> String {
+    let mut chance = Chance::from_entropy();
+    format!("{:016x}{:016x}", chance.u64(), chance.u64())
+}
+
 impl Node {
     /// Settings of the whole cluster.
     pub async fn cluster_configs(&self) -> Result<ClusterConfigs, Refusal> {
@@ -56,9 +61,8 @@ impl Node {
         who: &str,
     ) -> Result<ForceCommitJob, Refusal> {
         let segments = self.ingest.force_commit(name, groups, who).await?;
-        let mut chance = Chance::from_entropy();
         let job = ForceCommitJob {
-            id: format!("{:016x}{:016x}", chance.u64(), chance.u64()),
+            id: job_id(),
             table: format!("{name}_REALTIME"),
             submitted_ms: self.clock.wall_ms(),
             segments,
@@ -69,6 +73,13 @@ impl Node {
         }
         jobs.push_back(job.clone());
         Ok(job)
+    }
+
+    /// Has committed segments of a table brought to its present settings of indexes at once, in the background; gives the
+    /// number of the job.
+    pub fn reload(&self, name: &TableName) -> Result<String, Refusal> {
+        self.ingest.reindex(name)?;
+        Ok(job_id())
     }
 
     /// Offsets of a table that were passed over, read again or lost.

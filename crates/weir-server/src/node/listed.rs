@@ -86,5 +86,12 @@ pub(crate) async fn listed(ingest: &IngestNode, name: &TableName) -> Result<Vec<
     for segment in all.iter_mut().filter(|segment| segment.trouble.is_none()) {
         segment.trouble = not_opened.remove(&segment.name);
     }
+    // What a record says of its indexes was said of the settings of then.
+    let status = ingest.index_status(name)?;
+    for segment in &mut all {
+        if let SegmentState::Done { artifact, .. } = &mut segment.state {
+            artifact.missing_indexes = status.missing(&segment.name, artifact);
+        }
+    }
     Ok(all)
 }

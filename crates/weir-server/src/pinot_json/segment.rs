@@ -78,8 +78,27 @@ pub fn metadata(segment: &ListedSegment) -> Map<String, Json> {
             put("segment.end.time", max.to_string());
             put("segment.time.unit", "MILLISECONDS".to_owned());
         }
+        if !artifact.missing_indexes.is_empty() {
+            put("missingIndexes", artifact.missing_indexes.join("; "));
+        }
     }
     map
+}
+
+/// What is answered to the reload of a table: the job's numbers are a text of JSON in `status`. One message is one node.
+#[must_use]
+pub fn table_reload_answer(table: &str, job: &str) -> Json {
+    let told = json!({ format!("{table}_REALTIME"): {
+        "numMessagesSent": "1", "reloadJobId": job, "reloadJobMetaZKStorageStatus": "SUCCESS",
+    }});
+    json!({ "status": told.to_string() })
+}
+
+/// What is answered to the reload of one segment.
+#[must_use]
+pub fn segment_reload_answer(job: &str) -> Json {
+    let told = format!("Submitted reload job id: {job}, sent 1 reload messages. Job meta ZK storage status: SUCCESS");
+    json!({ "status": told })
 }
 
 /// `columns` of a loaded segment's metadata: what is known of each column that `wanted` asks for.
@@ -237,6 +256,26 @@ pub(crate) mod tests {
         assert_eq!(consuming["segment.realtime.status"], "IN_PROGRESS");
         assert_eq!(consuming["segment.realtime.startOffset"], "5");
         assert!(!consuming.contains_key("segment.realtime.endOffset") && !consuming.contains_key("segment.crc"));
+    }
+
+    #[test]
+    fn metadata_names_indexes_that_are_missing() {
+        let mut lacking = segment(0, true);
+        if let SegmentState::Done { artifact, .. } = &mut lacking.state {
+            artifact.missing_indexes = vec!["column a: no range index".into(), "column b: no inverted index".into()];
+        }
+        assert_eq!(metadata(&lacking)["missingIndexes"], "column a: no range index; column b: no inverted index");
+    }
+
+    #[test]
+    fn reloads_are_answered_in_pinots_words() {
+        let answer = table_reload_answer("orders", "f9");
+        let told: Json = serde_json::from_str(answer["status"].as_str().unwrap()).unwrap();
+        let expected = json!({"orders_REALTIME": {
+            "numMessagesSent": "1", "reloadJobId": "f9", "reloadJobMetaZKStorageStatus": "SUCCESS"}});
+        assert_eq!(told, expected);
+        let expected = "Submitted reload job id: f9, sent 1 reload messages. Job meta ZK storage status: SUCCESS";
+        assert_eq!(segment_reload_answer("f9"), json!({ "status": expected }));
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! `/segments`: list and metadata.
+//! `/segments`: list, metadata, reload.
 
 use crate::{
     node::{ListedSegment, Node},
-    pinot_json::segment::{columns, list as listed, metadata},
+    pinot_json::segment::{columns, list as listed, metadata, segment_reload_answer, table_reload_answer},
     rest::{
         Params,
         answer::{ApiError, ApiResult, json_response, table_of},
-        api::Api,
+        api::{Api, Carries},
         tables::{Wanted, wanted},
     },
 };
@@ -16,9 +16,18 @@ use std::sync::Arc;
 use weir_table::TableSnapshot;
 
 pub(super) fn routes(api: Api) -> Api {
+    let none = Carries::Nothing;
     api.get("/segments/{tableName}", "names of a table's segments", &["type"], list)
         .get("/segments/{tableName}/metadata", "metadata of all segments", &["segments", "columns"], all_metadata)
         .get("/segments/{tableName}/{segmentName}/metadata", "metadata of a segment", &["columns"], one_metadata)
+        .post("/segments/{tableName}/reload", "brings segments to the table's indexes at once", &["type"], none, reload)
+        .post(
+            "/segments/{tableName}/{segmentName}/reload",
+            "the same; the segment must be there",
+            &[],
+            none,
+            reload_one,
+        )
 }
 
 async fn list(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(params): Query<Params>) -> ApiResult {
@@ -75,4 +84,21 @@ async fn one_metadata(
     let record = segments.iter().find(|record| record.name.to_string() == segment);
     let record = record.ok_or_else(|| ApiError::not_found(format!("table {name} has no segment {segment}")))?;
     Ok(json_response(&shown(record, &node.snapshot(&name)?, params.get("columns")).await))
+}
+
+async fn reload(State(node): State<Arc<Node>>, Path(name): Path<String>, Query(params): Query<Params>) -> ApiResult {
+    let name = table_of(&name)?;
+    if wanted(&params, "type")? == Wanted::Offline {
+        return Err(ApiError::not_found(format!("table {name} has no OFFLINE segments")));
+    }
+    Ok(json_response(&table_reload_answer(name.as_str(), &node.reload(&name)?)))
+}
+
+async fn reload_one(State(node): State<Arc<Node>>, Path((name, segment)): Path<(String, String)>) -> ApiResult {
+    let name = table_of(&name)?;
+    if !node.segments(&name).await?.iter().any(|record| *record.name == *segment) {
+        return Err(ApiError::not_found(format!("table {name} has no segment {segment}")));
+    }
+    // Segments take turns: those that are as they should be cost a look at their records.
+    Ok(json_response(&segment_reload_answer(&node.reload(&name)?)))
 }

@@ -33,6 +33,7 @@ mod quarantine;
 mod queries;
 mod quick_starts;
 mod rejects;
+mod reload;
 mod restart;
 mod routes;
 mod slow_clients;
