@@ -216,12 +216,7 @@ impl TableContext {
 
     /// The keys of the object that takes the place of the one that version `version` of the segment's record names. No two
     /// versions share any: an object that is on its way out is never named again, also where the same bytes come again.
-    pub(crate) fn renewed_keys(
-        &self,
-        segment: &str,
-        crc: u32,
-        version: u64,
-    ) -> impl Iterator<Item = String> + use<> {
+    pub(crate) fn renewed_keys(&self, segment: &str, crc: u32, version: u64) -> impl Iterator<Item = String> + use<> {
         tried(format!("{}{segment}-{crc:08x}-r{version}.weir", self.object_prefix()))
     }
 

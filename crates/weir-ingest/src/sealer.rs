@@ -27,14 +27,14 @@ use weir_base::{
     metrics::{Counter, Labels},
     tasks::{may_panic, spawn_named},
 };
-use weir_control::{Artifact, LastSegment, Limits, SegmentRecord, SegmentState, StoreError, TableRecord, flush, index_settings};
+use weir_control::{
+    Artifact, LastSegment, Limits, SegmentRecord, SegmentState, StoreError, TableRecord, flush, index_settings,
+};
 use weir_files::Put;
 use weir_segment::{BuildSpec, BuiltSegment, SealedSegment, Segment, build};
 use weir_streams::{SharedSource, StreamSource};
 use weir_table::{LoadedSegment, PartitionView, RecordedSegment, SegmentHandle};
-use weir_types::{
-    Accounting, ColumnName, NextOffset, SegmentName, StreamPartition, StreamSpec,
-};
+use weir_types::{Accounting, ColumnName, NextOffset, SegmentName, StreamPartition, StreamSpec};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// A deep store that is back is noticed within this.

@@ -192,11 +192,7 @@ impl SegmentCache {
 
     /// Keeps a file that is to take the place of a segment's beside it, in pieces that follow one another, and opens it. Gives
     /// its bytes too.
-    pub fn keep_successor(
-        &self,
-        segment: &str,
-        pieces: &[&[u8]],
-    ) -> Result<(Mapped, Arc<SealedSegment>), CacheError> {
+    pub fn keep_successor(&self, segment: &str, pieces: &[&[u8]]) -> Result<(Mapped, Arc<SealedSegment>), CacheError> {
         let path = self.successor_path(segment);
         self.disk.write_pieces(&path, pieces).map_err(|error| disk_error(segment, error))?;
         let bytes = self.disk.map(&path).map_err(|error| disk_error(segment, error))?;

@@ -3,8 +3,8 @@
 use crate::support::{Bench, artifact, new_table, partition, range, seal};
 use crate::{new, replicas};
 use weir_control::{
-    AuditAction, AuditEntry, Doomed, Limits, REMOVED_AT_ONCE, Removed, RemovedRun, SegmentRecord, Store, StoreError,
-    TableRecord, chain,
+    Artifact, AuditAction, AuditEntry, Doomed, Limits, REMOVED_AT_ONCE, Removed, RemovedRun, SegmentRecord,
+    SegmentState, Store, StoreError, TableRecord, chain,
 };
 use weir_types::NextOffset;
 
@@ -93,4 +93,37 @@ async fn what_may_not_go_stays_with_all_that_was_asked_for() {
     assert_eq!(weir_control::resumes_at(left.last(), &partition(0), &[]), Some(NextOffset::new(30)));
     let started = store.start_partition(&table, new(0, 30), Limits::of_rows(10), 1, &replicas()).await.unwrap();
     assert_eq!(started.name.sequence, 3);
+}
+
+#[tokio::test]
+async fn another_file_of_a_segment_dooms_the_object_of_before() {
+    let bench = Bench::new();
+    let store = bench.store();
+    let table = store.create_table(new_table("orders"), 1, &[]).await.unwrap();
+    let segments = filled(&store, &table, 0, 2).await;
+    let first = &segments[0];
+    let named = |segment: &SegmentRecord| match &segment.state {
+        SegmentState::Done { artifact, .. } => artifact.clone(),
+        other => panic!("{other:?}"),
+    };
+    let renewed = Artifact { key: "another".into(), crc: 7, settings: Some(u64::MAX), ..named(first) };
+    let done = store.renew(first, renewed.clone(), 500).await.unwrap();
+    assert_eq!(named(&done), renewed);
+    drop(store);
+
+    let store = bench.store();
+    assert_eq!(store.segments_of(&table, &partition(0)).await.unwrap()[0], done);
+    let of_before = Doomed { segment: first.name.to_string().into(), key: artifact(first).key, until_ms: 500 };
+    assert_eq!(store.doomed(&table).await.unwrap(), std::slice::from_ref(&of_before));
+    // Whoever has read the record of before is late.
+    assert!(matches!(store.renew(first, renewed.clone(), 600).await, Err(StoreError::Conflict { .. })));
+    // The same object under other settings dooms nothing.
+    let noted = Artifact { settings: Some(4), ..renewed.clone() };
+    let done = store.renew(&done, noted.clone(), 700).await.unwrap();
+    assert_eq!((named(&done), store.doomed(&table).await.unwrap()), (noted, vec![of_before]));
+    let other_rows = Artifact { rows: renewed.rows + 1, ..renewed.clone() };
+    assert!(matches!(store.renew(&done, other_rows, 700).await, Err(StoreError::Contradiction { .. })));
+    assert!(matches!(store.renew(&segments[2], renewed.clone(), 700).await, Err(StoreError::Conflict { .. })));
+    store.drop_table(&table.spec.name, &[]).await.unwrap();
+    assert!(matches!(store.renew(&done, renewed, 700).await, Err(StoreError::NotFound { .. })));
 }

@@ -17,7 +17,8 @@ pub(crate) use decide::lacking;
 pub use status::IndexStatus;
 
 use crate::{
-    deps::TableContext, floor::has_room, recorded::segment_facts, retention::ORPHANED_AFTER, table::TableRuntime, upload,
+    deps::TableContext, floor::has_room, recorded::segment_facts, retention::ORPHANED_AFTER, table::TableRuntime,
+    upload,
 };
 use decide::{Attempts, Verdict, is_to_be_looked_at, verdict};
 use make::{Another, Made, make};
@@ -174,12 +175,7 @@ impl TableRuntime {
     }
 
     /// Segments that are to be looked at, each with what was tried before.
-    fn due<'a>(
-        &self,
-        segments: &'a [SegmentRecord],
-        settings: u64,
-        asked: bool,
-    ) -> Vec<(&'a SegmentRecord, Attempts)> {
+    fn due<'a>(&self, segments: &'a [SegmentRecord], settings: u64, asked: bool) -> Vec<(&'a SegmentRecord, Attempts)> {
         let mut attempts = self.context().reindexing.attempts.lock();
         let due = segments.iter().rev().filter(|segment| match &segment.state {
             SegmentState::Done { artifact, .. } => is_to_be_looked_at(artifact, settings, asked),
@@ -346,7 +342,11 @@ impl TableRuntime {
             Err(undone) => return Err(undone),
         }
         context.deps.metrics.count(Counter::SegmentsReindexed, &labels(context), 1);
-        tracing::info!(segment = &*name, object = stored.key, "a committed segment has the indexes of the present settings");
+        tracing::info!(
+            segment = &*name,
+            object = stored.key,
+            "a committed segment has the indexes of the present settings"
+        );
         Ok(())
     }
 
@@ -366,7 +366,9 @@ impl TableRuntime {
             Err(StoreError::NotFound { .. }) => return Ok(false),
             // By somebody else, or by this where the catalog's answer was lost.
             Err(StoreError::Conflict { .. }) => match self.found(segment).await? {
-                Some(found) if matches!(&found.state, SegmentState::Done { artifact, .. } if artifact.key == key) => found,
+                Some(found) if matches!(&found.state, SegmentState::Done { artifact, .. } if artifact.key == key) => {
+                    found
+                }
                 _ => return Ok(false),
             },
             Err(error) => return Err(Undone::Wait(format!("its record cannot be changed: {error}"))),
@@ -411,7 +413,8 @@ fn show(context: &TableContext, table: &TableRecord, done: &SegmentRecord, seale
     let partitions = context.on_node.partitions();
     let Some(view) = partitions.get(&done.partition) else { return };
     // The rows are where they were: those that count stay the same.
-    let validity = view.snapshot().whole.iter().find(|shown| shown.name == name).and_then(|shown| shown.validity.clone());
+    let validity =
+        view.snapshot().whole.iter().find(|shown| shown.name == name).and_then(|shown| shown.validity.clone());
     view.replace(LoadedSegment { name, segment: SegmentHandle::Recorded(recorded), validity });
 }
 

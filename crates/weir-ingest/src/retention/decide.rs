@@ -170,8 +170,7 @@ mod tests {
         ];
         let gone = ["t-1/a-00000002.weir", "t-1/a-00000001-1.weir", "t-1/c-0000000a.weir"];
         assert_eq!(orphaned_objects(&objects, &named, &ground(true)), gone);
-        let gone =
-            [gone[0], gone[1], gone[2], "t-1/replay__t__0__x__0-0-00000001.weir", "t-1/a-00000003-r17.weir"];
+        let gone = [gone[0], gone[1], gone[2], "t-1/replay__t__0__x__0-0-00000001.weir", "t-1/a-00000003-r17.weir"];
         assert_eq!(orphaned_objects(&objects, &named, &ground(false)), gone);
     }
 

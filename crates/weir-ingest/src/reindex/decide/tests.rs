@@ -67,6 +67,7 @@ fn table(columns: &[&str], indexes: &Indexes) -> TableRecord {
         "segmentsConfig": {"replication": "1"},
         "ingestionConfig": {"streamIngestionConfig": {"streamConfigMaps": [{
             "streamType": "memory", "stream.memory.topic.name": "t", "stream.memory.decoder.class.name": "json",
+            "stream.memory.consumer.prop.auto.offset.reset": "smallest",
         }]}},
     });
     let parsed_table = weir_control::parse_table(&config, Some(&parsed.schema), &capabilities).unwrap();
