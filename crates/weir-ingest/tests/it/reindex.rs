@@ -322,4 +322,7 @@ async fn an_index_that_cannot_be_built_is_tried_once() {
     let again = world.segments().await.remove(0);
     tokio::time::sleep(HOUR).await;
     assert_eq!(world.segments().await.remove(0), again);
+    let world = world.restart().await;
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(world.segments().await.remove(0), again, "it is on the record for ever");
 }

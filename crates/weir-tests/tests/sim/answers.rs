@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use weir_control::{SegmentRecord, chain};
+use weir_control::{Artifact, SegmentRecord, SegmentState, TableRecord, chain, index_settings};
 use weir_ingest::PartitionStatus;
 use weir_segment::Segment;
 use weir_table::{SegmentView, TableSnapshot};
@@ -38,6 +38,18 @@ pub(crate) struct Seen {
 pub(crate) struct Gone {
     skipped: BTreeMap<u32, Vec<OffsetRange>>,
     lost: BTreeMap<u32, Vec<OffsetRange>>,
+}
+
+/// Committed segments whose files were not made with the table's present settings.
+pub(crate) fn behind<'a>(
+    table: &TableRecord,
+    segments: &'a [SegmentRecord],
+) -> impl Iterator<Item = (&'a SegmentRecord, &'a Artifact)> + use<'a> {
+    let settings = Some(index_settings(&table.spec.indexes));
+    segments.iter().filter_map(move |segment| match &segment.state {
+        SegmentState::Done { artifact, .. } if artifact.settings != settings => Some((segment, artifact)),
+        _ => None,
+    })
 }
 
 fn holds(ranges: &BTreeMap<u32, Vec<OffsetRange>>, partition: u32, offset: u64) -> bool {

@@ -351,11 +351,4 @@ fn an_index_that_fails_to_build_leaves_the_segment_sealed_without_it() {
         all_seen(alive, &seen, Duration::from_secs(1)).await;
         check(alive, &seen).await.unwrap();
     });
-    // It is on the record for ever.
-    live(&mut world, async |_, alive| {
-        all_seen(alive, &seen, READER_WAITS).await;
-        let segments = alive.catalog.segments(&record(alive).await.unwrap()).await.unwrap();
-        let flagged = |state: &SegmentState| matches!(state, SegmentState::Done { artifact, .. } if artifact.missing_indexes.len() == 2);
-        assert_eq!(segments.iter().filter(|segment| flagged(&segment.state)).count(), PARTITIONS as usize);
-    });
 }

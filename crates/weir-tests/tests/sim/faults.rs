@@ -1,7 +1,7 @@
 //! What a node is done: by its disk, its deep store, its catalog, its stream, and by crashes; and what of it was met.
 
 use crate::{
-    answers::Seen,
+    answers::{Seen, behind},
     model::Produced,
     tally::Tally,
     world::{Alive, PARTITIONS, TOPIC, World, record},
@@ -12,13 +12,16 @@ use weir_control::SegmentState;
 use weir_types::{NextOffset, StreamPartition, TopicName};
 
 /// The rows of the crash table and the faults; each has to happen.
-pub(crate) const ALL: [&str; 41] = [
+pub(crate) const ALL: [&str; 44] = [
     "crash before transaction A, nothing open",
     "crash before transaction A, rows open",
     "crash after A, not built",
     "crash after A, built, not uploaded",
     "crash after A, uploaded, not committed",
     "crash after B",
+    "segment brought to changed settings",
+    "crash with settings changed, segment as before",
+    "crash with settings changed, object put, not on the record",
     "crash in a replay, before its transaction",
     "crash in a replay, after its transaction",
     "crash in a change of settings",
@@ -218,6 +221,16 @@ pub(crate) async fn note_crash(world: &World, alive: &Alive, tally: &mut Tally) 
         tally.hit("crash while paused");
     }
     let uploaded = world.deep.list("").await.unwrap_or_default();
+    let doomed = alive.catalog.doomed(&record).await.unwrap_or_default();
+    for (segment, artifact) in behind(&record, &segments) {
+        let name = segment.name.to_string();
+        let is_named = |key: &str| *key == *artifact.key || doomed.iter().any(|doomed| *doomed.key == *key);
+        let is_another = |key: &str| key.contains(&name) && !is_named(key);
+        tally.hit(match uploaded.iter().any(|object| is_another(&object.key)) {
+            true => "crash with settings changed, object put, not on the record",
+            false => "crash with settings changed, segment as before",
+        });
+    }
     let built = local_segments(world);
     for segment in &segments {
         let name = segment.name.to_string();
@@ -256,5 +269,6 @@ pub(crate) fn note_checkpoints(alive: &Alive, tally: &mut Tally) {
     tally.hit_times("checkpoint torn", alive.counted(Counter::CheckpointsTorn));
     tally.hit_times("checkpoint discarded", alive.counted(Counter::CheckpointsDiscarded));
     tally.hit_times("local copy given up for the disk's floor", alive.counted(Counter::CopiesEvicted));
+    tally.hit_times("segment brought to changed settings", alive.counted(Counter::SegmentsReindexed));
     tally.hit_times("checkpoint ended by the disk", alive.counted(Counter::CheckpointsStopped));
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     admin::Admin,
-    answers::{count, gone, missing, see, snapshot},
+    answers::{behind, count, gone, missing, see, snapshot},
     faults::{crash, fault, heal, note_checkpoints, note_crash, produce},
     shape::Shape,
     slow::Step,
@@ -149,9 +149,10 @@ impl Run<'_> {
                 |wanted: fn(&SegmentState) -> bool| segments.iter().filter(|segment| wanted(&segment.state)).count();
             let done = count(|state| matches!(state, SegmentState::Done { .. }));
             let committing = count(|state| matches!(state, SegmentState::Committing { .. }));
+            let behind = behind(&record, &segments).count();
             let (lacks, read) = (snapshot(alive).await?.lacks, caught_up(alive, &self.seen));
             let missing = missing(&self.seen, &visible, &gone(alive, &self.seen).await?);
-            if read && missing == 0 && committing == 0 && lacks.is_empty() {
+            if read && missing == 0 && committing + behind == 0 && lacks.is_empty() {
                 if done >= 3 {
                     self.tally.hit_times("seals", done as u64);
                     break;
@@ -166,7 +167,7 @@ impl Run<'_> {
                 let states: Vec<String> =
                     statuses.iter().map(|status| format!("{} {:?}", status.state, status.last_error)).collect();
                 return Err(format!(
-                    "not right in time: {missing} rows missing, {committing} committing, lacks {lacks:?}, {states:?}"
+                    "not right in time: {missing} rows missing, {committing} committing, {behind} behind the settings, lacks {lacks:?}, {states:?}"
                 ));
             }
             self.waits()?;
