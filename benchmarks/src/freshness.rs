@@ -1,4 +1,5 @@
-//! From a produce's acknowledgement to the first answer that holds the event, while rows flow and segments commit.
+//! From a produce's acknowledgement to the first answer that holds the event, while rows flow and segments commit; and, with
+//! the same rows, to a bare consumer that keeps nothing.
 
 use crate::{
     event::{Event, table_configs},
@@ -6,11 +7,13 @@ use crate::{
     node::{Launch, Node},
 };
 use rdkafka::{
-    ClientConfig, ClientContext,
+    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
     message::DeliveryResult,
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
 };
 use std::{
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -48,6 +51,9 @@ const PROBE: u64 = 1_000_000_000;
 /// Nothing is measured before: a broker that was just started compiles its own code beside us.
 const WARM_UP: Duration = Duration::from_secs(30);
 
+/// For how long the bare consumer is measured.
+const BARE: Duration = Duration::from_secs(30);
+
 /// When each probe was acknowledged.
 #[derive(Default)]
 struct Acks(Mutex<Vec<(u64, Instant)>>);
@@ -67,10 +73,13 @@ impl ProducerContext for OnDelivery {
     }
 }
 
-/// What the asking client saw.
+/// What a client saw.
+#[derive(Default)]
 struct Seen {
-    /// From acknowledgement to answer.
+    /// From acknowledgement to answer, or to the message.
     samples: Vec<Duration>,
+    /// How long each answer took.
+    answers: Vec<Duration>,
     /// The longest time without a new probe in an answer.
     worst_gap: Duration,
     /// The longest time without a new acknowledgement: the producer's and the broker's share of that.
@@ -97,8 +106,43 @@ impl Freshness {
             }
             probed
         })?;
-        self.report(seen, sent.load(Ordering::Relaxed));
+        drop(node);
+        println!(
+            "freshness at {} events/s ({} sent), {} commits of {} rows: {}",
+            self.rate,
+            sent.load(Ordering::Relaxed),
+            seen.commits,
+            self.segment_rows,
+            seen.distribution()
+        );
+        println!("each of these was seen in an answer to a query: {}", percentiles("queries", &seen.answers));
+        println!("a bare consumer of the same rows, nothing beside it: {}", self.bare(broker)?.distribution());
         Ok(())
+    }
+
+    /// The same rows with a consumer in the node's place that looks at nothing but the probes: what no store can better.
+    fn bare(&self, broker: &str) -> Result<Seen, Failure> {
+        kafka::fresh_topic(broker, TOPIC, 2)?;
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", broker)
+            .set("group.id", "bare")
+            .set("enable.auto.commit", "false")
+            .create()?;
+        let mut from = TopicPartitionList::new();
+        for partition in 0..2 {
+            from.add_partition_offset(TOPIC, partition, Offset::Beginning)?;
+        }
+        consumer.assign(&from)?;
+        let acks = Arc::new(Acks::default());
+        let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            let producing = scope.spawn(|| self.produce(broker, &acks, &stop, &sent).map_err(|e| e.to_string()));
+            let received = receive(&consumer);
+            stop.store(true, Ordering::Relaxed);
+            producing.join().map_err(|_| "producing panicked")??;
+            let acked = std::mem::take(&mut *acks.0.lock().expect("no holder panics"));
+            Ok(Seen::of(&acked, &received?))
+        })
     }
 
     fn produce(&self, broker: &str, acks: &Arc<Acks>, stop: &AtomicBool, sent: &AtomicU64) -> Result<(), Failure> {
@@ -139,7 +183,7 @@ impl Freshness {
     /// how a query wakes it up.
     fn probe(&self, node: &Node, acks: &Acks) -> Result<Seen, Failure> {
         let deadline = Instant::now() + Duration::from_secs(self.deadline_s);
-        let mut samples = vec![];
+        let (mut samples, mut answers) = (vec![], vec![]);
         let mut waiting: Vec<(u64, Instant)> = vec![];
         let mut last_new = Instant::now();
         let mut worst_gap = Duration::ZERO;
@@ -158,10 +202,13 @@ impl Freshness {
             let (low, high) = (low.unwrap_or(last), high.unwrap_or(last));
             last = high;
             let sql = format!("SELECT user_id FROM {TABLE} WHERE user_id BETWEEN {low} AND {high} LIMIT 10000");
+            let asked_at = Instant::now();
             let answer = node.query(&sql)?;
             let now = Instant::now();
-            let seen: std::collections::HashSet<u64> =
-                answer.rows.iter().filter_map(|row| row.first()?.as_u64()).collect();
+            if now > measured_from {
+                answers.push(now - asked_at);
+            }
+            let seen: HashSet<u64> = answer.rows.iter().filter_map(|row| row.first()?.as_u64()).collect();
             let before = waiting.len();
             waiting.retain(|(id, acked)| {
                 let visible = seen.contains(id);
@@ -187,32 +234,69 @@ impl Freshness {
                 return Err(format!("only {done} segments were committed in {} s", self.deadline_s).into());
             }
         }
-        let between = |at: &[Instant]| at.windows(2).filter_map(|two| Some(*two.last()? - *two.first()?)).max();
-        let worst_ack_gap = between(&acked).unwrap_or_default();
-        Ok(Seen { samples, worst_gap, worst_ack_gap, commits: done })
+        Ok(Seen { samples, answers, worst_gap, worst_ack_gap: longest_pause(acked.into_iter()), commits: done })
+    }
+}
+
+impl Seen {
+    /// From when probes were acknowledged and received.
+    fn of(acked: &[(u64, Instant)], received: &[(u64, Instant)]) -> Self {
+        let at: HashMap<u64, Instant> = acked.iter().copied().collect();
+        // A message may be here before its acknowledgement.
+        let sample = |(probe, here): &(u64, Instant)| Some(here.saturating_duration_since(*at.get(probe)?));
+        let acked = received.first().map(|(_, first)| acked.iter().map(|(_, at)| *at).filter(move |at| at > first));
+        Self {
+            samples: received.iter().filter_map(sample).collect(),
+            worst_gap: longest_pause(received.iter().map(|(_, at)| *at)),
+            worst_ack_gap: acked.map(longest_pause).unwrap_or_default(),
+            ..Self::default()
+        }
     }
 
-    fn report(&self, seen: Seen, sent: u64) {
-        let Seen { mut samples, worst_gap, worst_ack_gap, commits } = seen;
-        samples.sort();
-        let at = |share: f64| {
-            let index = ((samples.len() as f64 * share) as usize).min(samples.len().saturating_sub(1));
-            samples.get(index).copied().unwrap_or_default().as_secs_f64() * 1e3
+    fn distribution(&self) -> String {
+        format!(
+            "{}, worst gap between two new probes {:.2} ms, between two acknowledgements {:.2} ms",
+            percentiles("probes", &self.samples),
+            self.worst_gap.as_secs_f64() * 1e3,
+            self.worst_ack_gap.as_secs_f64() * 1e3
+        )
+    }
+}
+
+fn percentiles(what: &str, samples: &[Duration]) -> String {
+    let mut samples = samples.to_vec();
+    samples.sort();
+    let at = |share: f64| {
+        let index = ((samples.len() as f64 * share) as usize).min(samples.len().saturating_sub(1));
+        samples.get(index).copied().unwrap_or_default().as_secs_f64() * 1e3
+    };
+    let (p50, p99, p999, max) = (at(0.5), at(0.99), at(0.999), at(1.0));
+    format!("{} {what}, p50 {p50:.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms, max {max:.2} ms", samples.len())
+}
+
+fn longest_pause(at: impl Iterator<Item = Instant>) -> Duration {
+    let at: Vec<Instant> = at.collect();
+    at.windows(2).filter_map(|two| Some(*two.last()? - *two.first()?)).max().unwrap_or_default()
+}
+
+/// Probes and when they were received, those after the warm-up.
+fn receive(consumer: &BaseConsumer) -> Result<Vec<(u64, Instant)>, Failure> {
+    let measured_from = Instant::now() + WARM_UP;
+    let mut received = vec![];
+    loop {
+        let message = consumer.poll(Duration::from_millis(100)).transpose()?;
+        let now = Instant::now();
+        if now > measured_from + BARE {
+            return Ok(received);
+        }
+        // Probes are far shorter than events.
+        let Some(payload) = message.as_ref().and_then(Message::payload).filter(|payload| payload.len() < 100) else {
+            continue;
         };
-        println!(
-            "freshness at {} events/s ({sent} sent), {commits} commits of {} rows: {} probes, p50 {:.2} ms, p99 {:.2} ms, \
-             p99.9 {:.2} ms, max {:.2} ms, worst gap between two new probes {:.2} ms, \
-             between two acknowledgements {:.2} ms",
-            self.rate,
-            self.segment_rows,
-            samples.len(),
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            at(1.0),
-            worst_gap.as_secs_f64() * 1e3,
-            worst_ack_gap.as_secs_f64() * 1e3
-        );
+        let probe: serde_json::Value = serde_json::from_slice(payload)?;
+        if let Some(id) = probe["user_id"].as_u64().filter(|_| now > measured_from) {
+            received.push((id, now));
+        }
     }
 }
 

@@ -124,7 +124,7 @@ fn partitions(chaos: &Chaos, table: &str) -> Result<String, Failure> {
     Ok(lines.join("\n"))
 }
 
-/// All that is open is sealed on request, and every sealed segment reaches the deep store.
+/// All that is open is sealed on request, every sealed segment reaches the deep store and has the indexes of now.
 fn uploaded(chaos: &mut Chaos) -> Result<(), Failure> {
     for table in [MAIN, AGAIN] {
         chaos.node()?.post(&format!("/tables/{table}/forceCommit"))?;
@@ -132,6 +132,11 @@ fn uploaded(chaos: &mut Chaos) -> Result<(), Failure> {
     let sql = "SELECT segment, state, lastError FROM system.segments WHERE state = 'COMMITTING' OR (state = 'CONSUMING' \
                AND \"rows\" > 0) LIMIT 1000";
     chaos.wait_for("upload of all segments", |chaos| {
+        let left = chaos.node()?.query(sql)?;
+        Ok(if left.rows.is_empty() && left.exceptions.is_empty() { Ok(()) } else { Err(format!("{left:?}")) })
+    })?;
+    let sql = "SELECT segment, missingIndexes FROM system.segments WHERE missingIndexes IS NOT NULL LIMIT 1000";
+    chaos.wait_for("indexes that were asked for last", |chaos| {
         let left = chaos.node()?.query(sql)?;
         Ok(if left.rows.is_empty() && left.exceptions.is_empty() { Ok(()) } else { Err(format!("{left:?}")) })
     })?;

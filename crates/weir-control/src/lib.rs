@@ -26,7 +26,7 @@ pub use records::{
     Artifact, NewPartition, NewTable, OpenSize, PauseInfo, ReplayPart, ReplayRecord, ReplaySegment, Seal, SealReason,
     SegmentRecord, SegmentState, StoredSchema, TableRecord, TimeRange, chain,
 };
-pub use retention::{Doomed, Expiry, Removed, RemovedRun, expired, expired_replays, first_offset, is_older};
+pub use retention::{Doomed, Expiry, Leftover, Removed, RemovedRun, expired, expired_replays, first_offset, is_older};
 pub use spec::{
     Capabilities, DecoderKnown, ParsedSchema, ParsedTable, SpecError, SpecErrors, check_schema_change, keep_stored,
     parse_schema, parse_table, redacted, redacted_at, references,

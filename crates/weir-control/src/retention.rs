@@ -9,7 +9,7 @@ use crate::{
     records::{ReplayRecord, SegmentRecord, SegmentState},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use weir_types::{Accounting, NextOffset, OffsetRange, StreamPartition};
+use weir_types::{Accounting, NextOffset, OffsetRange, StreamPartition, TableName};
 
 /// Segments of one partition that were removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,19 @@ pub struct Doomed {
     pub key: String,
     /// It is kept until then, wall time in milliseconds since the epoch.
     pub until_ms: i64,
+}
+
+/// A table that was dropped, as long as objects of it may come to the deep store or were not deleted yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Its uid, which no other table has.
+    pub uid: u64,
+    /// Its name.
+    pub table: TableName,
+    /// When it was made, wall time in milliseconds since the epoch.
+    pub created_ms: i64,
+    /// When it was dropped, wall time in milliseconds since the epoch.
+    pub dropped_ms: i64,
 }
 
 /// What of a table is too old, or cannot be told to be.

@@ -77,7 +77,7 @@ async fn replacing_counts_schemas_and_keeps_the_identity() {
     assert!(changed.schema.field("more").is_some());
     let stale = store.replace_table(&same, new_table("orders"), &[]).await.unwrap_err();
     assert!(matches!(stale, StoreError::Conflict { .. }), "{stale}");
-    store.drop_table(&made.spec.name, &[]).await.unwrap();
+    store.drop_table(&made.spec.name, 7, &[]).await.unwrap();
     let gone = store.set_pauses(&changed, None, vec![], &[]).await.unwrap_err();
     assert!(matches!(gone, StoreError::NotFound { .. }), "{gone}");
 }
@@ -93,7 +93,7 @@ async fn schemas_stand_on_their_own_until_a_table_uses_them() {
     store.create_table(new_table("orders"), 1, &[]).await.unwrap();
     let used = store.delete_schema("orders").await.unwrap_err();
     assert!(matches!(used, StoreError::Conflict { .. }), "{used}");
-    store.drop_table(&TableName::parse("orders").unwrap(), &[]).await.unwrap();
+    store.drop_table(&TableName::parse("orders").unwrap(), 7, &[]).await.unwrap();
     assert!(store.delete_schema("orders").await.unwrap());
     assert!(!store.delete_schema("orders").await.unwrap());
 }
@@ -202,8 +202,14 @@ async fn nothing_is_written_below_a_dropped_table() {
     store.put_flush_memory(&table, &partition(0).topic, &FlushMemory::default()).await.unwrap();
     let skip = Skip { range: range(5, 9), reason: SkipReason::Reset, at_ms: 7 };
     let open = store.record_skip(&table, &open, skip).await.unwrap();
-    assert!(store.drop_table(&table.spec.name, &[]).await.unwrap().is_some());
-    assert!(store.drop_table(&table.spec.name, &[]).await.unwrap().is_none());
+    assert!(store.drop_table(&table.spec.name, 7, &[]).await.unwrap().is_some());
+    assert!(store.drop_table(&table.spec.name, 7, &[]).await.unwrap().is_none());
+    let [dropped] = &*store.leftovers().await.unwrap() else { panic!("its objects may be left") };
+    assert_eq!(
+        (dropped.uid, &dropped.table, dropped.created_ms, dropped.dropped_ms),
+        (table.uid, &table.spec.name, 1, 7)
+    );
+    store.forget_leftover(dropped).await.unwrap();
     let left = store.catalog().list("").await.unwrap();
     let left: Vec<&str> = left.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(left, ["uids"], "every key of the table is gone");

@@ -21,7 +21,7 @@ use weir_control::{Completion, SoleReplica, Store, TableRecord};
 use weir_files::SharedFileSystem;
 use weir_streams::{StreamSource, Streams};
 use weir_table::{Openings, SegmentCache, TableOnNode, Tables, VisibleMarks};
-use weir_types::{NextOffset, StreamPartition};
+use weir_types::{NextOffset, StreamPartition, TableName};
 
 /// Settings of a node's ingestion.
 #[derive(Debug, Clone)]
@@ -81,7 +81,12 @@ impl Seats {
 impl IngestOptions {
     /// What a table's folders are called.
     pub(crate) fn folder(table: &TableRecord) -> String {
-        format!("{}-{}", table.spec.name, table.uid)
+        Self::folder_of(&table.spec.name, table.uid)
+    }
+
+    /// What they are called of the table of that name and uid.
+    pub(crate) fn folder_of(name: &TableName, uid: u64) -> String {
+        format!("{name}-{uid}")
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     made_topics::MadeTopics,
     quarantine::{Quarantine, Selection},
     replay::ReplayReport,
-    retention::keep_clean,
+    retention::{self, keep_clean},
     status::PartitionStatus,
     table::TableRuntime,
     tail::{Tail, TailOf, TailRequest},
@@ -163,7 +163,7 @@ impl IngestNode {
             Err(error) => {
                 let undone = AuditEntry::new(AuditAction::DropTable, &record.spec.name, who, self.deps.clock.wall_ms());
                 let undone = undone.change("", format!("it could not start: {error}"));
-                if let Err(left) = self.deps.store.drop_table(&record.spec.name, &[undone]).await {
+                if let Err(left) = self.deps.store.drop_table(&record.spec.name, now_ms, &[undone]).await {
                     tracing::error!(table = %record.spec.name, error = %left, "a table that could not start stays in the catalog");
                 }
                 Err(error)
@@ -257,10 +257,14 @@ impl IngestNode {
     /// Drops a table with its objects, local files and quarantine. False where it is not here.
     pub async fn drop_table(&self, name: &TableName, who: &str) -> Result<bool, IngestError> {
         let _turn = self.changing.lock().await;
-        let Some(runtime) = self.tables.lock().remove(name) else { return Ok(false) };
+        let Ok(runtime) = self.runtime(name) else { return Ok(false) };
+        let keys = retention::object_keys(runtime.context()).await?;
+        let now_ms = self.deps.clock.wall_ms();
+        let audit = AuditEntry::new(AuditAction::DropTable, name, who, now_ms);
+        // Where the catalog does not answer the table goes on. Where only its answer was lost the next request finds it gone.
+        self.deps.store.drop_table(name, now_ms, &[audit]).await?;
+        self.tables.lock().remove(name);
         runtime.stop();
-        let audit = AuditEntry::new(AuditAction::DropTable, name, who, self.deps.clock.wall_ms());
-        self.deps.store.drop_table(name, &[audit]).await?;
         runtime.release_streams();
         self.deps.metrics.forget(name.as_str());
         let context = runtime.context();
@@ -272,17 +276,9 @@ impl IngestNode {
                 tracing::warn!(table = %name, %error, "files of a dropped table stay until they are cleaned up");
             }
         }
-        // The catalog no longer names the objects; one that stays is garbage, not a wrong answer.
-        match self.deps.deep_store.list(&context.object_prefix()).await {
-            Ok(objects) => {
-                for object in objects {
-                    if let Err(error) = self.deps.deep_store.delete(&object.key).await {
-                        tracing::warn!(%error, "an object of a dropped table stays");
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "objects of a dropped table stay"),
-        }
+        // The catalog no longer names the objects. One that stays, or that an upload under way puts there, is looked for later.
+        retention::delete_objects(&self.deps, keys).await;
+        retention::delete_left(&self.deps).await;
         Ok(true)
     }
 

@@ -13,6 +13,7 @@
 //! doomed/{uid}/{until}/{segment}                        objects in the deep store that go when their time has come
 //! flush/{uid}/{topic}                                   what sealed segments taught about row limits
 //! dropping/{uid}                                        tables whose keys are being removed
+//! dropped/{uid}                                         dropped tables whose objects are looked for
 //! cluster                                               settings of the whole cluster
 //! audits                                                how many audit entries were written
 //! audit/{number}                                        what somebody did; outlives the table
@@ -27,6 +28,7 @@ pub(super) const UIDS: &str = "uids";
 pub(super) const TABLES: &str = "tables/";
 pub(super) const SCHEMAS: &str = "schemas/";
 pub(super) const DROPPING: &str = "dropping/";
+pub(super) const DROPPED: &str = "dropped/";
 pub(super) const CLUSTER: &str = "cluster";
 pub(super) const AUDITS: &str = "audits";
 pub(super) const AUDIT: &str = "audit/";
@@ -45,6 +47,10 @@ pub(super) fn dropping(uid: u64) -> String {
 
 pub(super) fn uid_of_dropping(key: &str) -> Option<u64> {
     u64::from_str_radix(key.strip_prefix(DROPPING)?, 16).ok()
+}
+
+pub(super) fn dropped(uid: u64) -> String {
+    format!("{DROPPED}{uid:016x}")
 }
 
 pub(super) fn audit(number: u64) -> String {

@@ -7,7 +7,7 @@ use crate::{
     catalog::{Check, Op},
     history::AuditEntry,
     records::{SegmentRecord, SegmentState, TableRecord},
-    retention::{Doomed, Removed},
+    retention::{Doomed, Leftover, Removed},
     store::{KEYS_AT_ONCE, Store, StoreError, TRIES, keys, segments::key_of, stored, stored_removals},
 };
 use std::{
@@ -41,6 +41,19 @@ impl Store {
             // Without checks there is nothing to conflict with.
             self.txn(vec![], ops).await?.ok();
         }
+        Ok(())
+    }
+
+    /// Tables that were dropped and of which objects may be left.
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>, StoreError> {
+        let found = self.catalog.list(keys::DROPPED).await?;
+        found.iter().map(|(key, entry)| stored_removals::decode_leftover(key, &entry.value)).collect()
+    }
+
+    /// Nothing is left of a dropped table, and nothing comes.
+    pub async fn forget_leftover(&self, gone: &Leftover) -> Result<(), StoreError> {
+        // Without checks there is nothing to conflict with.
+        self.txn(vec![], vec![Op::Delete(keys::dropped(gone.uid))]).await?.ok();
         Ok(())
     }
 

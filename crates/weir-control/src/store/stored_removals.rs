@@ -1,7 +1,7 @@
 //! How the catalog keeps what is left of removed segments, and the objects that are to go.
 
 use crate::{
-    retention::{Doomed, Removed, RemovedRun},
+    retention::{Doomed, Leftover, Removed, RemovedRun},
     store::{
         StoreError,
         stored::{Reason, StoredCounts, V, at, counts, encode, partition_of, read, stored_counts},
@@ -9,7 +9,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use weir_types::NextOffset;
+use weir_types::{NextOffset, TableName};
 
 #[derive(Serialize, Deserialize)]
 struct StoredRemoved {
@@ -35,6 +35,15 @@ struct StoredDoomed {
     segment: Arc<str>,
     key: String,
     until_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLeftover {
+    v: u32,
+    uid: u64,
+    table: String,
+    created_ms: i64,
+    dropped_ms: i64,
 }
 
 pub(super) fn encode_removed(removed: &Removed) -> Vec<u8> {
@@ -81,4 +90,18 @@ pub(super) fn encode_doomed(doomed: &Doomed) -> Vec<u8> {
 pub(super) fn decode_doomed(key: &str, bytes: &[u8]) -> Result<Doomed, StoreError> {
     let StoredDoomed { segment, key, until_ms, .. } = at(key, read(bytes))?;
     Ok(Doomed { segment, key, until_ms })
+}
+
+pub(super) fn encode_leftover(left: &Leftover) -> Vec<u8> {
+    let Leftover { uid, created_ms, dropped_ms, .. } = *left;
+    encode(&StoredLeftover { v: V, uid, table: left.table.to_string(), created_ms, dropped_ms })
+}
+
+pub(super) fn decode_leftover(key: &str, bytes: &[u8]) -> Result<Leftover, StoreError> {
+    at(key, read(bytes).and_then(leftover))
+}
+
+fn leftover(StoredLeftover { uid, table, created_ms, dropped_ms, .. }: StoredLeftover) -> Result<Leftover, Reason> {
+    let table = TableName::parse(&table).map_err(|error| error.to_string())?;
+    Ok(Leftover { uid, table, created_ms, dropped_ms })
 }

@@ -4,7 +4,8 @@ use crate::{
     catalog::{Check, Op},
     history::AuditEntry,
     records::{NewTable, PauseInfo, StoredSchema, TableRecord},
-    store::{KEYS_AT_ONCE, Store, StoreError, TRIES, keys, stored},
+    retention::Leftover,
+    store::{KEYS_AT_ONCE, Store, StoreError, TRIES, keys, stored, stored_removals},
     topics::PartPause,
 };
 use std::sync::Arc;
@@ -123,15 +124,24 @@ impl Store {
     }
 
     /// Drops a table: at once it is gone by name, then its keys are removed in bounded transactions. Dies in between:
-    /// the next table made or dropped, or `finish_drops`, removes the rest. `None` where there is no such table.
-    pub async fn drop_table(&self, name: &TableName, audit: &[AuditEntry]) -> Result<Option<TableRecord>, StoreError> {
+    /// the next table made or dropped, or `finish_drops`, removes the rest. It is a leftover from then on. `None` where there
+    /// is no such table.
+    pub async fn drop_table(
+        &self,
+        name: &TableName,
+        now_ms: i64,
+        audit: &[AuditEntry],
+    ) -> Result<Option<TableRecord>, StoreError> {
         self.finish_drops().await?;
         let key = keys::table(name);
         for _ in 0..TRIES {
             let Some(entry) = self.catalog.get(&key).await? else { return Ok(None) };
             let record = stored::decode_table(&key, &entry.value, entry.version)?;
             let marked = Op::Put(keys::dropping(record.uid), name.as_str().as_bytes().to_vec());
-            let ops = vec![Op::Delete(key.clone()), marked];
+            let (uid, created_ms) = (record.uid, record.created_ms);
+            let left = Leftover { uid, table: name.clone(), created_ms, dropped_ms: now_ms };
+            let left = Op::Put(keys::dropped(uid), stored_removals::encode_leftover(&left));
+            let ops = vec![Op::Delete(key.clone()), marked, left];
             if self.txn_audited(vec![Check::at(&key, entry.version)], ops, audit).await?.is_ok() {
                 self.remove_keys(record.uid).await?;
                 return Ok(Some(record));

@@ -185,7 +185,7 @@ async fn the_audit_keeps_the_newest() {
     let many: Vec<AuditEntry> = (0..1000).map(|_| entry(AuditAction::Pause, "ann")).collect();
     for _ in 0..AUDIT_KEPT / 1000 {
         let made = store.create_table(new_table("orders"), 1, &many).await.unwrap();
-        store.drop_table(&made.spec.name, &[]).await.unwrap();
+        store.drop_table(&made.spec.name, 7, &[]).await.unwrap();
     }
     let full = store.audit_log().await.unwrap();
     assert_eq!((full.entries.len() as u64, full.evicted), (AUDIT_KEPT, 0));

@@ -59,7 +59,7 @@ async fn what_is_removed_stays_counted_and_its_objects_are_noted() {
     store.forget_doomed(&table, &doomed[..3]).await.unwrap();
     store.forget_doomed(&table, &doomed[..3]).await.unwrap();
     assert_eq!(store.doomed(&table).await.unwrap(), doomed[3..]);
-    store.drop_table(&table.spec.name, &[]).await.unwrap();
+    store.drop_table(&table.spec.name, 7, &[]).await.unwrap();
     assert_eq!(store.doomed(&table).await.unwrap(), Vec::<Doomed>::new());
     assert!(store.removed(&table).await.unwrap().is_empty());
     let gone = store.remove_segments(&table, &left[..1], 0, &[]).await.unwrap_err();
@@ -124,6 +124,6 @@ async fn another_file_of_a_segment_dooms_the_object_of_before() {
     let other_rows = Artifact { rows: renewed.rows + 1, ..renewed.clone() };
     assert!(matches!(store.renew(&done, other_rows, 700).await, Err(StoreError::Contradiction { .. })));
     assert!(matches!(store.renew(&segments[2], renewed.clone(), 700).await, Err(StoreError::Conflict { .. })));
-    store.drop_table(&table.spec.name, &[]).await.unwrap();
+    store.drop_table(&table.spec.name, 7, &[]).await.unwrap();
     assert!(matches!(store.renew(&done, renewed, 700).await, Err(StoreError::NotFound { .. })));
 }

@@ -34,7 +34,7 @@ async fn a_replay_is_read_as_it_was_committed_and_goes_with_its_table() {
     let store = bench.store();
     assert_eq!(store.replays(&table).await.unwrap(), [first, second.clone()]);
     assert_eq!(store.audit_log().await.unwrap().entries.len(), 1);
-    store.drop_table(&table.spec.name, &[]).await.unwrap();
+    store.drop_table(&table.spec.name, 7, &[]).await.unwrap();
     assert_eq!(store.replays(&table).await.unwrap(), []);
     let third = replay(&table, 2, second.parts);
     let gone = store.commit_replay(&table, &third, &[]).await.unwrap_err();

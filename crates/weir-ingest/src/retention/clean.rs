@@ -4,8 +4,8 @@ use crate::{
     deps::{IngestDeps, IngestOptions, TableContext},
     error::IngestError,
     retention::{
-        BRIEF, Cleaned,
-        decide::{Ground, Named, orphaned_files, orphaned_folders, orphaned_objects},
+        BRIEF, Cleaned, ORPHANED_AFTER,
+        decide::{Ground, Named, left_objects, orphaned_files, orphaned_folders, orphaned_objects},
     },
     table::TableRuntime,
     topics::BY_ITSELF,
@@ -22,7 +22,7 @@ use weir_base::{
     metrics::{Counter, Gauge, Labels},
 };
 use weir_control::{
-    AuditAction, AuditEntry, Doomed, REMOVED_AT_ONCE, StoreError, TableRecord, expired, expired_replays,
+    AuditAction, AuditEntry, Doomed, REMOVED_AT_ONCE, StoreError, TableRecord, expired, expired_replays, is_older,
 };
 use weir_files::ObjectInfo;
 use weir_types::StreamPartition;
@@ -69,7 +69,10 @@ pub(super) async fn table(runtime: &TableRuntime, thorough: bool) -> Result<Clea
         renewing: renewing.is_err(),
         now_ms,
     };
-    cleaned.objects = delete_objects(context, orphaned_objects(&objects, &named, &ground)).await;
+    cleaned.objects = delete_objects(deps, orphaned_objects(&objects, &named, &ground)).await;
+    if cleaned.objects > 0 {
+        deps.metrics.count(Counter::ObjectsDeleted, &labels(context), cleaned.objects);
+    }
     cleaned.objects += delete_doomed(context, &record, doomed, now_ms).await?;
     Ok(cleaned)
 }
@@ -190,10 +193,11 @@ async fn list_objects(context: &TableContext) -> Vec<ObjectInfo> {
     }
 }
 
-async fn delete_objects(context: &TableContext, keys: Vec<String>) -> u64 {
+/// Says how many are gone.
+pub(crate) async fn delete_objects(deps: &IngestDeps, keys: impl IntoIterator<Item = String>) -> u64 {
     let mut deleted = 0;
     for key in keys {
-        match context.deps.deep_store.delete(&key).await {
+        match deps.deep_store.delete(&key).await {
             Ok(()) => {
                 tracing::info!(key, "deleted an object that no record names");
                 deleted += 1;
@@ -201,10 +205,38 @@ async fn delete_objects(context: &TableContext, keys: Vec<String>) -> u64 {
             Err(error) => tracing::warn!(%error, "an object that no record names stays for now"),
         }
     }
-    if deleted > 0 {
-        context.deps.metrics.count(Counter::ObjectsDeleted, &labels(context), deleted);
-    }
     deleted
+}
+
+/// The keys of all objects that a table's records name.
+pub(crate) async fn object_keys(context: &TableContext) -> Result<BTreeSet<String>, StoreError> {
+    let (store, record) = (&context.deps.store, context.record.load_full());
+    let (segments, replays) = (store.segments(&record).await?, store.replays(&record).await?);
+    Ok(Named::new(&segments, &replays, &store.doomed(&record).await?).objects)
+}
+
+/// Deletes what the deep store holds of tables that were dropped, also what was on its way there; says how many objects.
+pub(crate) async fn left(deps: &IngestDeps) -> Result<u64, StoreError> {
+    let mut deleted = 0;
+    for left in deps.store.leftovers().await? {
+        let prefix = format!("{}/", IngestOptions::folder_of(&left.table, left.uid));
+        // Where others put objects too, the prefix may be theirs as well.
+        let found = if deps.options.owns_deep_store { deps.deep_store.list(&prefix).await } else { Ok(vec![]) };
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(table = %left.table, %error, "objects of a dropped table stay for now");
+                continue;
+            }
+        };
+        let keys = left_objects(&found, &prefix, left.created_ms);
+        let (wanted, gone) = (keys.len() as u64, delete_objects(deps, keys).await);
+        deleted += gone;
+        if gone == wanted && is_older(left.dropped_ms, ORPHANED_AFTER, deps.clock.wall_ms()) {
+            deps.store.forget_leftover(&left).await?;
+        }
+    }
+    Ok(deleted)
 }
 
 /// Deletes objects of removed segments whose time has come, each before its note.

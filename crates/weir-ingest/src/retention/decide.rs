@@ -76,6 +76,12 @@ pub(super) fn orphaned_objects(objects: &[ObjectInfo], named: &Named, ground: &G
     objects.iter().filter(orphaned).map(|object| object.key.clone()).collect()
 }
 
+/// The objects of a table that was made then and is dropped.
+pub(super) fn left_objects(objects: &[ObjectInfo], prefix: &str, born_ms: i64) -> Vec<String> {
+    let is_ours = |object: &&ObjectInfo| object.modified_ms >= born_ms && segment_of(&object.key, prefix).is_some();
+    objects.iter().filter(is_ours).map(|object| object.key.clone()).collect()
+}
+
 /// The segment that a key is of, and whether that is of a file made later in place of another:
 /// `{prefix}{segment}-{checksum}.weir`, such a one with `-r{version}` behind the checksum, and each with `-{digit}` behind it all
 /// where that key was taken.

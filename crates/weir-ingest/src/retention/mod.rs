@@ -8,9 +8,10 @@
 mod clean;
 mod decide;
 
+pub(crate) use clean::{delete_objects, object_keys};
 pub(crate) use decide::ORPHANED_AFTER;
 
-use crate::{node::IngestNode, table::TableRuntime};
+use crate::{deps::IngestDeps, node::IngestNode, table::TableRuntime};
 use std::{
     sync::{
         Arc, Weak,
@@ -104,6 +105,7 @@ impl IngestNode {
                 }
             }
         }
+        cleaned.objects += delete_left(self.deps()).await;
         if thorough {
             match clean::folders(self.deps()).await {
                 Ok(files) => cleaned.files += files,
@@ -116,4 +118,12 @@ impl IngestNode {
     fn runtimes(&self) -> Vec<Arc<TableRuntime>> {
         self.names().iter().filter_map(|name| self.runtime(name).ok()).collect()
     }
+}
+
+/// Deletes what the deep store holds of dropped tables; says how many objects. What fails is logged and done by a later round.
+pub(crate) async fn delete_left(deps: &IngestDeps) -> u64 {
+    clean::left(deps).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "it is not known of which dropped tables objects are left");
+        0
+    })
 }

@@ -5,6 +5,7 @@
 mod ahead;
 mod cut_log;
 mod damage;
+mod drops;
 mod floor;
 mod keep;
 mod opening;
