@@ -172,10 +172,13 @@ pub struct Move {
     pub reason: SkipReason,
     /// When, wall time in milliseconds since the epoch.
     pub at_ms: i64,
+    /// Of a topic that was made anew, whose offsets count in a log of their own: those before `from` and `to` that were passed
+    /// over.
+    pub passed: Option<OffsetRange>,
 }
 
 impl Move {
-    /// What was passed over; `None` where nothing was.
+    /// What lies between and was passed over; `None` where nothing was.
     #[must_use]
     pub fn skip(&self) -> Option<Skip> {
         let range = OffsetRange::try_new(self.from, self.to).ok().filter(|range| !range.is_empty())?;
@@ -185,13 +188,17 @@ impl Move {
     /// Offsets passed over.
     #[must_use]
     pub fn skipped(&self) -> u64 {
-        self.to.since(self.from)
+        self.to.since(self.from) + self.passed_before()
     }
 
-    /// Offsets gone back.
+    /// Offsets gone back. What was passed over before both ends was gone back first.
     #[must_use]
     pub fn rewound(&self) -> u64 {
-        self.from.since(self.to)
+        self.from.since(self.to) + self.passed_before()
+    }
+
+    fn passed_before(&self) -> u64 {
+        self.passed.map_or(0, OffsetRange::span)
     }
 }
 
@@ -224,7 +231,7 @@ mod tests {
     fn step(before: u32, from: u64, to: u64) -> Move {
         let partition = StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 0 };
         let (from, to) = (NextOffset::new(from), NextOffset::new(to));
-        Move { partition, before, from, to, reason: SkipReason::Reset, at_ms: 1 }
+        Move { partition, before, from, to, reason: SkipReason::Reset, at_ms: 1, passed: None }
     }
 
     #[test]
@@ -238,6 +245,16 @@ mod tests {
         assert_eq!((moves[1].skipped(), moves[1].rewound(), moves[1].skip()), (0, 16, None));
         assert_eq!((moves[0].skipped(), moves[0].rewound()), (10, 0));
         assert_eq!(moves[0].skip().unwrap().range.span(), 10);
+    }
+
+    #[test]
+    fn what_is_passed_over_in_another_log_adds_up() {
+        let passed = OffsetRange::try_new(NextOffset::new(2), NextOffset::new(7)).ok();
+        let anew = |from, to| Move { reason: SkipReason::Recreated, passed, ..step(1, from, to) };
+        let sums = |step: Move| (step.skipped(), step.rewound());
+        assert_eq!(sums(anew(10, 10)), (5, 5));
+        assert_eq!(sums(anew(10, 14)), (9, 5));
+        assert_eq!(sums(anew(10, 7)), (5, 8));
     }
 
     #[test]

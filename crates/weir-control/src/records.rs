@@ -569,7 +569,7 @@ mod tests {
     fn a_chain_has_no_hole_that_is_not_on_the_record() {
         let partition = consuming(0, 0).partition;
         let (from, to) = (NextOffset::new(9), NextOffset::new(12));
-        let skip = Move { partition, before: 1, from, to, reason: SkipReason::Retention, at_ms: 0 };
+        let skip = Move { partition, before: 1, from, to, reason: SkipReason::Retention, at_ms: 0, passed: None };
         let back = Move { to: NextOffset::new(4), ..skip.clone() };
         assert_eq!(chain(&[committing(0, 0, 5), committing(1, 5, 9), consuming(2, 9)], &[], &[]), Ok(()));
         assert_eq!(chain(&[committing(0, 0, 9), consuming(1, 12)], &[], std::slice::from_ref(&skip)), Ok(()));

@@ -132,6 +132,7 @@ fn removed_ranges_with_a_move_between_them_stay_two() {
         to: NextOffset::new(5),
         reason: SkipReason::Reset,
         at_ms: 0,
+        passed: None,
     };
     let left = [committing(0, 0), consuming(0, 3)];
     assert_eq!(chain(&left, &removed.runs, std::slice::from_ref(&back)), Ok(()));
@@ -149,6 +150,7 @@ fn a_partition_starts_where_it_did_before_anything_was_removed() {
         to: NextOffset::new(to),
         reason: SkipReason::Retention,
         at_ms: 0,
+        passed: None,
     };
     let mut removed = Removed::none(partition(0));
     removed.add(0, range(4, 10), &counts(6));

@@ -28,7 +28,7 @@ fn replicas() -> Vec<Arc<str>> {
 }
 
 fn move_to(to: u64, reason: SkipReason) -> MoveTo {
-    MoveTo { to: NextOffset::new(to), reason, at_ms: 1, topic_id: None }
+    MoveTo { to: NextOffset::new(to), reason, at_ms: 1, topic_id: None, passed: None }
 }
 
 fn new(number: u32, start: u64) -> NewPartition {

@@ -67,12 +67,14 @@ pub struct PlannedMove {
     /// It is not told where to go on: what the stream has deleted it passes over by itself.
     pub by_itself: bool,
     topic_id: Option<Arc<str>>,
+    passed: Option<OffsetRange>,
 }
 
 impl PlannedMove {
     fn stays(partition: StreamPartition, from: NextOffset, recreated: bool) -> Self {
-        let (skipped, read_twice, held, ends, by_itself, topic_id) = (0, 0, None, false, false, None);
-        Self { partition, from, to: from, skipped, read_twice, held, recreated, ends, by_itself, topic_id }
+        let (skipped, read_twice, held, topic_id, passed) = (0, 0, None, None, None);
+        let (ends, by_itself) = (false, false);
+        Self { partition, from, to: from, skipped, read_twice, held, recreated, ends, by_itself, topic_id, passed }
     }
 
     /// Whether there is something to do.
@@ -121,6 +123,13 @@ fn read_before(mut read: Vec<OffsetRange>, to: NextOffset, from: NextOffset) -> 
         }
     }
     count
+}
+
+/// What of a log that was made anew and begins at `low` is passed over by who goes on at `to` and had come to `from`, without
+/// what lies between these two: nothing of it was read but what is in doubt.
+fn passed_in(doubt: Option<OffsetRange>, low: NextOffset, from: NextOffset, to: NextOffset) -> Option<OffsetRange> {
+    let end = to.min(doubt.map_or(from, OffsetRange::start));
+    OffsetRange::try_new(low, end).ok().filter(|range| !range.is_empty())
 }
 
 /// What of a partition's log was read, in the log that is read now.
@@ -194,12 +203,15 @@ impl TableRuntime {
                 }
                 Err(error) => return Err(error),
             };
-            let (skipped, read_twice) = if recreated {
-                let doubt: Vec<OffsetRange> = status.in_doubt(held.high).into_iter().collect();
-                (to.since(held.low) - read_before(doubt.clone(), held.low, to), read_before(doubt, to, from))
+            let (skipped, passed, read_twice) = if recreated {
+                let doubt = status.in_doubt(held.high);
+                let passed = passed_in(doubt, held.low, from, to);
+                let doubt: Vec<OffsetRange> = doubt.into_iter().collect();
+                let skipped = to.since(held.low) - read_before(doubt.clone(), held.low, to);
+                (skipped, passed, read_before(doubt, to, from))
             } else {
                 let read = ranges(&segments, removed.get(&partition), &moves, &partition, from);
-                (to.since(from), read_before(read, to, from))
+                (to.since(from), None, read_before(read, to, from))
             };
             let (held, topic_id) = (Some((held.low, held.high)), now.filter(|_| recreated));
             let (ends, by_itself) = (false, false);
@@ -214,6 +226,7 @@ impl TableRuntime {
                 ends,
                 by_itself,
                 topic_id,
+                passed,
             });
         }
         Ok(plan)
@@ -296,6 +309,7 @@ impl TableRuntime {
                 fresh: planned.read_twice == 0,
                 recreated: planned.recreated,
                 topic_id: planned.topic_id.clone(),
+                passed: planned.passed,
                 who: who.to_owned(),
                 comment: request.comment.clone(),
             };

@@ -24,6 +24,8 @@ pub struct MoveTo {
     pub at_ms: i64,
     /// The identity of the topic that is read from here on, where the stream tells one.
     pub topic_id: Option<Arc<str>>,
+    /// Offsets of its log that were passed over and lie before where reading had come to and goes on.
+    pub passed: Option<OffsetRange>,
 }
 
 impl Store {
@@ -45,7 +47,8 @@ impl Store {
         let before = consuming.name.sequence;
         let partition = consuming.partition.clone();
         let made = self.moves_before(table, &partition, before).await?;
-        let step = Move { partition, before, from: start, to: to.to, reason: to.reason, at_ms: to.at_ms };
+        let step =
+            Move { partition, before, from: start, to: to.to, reason: to.reason, at_ms: to.at_ms, passed: to.passed };
         let key = keys::moved(table.uid, &step.partition, before, made);
         let mut ops = vec![Op::Put(key.clone(), stored_history::encode_move(&step))];
         if let Some(id) = &to.topic_id {
@@ -71,7 +74,7 @@ impl Store {
             let what = format!("segment {} starts at {start}, {} cannot be skipped there", consuming.name, skip.range);
             return Err(StoreError::contradiction(what));
         }
-        let to = MoveTo { to: skip.range.end(), reason: skip.reason, at_ms: skip.at_ms, topic_id: None };
+        let to = MoveTo { to: skip.range.end(), reason: skip.reason, at_ms: skip.at_ms, topic_id: None, passed: None };
         self.move_start(table, consuming, &to, &[]).await
     }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use weir_types::{NextOffset, SkipReason, StreamPartition, TableName};
+use weir_types::{NextOffset, OffsetRange, SkipReason, StreamPartition, TableName};
 
 #[derive(Serialize, Deserialize)]
 struct StoredAudit {
@@ -40,6 +40,8 @@ struct StoredMove {
     to: u64,
     reason: String,
     at_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    passed: Option<(u64, u64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +96,7 @@ pub(super) fn encode_move(step: &Move) -> Vec<u8> {
         to: step.to.number(),
         reason: step.reason.as_str().into(),
         at_ms: step.at_ms,
+        passed: step.passed.map(|passed| (passed.start().number(), passed.end().number())),
     })
 }
 
@@ -103,6 +106,7 @@ pub(super) fn decode_move(key: &str, bytes: &[u8]) -> Result<Move, StoreError> {
 
 fn step(stored: StoredMove) -> Result<Move, Reason> {
     let reason = SkipReason::parse(&stored.reason);
+    let passed = stored.passed.map(|(start, end)| OffsetRange::try_new(NextOffset::new(start), NextOffset::new(end)));
     Ok(Move {
         partition: partition_of(&stored.topic, stored.partition)?,
         before: stored.before,
@@ -110,6 +114,7 @@ fn step(stored: StoredMove) -> Result<Move, Reason> {
         to: NextOffset::new(stored.to),
         reason: reason.ok_or_else(|| format!("no offset is moved for the reason {}", stored.reason))?,
         at_ms: stored.at_ms,
+        passed: passed.transpose().map_err(|error| error.to_string())?,
     })
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct MoveOrder {
     pub(crate) recreated: bool,
     /// Its identity, where the stream tells one.
     pub(crate) topic_id: Option<Arc<str>>,
+    /// Offsets of it that are passed over, before where reading had come to and goes on.
+    pub(crate) passed: Option<OffsetRange>,
     /// Whoever asked.
     pub(crate) who: String,
     /// What they said.
@@ -76,7 +78,7 @@ impl PartitionPipeline {
         }
         let (from, at_ms) = (self.open.next(), self.table.deps.clock.wall_ms());
         let reason = if order.recreated { SkipReason::Recreated } else { SkipReason::Reset };
-        let to = MoveTo { to: order.to, reason, at_ms, topic_id: order.topic_id.clone() };
+        let to = MoveTo { to: order.to, reason, at_ms, topic_id: order.topic_id.clone(), passed: order.passed };
         let said = match (order.recreated, order.to < from && !order.fresh) {
             (true, _) if !order.fresh => " in a topic made anew, reading rows twice: allowDuplicates",
             (true, _) => " in a topic made anew",
@@ -119,7 +121,7 @@ impl PartitionPipeline {
         };
         self.open.move_start(moved, to.to);
         let (partition, before) = (self.partition.clone(), self.open.record.name.sequence);
-        let step = Move { partition, before, from, to: to.to, reason: to.reason, at_ms: to.at_ms };
+        let step = Move { partition, before, from, to: to.to, reason: to.reason, at_ms: to.at_ms, passed: to.passed };
         self.say_moved(&record.spec.name, &step);
         self.past.fixed.skipped += step.skipped();
         self.past.rewound += step.rewound();
@@ -248,7 +250,7 @@ impl PartitionPipeline {
         if !many && !old {
             return Ok(());
         }
-        let to = MoveTo { to: high, reason: SkipReason::AutoReset, at_ms, topic_id: None };
+        let to = MoveTo { to: high, reason: SkipReason::AutoReset, at_ms, topic_id: None, passed: None };
         let said = format!("{high}: {backlog} offsets or {lag_ms} ms behind is more than the table's settings allow");
         let audit = AuditEntry::new(AuditAction::MoveOffset, &status.table, "weir", at_ms);
         self.go_to(to, &[audit.partition(&self.partition).change(next, said)]).await

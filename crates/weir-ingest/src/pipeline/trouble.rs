@@ -119,7 +119,7 @@ impl PartitionPipeline {
                 self.seal(SealReason::StreamGap).await?;
             }
             let (reason, at_ms) = (SkipReason::Retention, self.table.deps.clock.wall_ms());
-            self.go_to(MoveTo { to: low, reason, at_ms, topic_id: None }, &[]).await
+            self.go_to(MoveTo { to: low, reason, at_ms, topic_id: None, passed: None }, &[]).await
         };
         match skipped.await {
             Ok(()) => Ok(()),

@@ -217,7 +217,7 @@ mod tests {
 
     fn step(before: u32, from: u64, to: u64, reason: SkipReason) -> Move {
         let (from, to) = (NextOffset::new(from), NextOffset::new(to));
-        Move { partition: partition(), before, from, to, reason, at_ms: 0 }
+        Move { partition: partition(), before, from, to, reason, at_ms: 0, passed: None }
     }
 
     fn replay(number: u64, reading: u32, offsets: &[u64]) -> ReplayRecord {

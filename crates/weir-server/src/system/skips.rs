@@ -35,19 +35,25 @@ pub struct Row {
 #[must_use]
 pub fn rows(table: &TableName, moves: Vec<Move>, losses: Vec<(StreamPartition, Skip)>) -> Vec<Row> {
     let table = table.to_string();
-    let moved = moves.into_iter().map(|step| Row {
-        table: table.clone(),
-        kind: match step.reason {
-            SkipReason::Recreated => Kind::Restart,
-            _ if step.to < step.from => Kind::Rewind,
-            _ => Kind::Skip,
-        },
-        partition: step.partition,
-        from: step.from,
-        to: step.to,
-        reason: step.reason,
-        at_ms: step.at_ms,
-        before: Some(step.before),
+    let moved = moves.into_iter().flat_map(|step| {
+        let moved = Row {
+            table: table.clone(),
+            kind: match step.reason {
+                SkipReason::Recreated => Kind::Restart,
+                _ if step.to < step.from => Kind::Rewind,
+                _ => Kind::Skip,
+            },
+            partition: step.partition,
+            from: step.from,
+            to: step.to,
+            reason: step.reason,
+            at_ms: step.at_ms,
+            before: Some(step.before),
+        };
+        // In the new log, so behind the row that says that there is one.
+        let passed =
+            step.passed.map(|passed| Row { kind: Kind::Skip, from: passed.start(), to: passed.end(), ..moved.clone() });
+        std::iter::once(moved).chain(passed)
     });
     let lost = losses.into_iter().map(|(partition, loss)| Row {
         table: table.clone(),
@@ -97,7 +103,15 @@ mod tests {
     fn skips_rewinds_and_losses_in_the_order_of_time() {
         let partition = StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 2 };
         let (from, to) = (NextOffset::new(9), NextOffset::new(4));
-        let back = Move { partition: partition.clone(), before: 3, from, to, reason: SkipReason::Reset, at_ms: 20 };
+        let back = Move {
+            partition: partition.clone(),
+            before: 3,
+            from,
+            to,
+            reason: SkipReason::Reset,
+            at_ms: 20,
+            passed: None,
+        };
         let range = OffsetRange::try_new(to, from).unwrap();
         let loss = (partition, Skip { range, reason: SkipReason::Retention, at_ms: 10 });
         let table = TableName::parse("orders").unwrap();
@@ -109,5 +123,18 @@ mod tests {
         );
         assert_eq!((&shown[0]["kind"], &shown[0]["offsets"]), (&json!("LOSS"), &json!(5)));
         assert_eq!(shown[0]["beforeSequence"], json!(null));
+    }
+
+    #[test]
+    fn what_a_topic_made_anew_had_before_is_a_row_of_its_own() {
+        let partition = StreamPartition { topic: TopicName::parse("t").unwrap(), partition: 2 };
+        let at = NextOffset::new(9);
+        let passed = OffsetRange::try_new(NextOffset::ZERO, NextOffset::new(5)).ok();
+        let anew = Move { partition, before: 3, from: at, to: at, reason: SkipReason::Recreated, at_ms: 20, passed };
+        let shown = rows(&TableName::parse("orders").unwrap(), vec![anew], vec![]);
+        let shown: Vec<_> =
+            shown.iter().map(|row| (row.kind, row.from.number(), row.to.number(), row.reason)).collect();
+        let reason = SkipReason::Recreated;
+        assert_eq!(shown, [(Kind::Restart, 9, 9, reason), (Kind::Skip, 0, 5, reason)]);
     }
 }

@@ -296,6 +296,14 @@ async fn n06_a_topic_made_anew_with_more_messages_under_a_partition_that_reads()
         all.iter().any(|row| (&row["kind"], &row["reason"]) == (&json!("RESTART"), &json!("RECREATED"))),
         "{skips}"
     );
+    let passed_over = |row: &&Json| row["partition"] == 0 && row["kind"] == "SKIP";
+    let passed_over: Vec<&Json> = all.iter().filter(passed_over).collect();
+    assert_eq!(passed_over.len(), 1, "{skips}");
+    assert_eq!(
+        (&passed_over[0]["fromOffset"], &passed_over[0]["toOffset"], &passed_over[0]["reason"]),
+        (&json!(0), &json!(OLD), &json!("RECREATED")),
+        "{skips}"
+    );
     node.assert_balanced().await;
 
     // Whoever wants them all the same gets them, and knows what is stored twice.

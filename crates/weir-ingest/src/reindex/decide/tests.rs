@@ -1,3 +1,5 @@
+//! What is to be looked at, what is made anew, what is lacking: facts in, a word out.
+
 use super::*;
 use serde_json::json;
 use std::sync::Arc;
