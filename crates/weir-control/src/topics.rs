@@ -135,6 +135,7 @@ pub fn changes(before: &TableRecord, new: &NewTable, who: &str, at_ms: i64) -> V
     let (mut was, mut is) = (vec![], vec![]);
     let pairs = [(&before.config_json, &new.config_json), (&before.schema_json, &new.schema_json)];
     for (at, (old, new)) in pairs.into_iter().enumerate() {
+        let (raw_old, raw_new) = (values(old), values(new));
         let (old, new) = (values(&redacted(old)), values(&redacted(new)));
         let place = if at == 0 { "" } else { "/schema" };
         let differs = |these: &BTreeMap<String, String>, those: &BTreeMap<String, String>| -> Vec<String> {
@@ -143,6 +144,11 @@ pub fn changes(before: &TableRecord, new: &NewTable, who: &str, at_ms: i64) -> V
         };
         was.extend(differs(&old, &new));
         is.extend(differs(&new, &old));
+        // One secret is hidden as another is.
+        let hidden = |(path, value): &(&String, &String)| {
+            raw_old.get(*path) != raw_new.get(*path) && old.get(*path) == Some(*value)
+        };
+        is.extend(new.iter().filter(hidden).map(|(path, _)| format!("{place}{path} is another secret")));
     }
     let about = |action| AuditEntry::new(action, &before.spec.name, who, at_ms);
     let mut entries = vec![about(AuditAction::UpdateTable).change(was.join("; "), is.join("; "))];

@@ -122,6 +122,21 @@ async fn topics_keep_their_numbers_and_what_goes_is_remembered() {
 }
 
 #[tokio::test]
+async fn a_secret_that_changes_is_said_to_and_hidden() {
+    let bench = Bench::new();
+    let store = bench.store();
+    let with = |password: &str| {
+        let mut new = reading(&["a"]);
+        new.config_json["metadata"]["customConfigs"]["password"] = password.into();
+        new
+    };
+    let table = store.create_table(with("one"), 1, &[]).await.unwrap();
+    let audit = changes(&table, &with("two"), "ann", 9);
+    let said: Vec<(&str, &str)> = audit.iter().map(|entry| (&*entry.before, &*entry.after)).collect();
+    assert_eq!(said, [("", "/metadata/customConfigs/password is another secret")]);
+}
+
+#[tokio::test]
 async fn a_pattern_names_streams_as_they_are_found() {
     let bench = Bench::new();
     let store = bench.store();

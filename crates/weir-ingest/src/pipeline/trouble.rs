@@ -101,7 +101,10 @@ impl PartitionPipeline {
             StreamError::OutOfRange { .. } | StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. }
         );
         let why = self.ending.clone().filter(|_| gone)?;
-        Some(match self.end(why, SkipReason::Retention).await {
+        // A topic that is there without the partition is not the one that had it.
+        let anew = matches!(error, StreamError::PartitionMissing { .. });
+        let lost = if anew { SkipReason::Recreated } else { SkipReason::Retention };
+        Some(match self.end(why, lost).await {
             Ok(()) => Ok(()),
             Err(interrupted) => self.give_way(interrupted).await,
         })

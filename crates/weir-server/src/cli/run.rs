@@ -50,18 +50,20 @@ pub(super) fn start_log(format: LogFormat, level: &str) {
 /// SIGXFSZ, whose number is the same on all systems that we build for.
 const FILE_SIZE_LIMIT: i32 = 25;
 
-/// Waits for an interrupt (control-C) or a request to end (SIGTERM).
-pub(super) async fn told_to_stop() -> Result<(), Failure> {
+/// What waits for an interrupt (control-C) or a request to end (SIGTERM): from now on, whenever it is waited for.
+pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("could not listen for signals: {error}")));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     // A file that may not grow is an error of the write, as a disk that is full, and not the end of the process.
-    let _file_size = listen(SignalKind::from_raw(FILE_SIZE_LIMIT))?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+    let file_size = listen(SignalKind::from_raw(FILE_SIZE_LIMIT))?;
+    Ok(async move {
+        let _file_size = file_size;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 #[cfg(test)]

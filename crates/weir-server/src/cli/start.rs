@@ -176,8 +176,16 @@ pub(super) async fn announce(server: &Server) -> Result<(), Failure> {
 }
 
 async fn serve(settings: NodeSettings) -> Result<(), Failure> {
-    let stop = told_to_stop();
-    let server = start(settings).await?;
+    let stop = told_to_stop()?;
+    tokio::pin!(stop);
+    let server = tokio::select! {
+        started = start(settings) => started?,
+        // What a start leaves half done the next one finds.
+        () = &mut stop => {
+            say("told to stop before it was ready");
+            return Ok(());
+        }
+    };
     announce(&server).await?;
     match server.node.tables().await {
         Ok(tables) if tables.is_empty() => {
@@ -190,7 +198,7 @@ async fn serve(settings: NodeSettings) -> Result<(), Failure> {
         Ok(_) => {}
         Err(error) => say(&format!("tables cannot be listed: {error}")),
     }
-    stop.await?;
+    stop.await;
     server.stop().await;
     Ok(())
 }

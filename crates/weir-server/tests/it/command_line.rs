@@ -81,16 +81,25 @@ impl Running {
 
     /// Asks it to end and returns its exit code.
     fn terminate(mut self) -> Option<i32> {
-        let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
-        let until = Instant::now() + DEADLINE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(Instant::now() < until, "it does not end");
-            std::thread::sleep(std::time::Duration::from_millis(10));
+        terminate(&mut self.child)
+    }
+}
+
+/// Asks a process to end and returns its exit code, which one that a signal ended has not.
+fn terminate(child: &mut Child) -> Option<i32> {
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    until("it does not end", || child.try_wait().unwrap()).code()
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
         }
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 
@@ -129,6 +138,12 @@ fn a_node_is_started_used_and_ended() {
     let lag = node.ask(&["lag", "orders"]);
     assert_eq!(lag.status.code(), Some(0), "{}", text(&lag.stderr));
     assert_eq!(text(&lag.stdout).lines().count(), 2, "one line per partition: {}", text(&lag.stdout));
+    let wide = node.ask(&["lag", "orders", "--wide"]);
+    let wide: Json = serde_json::from_str(text(&wide.stdout).lines().next().unwrap()).unwrap();
+    for told in ["lagMs", "messagesPerSecond", "bytes", "openRows", "openBytes", "openSealAtMs"] {
+        assert!(wide[told].is_u64(), "{told} of {wide}");
+    }
+    assert_eq!((&wide["lastError"], &wide["state"]), (&Json::Null, &json!("CONSUMING")), "{wide}");
     assert_eq!(node.ask(&["lag", "nope"]).status.code(), Some(1));
 
     // A second node on the same folder is told who has it.
@@ -140,6 +155,28 @@ fn a_node_is_started_used_and_ended() {
     assert_eq!(second.status.code(), Some(1));
     assert!(text(&second.stderr).contains(&format!("process {}", node.child.id())), "{}", text(&second.stderr));
     assert_eq!(node.terminate(), Some(0), "it ends well when it is told to");
+}
+
+/// Whoever supervises it may change his mind: from the first moment on it ends well.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_node_that_is_told_to_end_while_it_starts_ends_well() {
+    const TERM: u64 = 1 << 14;
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..5 {
+        let mut command = weir();
+        command.args(["start", "--controller-port", "0", "--broker-port", "0", "--data-dir"]).arg(dir.path().join("data"));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        until("it does not listen for signals", || {
+            let caught = std::fs::read_to_string(&status).ok()?;
+            let caught = caught.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            (u64::from_str_radix(caught.trim(), 16).unwrap() & TERM > 0).then_some(())
+        });
+        assert_eq!(terminate(&mut child), Some(0));
+    }
+    let node = Running::start(&["start"], &dir.path().join("data"));
+    assert_eq!(node.terminate(), Some(0), "what was begun is no hindrance");
 }
 
 #[test]

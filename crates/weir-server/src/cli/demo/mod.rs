@@ -96,11 +96,12 @@ impl DemoArguments {
         ))?;
         data(&format!("paths   {}/help", node.addresses().controller_url()))?;
         data("")?;
+        let stop = told_to_stop()?;
         let until = self.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         tokio::select! {
             ended = produce(node, self.rate) => ended,
             ended = watch(node) => ended,
-            stopped = told_to_stop() => stopped,
+            () = stop => Ok(()),
             () = wait_until(until) => Ok(()),
         }?;
         let rows = look(node).await?.0;

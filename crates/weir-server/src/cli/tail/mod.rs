@@ -136,9 +136,10 @@ impl TailArguments {
                 Err(answer) => Err(Failure::Failed(answer.error())),
             }
         };
+        let stop = told_to_stop()?;
         let ended = tokio::select! {
             ended = watched => ended.map(|()| true),
-            stopped = told_to_stop() => stopped.map(|()| false),
+            () = stop => Ok(false),
         };
         // Where nothing was watched there is nothing to tell but why.
         if ended.is_ok() || shown.count > 0 {

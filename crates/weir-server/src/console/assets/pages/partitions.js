@@ -90,7 +90,8 @@ export async function show(main, { params, signal }) {
   const perSecond = (label, key, format) => ({ name: label, numeric: true, value: row => known.rates.get(live.keyOf(row))?.[key] ?? null, show: row => format(known.rates.get(live.keyOf(row))?.[key] ?? null) });
   const columns = [
     { name: 'Partition', value: row => live.keyOf(row), show: row => (wanted ? name(row) : el('span', {}, el('a', { href: href(['partitions'], { table: row.table }) }, row.table), ' ', name(row))) },
-    { name: 'State', value: row => row.state, show: row => el('span', {}, stateBadge(row.state), row.reason && el('small.line', { title: row.reason }, row.reason)) },
+    { name: 'State', value: row => row.state, show: row => el('span', {}, stateBadge(row.state), row.reason && el('small.line', { title: row.reason }, row.reason),
+      row.unexplained && el('small.line', { title: row.unexplained }, 'not accounted for: ' + row.unexplained)) },
     number('Lag', 'lagOffsets', count, 'offsets'), number('Behind', 'lagMs', span),
     perSecond('Rate', 'messages', rate), perSecond('Bytes', 'bytes', value => (value === null ? '–' : bytes(Math.round(value)) + '/s')),
     number('Rows', 'rows'), number('Rejected', 'rejected'), number('Open rows', 'openRows'),

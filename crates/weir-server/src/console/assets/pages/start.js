@@ -31,6 +31,7 @@ function troubles(partitions, tables) {
   const link = table => el('a', { href: href(['partitions'], { table }) }, table);
   for (const row of partitions) {
     const where = `${row.topic}/${row.partition}`;
+    if (row.unexplained) found.push(['bad', [link(row.table), ` ${where}: messages are not accounted for: ${row.unexplained}`]]);
     if (['HALTED', 'RECREATED', 'RETRYING'].includes(row.state)) found.push(['bad', [link(row.table), ` ${where} is ${row.state}: ${row.reason || row.lastError || ''}`]]);
     else if (['LAGGING', 'RECOVERING'].includes(row.state)) found.push(['warn', [link(row.table), ` ${where} is ${row.state}, ${count(row.lagOffsets)} offsets behind`]]);
   }
