@@ -72,7 +72,11 @@ impl PartitionPipeline {
                 return Ok(());
             }
             StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => {
-                PartitionState::Gone(error.to_string())
+                let again = match &self.topic_id {
+                    Some(_) => "; one that is made again is another: resumeConsumption with consumeFrom says from where to read it",
+                    None => "",
+                };
+                PartitionState::Gone(format!("{error}{again}"))
             }
             _ => PartitionState::Retrying(error.to_string()),
         };
