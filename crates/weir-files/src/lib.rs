@@ -106,7 +106,13 @@ pub trait FileSystem: Send + Sync + 'static {
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, FileError>;
     /// Deletes an object; an absent one is fine.
     async fn delete(&self, key: &str) -> Result<(), FileError>;
-    /// From now on objects are written only while the object `key` holds `content`. The default serves file systems that say
-    /// so themselves when all that they held is away; a folder whose disk is not mounted any more is an empty one.
+    /// Removes what was begun before `before_ms` (milliseconds since the epoch) and never became an object; says how many there
+    /// were. The default serves file systems where nothing is left of that.
+    async fn delete_unfinished(&self, _before_ms: i64) -> Result<u64, FileError> {
+        Ok(0)
+    }
+    /// From now on objects are written, listed and deleted only while the object `key` holds `content`. The default serves file
+    /// systems that say so themselves when all that they held is away; a folder whose disk is not mounted any more is an empty
+    /// one.
     fn guard(&self, _key: &str, _content: &Bytes) {}
 }

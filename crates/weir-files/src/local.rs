@@ -101,16 +101,20 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
 }
 
+/// Whether the folder is the one that it was, where that is known.
+fn check(disk: &dyn weir_base::Disk, root: &Path, mark: Option<&Mark>) -> io::Result<()> {
+    mark.map_or(Ok(()), |mark| mark.check(disk, root))
+}
+
 /// Writes the object, and makes the folders from it up to the root durable: an earlier writer may have died in between.
 fn write(disk: &dyn weir_base::Disk, root: &Path, mark: Option<&Mark>, path: &Path, content: &[u8]) -> io::Result<Put> {
-    let check = || mark.map_or(Ok(()), |mark| mark.check(disk, root));
-    check()?;
+    check(disk, root, mark)?;
     let created = disk.write_new(path, content)?;
     for dir in path.ancestors().skip(1).take_while(|dir| dir.starts_with(root)) {
         disk.sync_dir(dir)?;
     }
     // It may have gone meanwhile, and the object lies where the folder was.
-    check()?;
+    check(disk, root, mark)?;
     Ok(match created {
         true => Put::Created,
         false if holds(disk, path, content)? => Put::AlreadyThere,
@@ -125,6 +129,28 @@ fn holds(disk: &dyn weir_base::Disk, path: &Path, content: &[u8]) -> io::Result<
     }
     let there = disk.map(path)?;
     Ok(*there == *content && there.damage().is_none())
+}
+
+/// Whether a file was to become an object and was not finished: its name is that of the object, a process and a number.
+fn is_unfinished(name: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    let made = name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.'));
+    made.and_then(|(_, by)| by.split_once('-')).is_some_and(|(process, number)| digits(process) && digits(number))
+}
+
+/// Removes unfinished files of before that time; says how many there were.
+fn remove_unfinished(disk: &dyn weir_base::Disk, dir: &Path, before_ms: i64) -> io::Result<u64> {
+    let mut removed = 0;
+    for entry in disk.list(dir)? {
+        let path = dir.join(&entry.name);
+        if entry.is_dir {
+            removed += remove_unfinished(disk, &path, before_ms)?;
+        } else if entry.modified_ms < before_ms && is_unfinished(&entry.name) {
+            disk.remove_file(&path)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 /// All files whose key starts with `prefix`; `dir` is the key of a folder with a `/` at its end, or empty.
@@ -182,10 +208,12 @@ impl FileSystem for LocalFiles {
             return Ok(vec![]);
         }
         let dir = dir.to_owned();
-        let (root, prefix) = (self.root.clone(), prefix.to_owned());
+        let (root, prefix, mark) = (self.root.clone(), prefix.to_owned(), self.mark.get().cloned());
         let list = move |disk: &dyn weir_base::Disk| {
             let mut found = vec![];
             walk(disk, &root, &dir, &prefix, &mut found)?;
+            // A folder that is away has nothing, and that is no answer.
+            check(disk, &root, mark.as_deref())?;
             found.sort_by(|a, b| a.key.cmp(&b.key));
             Ok(found)
         };
@@ -194,7 +222,9 @@ impl FileSystem for LocalFiles {
 
     async fn delete(&self, key: &str) -> Result<(), FileError> {
         let path = self.path("delete", key)?;
+        let (root, mark) = (self.root.clone(), self.mark.get().cloned());
         let delete = move |disk: &dyn weir_base::Disk| {
+            check(disk, &root, mark.as_deref())?;
             match disk.byte_count(&path) {
                 // Only files are objects.
                 Ok(None) => return Ok(()),
@@ -205,6 +235,11 @@ impl FileSystem for LocalFiles {
             path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
         };
         self.run("delete", self.uri(key), delete).await
+    }
+
+    async fn delete_unfinished(&self, before_ms: i64) -> Result<u64, FileError> {
+        let root = self.root.clone();
+        self.run("delete", self.root_uri(), move |disk| remove_unfinished(disk, &root, before_ms)).await
     }
 
     fn guard(&self, key: &str, content: &Bytes) {
@@ -244,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_is_not_the_one_that_it_was_is_not_written_to() {
+    async fn a_folder_that_is_not_the_one_that_it_was_is_not_used() {
         let disk = MemDisk::new(None);
         let files = LocalFiles::open("/deep".into(), disk.clone()).unwrap();
         assert!(crate::is_owned_by(&*files, "me").await.unwrap());
@@ -259,6 +294,9 @@ mod tests {
                 [says, "/deep is not", "/deep/.weir-owner", "mount it"].iter().all(|part| told.contains(part)),
                 "{told}"
             );
+            // What is away is not gone.
+            assert_eq!(files.list("").await.unwrap_err().kind(), ErrorKind::Unavailable);
+            assert_eq!(files.delete("a/1").await.unwrap_err().kind(), ErrorKind::Unavailable);
         };
         // The folder is gone, then an empty one is there, then another one.
         disk.remove_dir_all(Path::new("/deep")).unwrap();
@@ -268,9 +306,9 @@ mod tests {
         lost("is gone").await;
         disk.write_whole(mark, b"you").unwrap();
         lost("another's").await;
-        assert_eq!(files.list("").await.unwrap().len(), 1, "nothing was written");
         // It is back.
         disk.write_whole(mark, b"me").unwrap();
+        assert_eq!(files.list("").await.unwrap().len(), 1, "nothing was written");
         assert_eq!(put("a/2").await.unwrap(), Put::Created);
         // Another's folder that somebody shares with it is watched alike.
         let shared = LocalFiles::open("/deep".into(), disk.clone()).unwrap();
@@ -288,6 +326,24 @@ mod tests {
         assert!(files.list("").await.unwrap().is_empty());
         disk.set_capacity(None);
         assert_eq!(files.put_if_absent("a", Bytes::from(vec![0; 11])).await.unwrap(), Put::Created);
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_and_not_finished_goes_when_it_is_old() {
+        let disk = MemDisk::new(None);
+        let files = LocalFiles::open("/deep".into(), disk.clone()).unwrap();
+        files.put_if_absent("a/b.weir", Bytes::from_static(b"whole")).await.unwrap();
+        let others = ["a/b.tmp", "a/notes.7.tmp", "c.1-x.tmp"];
+        for left in ["a/b.weir.17-0.tmp", "c/d/e.weir.4-12.tmp"].into_iter().chain(others) {
+            disk.write_whole(&Path::new("/deep").join(left), b"half").unwrap();
+        }
+        assert_eq!(files.delete_unfinished(0).await.unwrap(), 0, "it is being written");
+        assert_eq!(files.delete_unfinished(i64::MAX).await.unwrap(), 2);
+        assert_eq!(files.delete_unfinished(i64::MAX).await.unwrap(), 0);
+        for there in others {
+            assert!(disk.byte_count(&Path::new("/deep").join(there)).unwrap().is_some(), "{there} is not ours");
+        }
+        assert_eq!(files.list("").await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -202,10 +202,12 @@ impl SegmentCache {
         Ok((bytes, sealed))
     }
 
-    /// The file beside a segment's takes its place. Whoever has the one of before mapped keeps it.
-    pub fn succeed(&self, segment: &str) -> Result<(), CacheError> {
-        let moved = self.disk.rename(&self.successor_path(segment), &self.path(segment)).and_then(|()| self.sync());
-        moved.map_err(|error| disk_error(segment, error))
+    /// The file beside a segment's takes its place, and is opened there. Whoever has the one of before mapped keeps it.
+    pub fn succeed(&self, segment: &str) -> Result<Arc<SealedSegment>, CacheError> {
+        let path = self.path(segment);
+        let moved = self.disk.rename(&self.successor_path(segment), &path).and_then(|()| self.sync());
+        moved.map_err(|error| disk_error(segment, error))?;
+        self.open(segment, &path).map_err(|reason| CacheError::Damaged { segment: segment.to_owned(), reason })
     }
 
     /// The file beside a segment's is not needed.

@@ -73,7 +73,9 @@ impl PartitionPipeline {
             }
             StreamError::TopicMissing { .. } | StreamError::PartitionMissing { .. } => {
                 let again = match &self.topic_id {
-                    Some(_) => "; one that is made again is another: resumeConsumption with consumeFrom says from where to read it",
+                    Some(_) => {
+                        "; one that is made again is another: resumeConsumption with consumeFrom says from where to read it"
+                    }
                     None => "",
                 };
                 PartitionState::Gone(format!("{error}{again}"))

@@ -36,13 +36,7 @@ pub(super) struct Another {
 impl Another {
     /// Why it is not what was made any more, once all of it was read again.
     pub(super) fn damage(&self) -> Option<String> {
-        let read = SealedSegment::verify(&self.bytes);
-        let otherwise = || match read {
-            Ok(found) if found == self.sealed.crc() => None,
-            Ok(found) => Some(format!("its checksum is {found:08x}, and {:08x} was built", self.sealed.crc())),
-            Err(error) => Some(error.to_string()),
-        };
-        self.bytes.damage().or_else(|| self.sealed.damage()).or_else(otherwise)
+        self.bytes.damage().or_else(|| self.sealed.look_again())
     }
 }
 
@@ -50,9 +44,10 @@ impl Another {
 pub(super) fn make(file: &SealedSegment, table: &TableRecord, cache: &SegmentCache) -> Result<Made, Undone> {
     let spec = spec_of(file, table);
     let built = may_panic(|| build(file, &spec));
-    // Of damaged rows nothing holds that was checked before. Whoever opens it next puts the file aside and fetches the object.
-    if let Some(damage) = file.damage() {
-        return Err(Undone::Wait(format!("its file was damaged: {damage}")));
+    // Of damaged rows nothing holds that was checked before.
+    let failed = !matches!(built, Ok(Ok(_)));
+    if let Some(damage) = if failed { file.look_again() } else { file.damage() } {
+        return Err(Undone::Damaged(damage));
     }
     let built = built.map_err(|panic| Undone::Fault(format!("building met a fault of ours: {panic}")))?;
     let built = built.map_err(|error| Undone::Fault(format!("could not build: {error}")))?;
@@ -65,8 +60,12 @@ pub(super) fn make(file: &SealedSegment, table: &TableRecord, cache: &SegmentCac
     let made = Another { bytes, sealed, missing: built.index_failures };
     drop(built.pieces);
     let compared = may_panic(|| difference(file, &made.sealed));
-    if let Some(damage) = file.damage().or_else(|| made.damage()) {
-        return Err(Undone::Wait(format!("a file was damaged: {damage}")));
+    // What was read may be bent since it was checked. What is whole now was whole when it was read.
+    if let Some(damage) = file.look_again() {
+        return Err(Undone::Damaged(damage));
+    }
+    if let Some(damage) = made.damage() {
+        return Err(Undone::Wait(format!("its new file was damaged: {damage}")));
     }
     match compared {
         Ok(None) => Ok(Made::Another(made)),

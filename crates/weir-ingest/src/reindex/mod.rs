@@ -89,6 +89,8 @@ impl Reindexing {
 pub(super) enum Undone {
     /// It may go later: a store, the disk.
     Wait(String),
+    /// The file that it is to be made of is not what it was: another one is fetched.
+    Damaged(String),
     /// Another attempt will hardly better it.
     Fault(String),
     /// Settings or records are not those that the look began with.
@@ -157,6 +159,14 @@ impl TableRuntime {
                 }
                 Err(Undone::Changed) => {
                     context.reindexing.asked.fetch_or(asked, Ordering::Relaxed);
+                    return Left::Something;
+                }
+                Err(Undone::Damaged(damage)) => {
+                    // Whoever opens it next puts the file aside and fetches the object.
+                    show(context, &record, segment, None);
+                    let why = format!("its local file was damaged: {damage}");
+                    tracing::error!(segment = &*name, why, "a segment has not got its indexes yet");
+                    context.reindexing.failed(&name, settings, &why, false);
                     return Left::Something;
                 }
                 Err(Undone::Wait(why)) => {
@@ -376,10 +386,10 @@ impl TableRuntime {
         if let Some(sealed) = sealed {
             let (cache, name) = (context.cache.clone(), done.name.to_string());
             let moved = context.deps.options.heavy.run(move || cache.succeed(&name)).await;
-            if let Err(error) = moved {
+            let there = moved.inspect_err(|error| {
                 tracing::warn!(segment = %done.name, %error, "a segment's new file is fetched when it is needed");
-            }
-            show(context, &context.record.load(), &done, Some(sealed.clone()));
+            });
+            show(context, &context.record.load(), &done, Some(there.unwrap_or_else(|_| sealed.clone())));
         }
         Ok(true)
     }

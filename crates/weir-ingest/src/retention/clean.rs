@@ -218,11 +218,11 @@ pub(crate) async fn object_keys(context: &TableContext) -> Result<BTreeSet<Strin
 /// Deletes what the deep store holds of tables that were dropped, also what was on its way there; says how many objects.
 pub(crate) async fn left(deps: &IngestDeps) -> Result<u64, StoreError> {
     let mut deleted = 0;
-    for left in deps.store.leftovers().await? {
+    // Where others put objects too, or where it is not known whose they are, a prefix may be theirs as well.
+    let left = if deps.options.owns_deep_store { deps.store.leftovers().await? } else { vec![] };
+    for left in left {
         let prefix = format!("{}/", IngestOptions::folder_of(&left.table, left.uid));
-        // Where others put objects too, the prefix may be theirs as well.
-        let found = if deps.options.owns_deep_store { deps.deep_store.list(&prefix).await } else { Ok(vec![]) };
-        let found = match found {
+        let found = match deps.deep_store.list(&prefix).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(table = %left.table, %error, "objects of a dropped table stay for now");
@@ -294,4 +294,16 @@ fn remove_folders(disk: &SharedDisk, folders: &[PathBuf]) -> u64 {
         }
     });
     gone.count() as u64
+}
+
+/// Removes from the deep store what was begun and never became an object, by a process that died on the way.
+pub(super) async fn unfinished(deps: &IngestDeps) -> u64 {
+    if !deps.options.owns_deep_store {
+        return 0;
+    }
+    let before_ms = deps.clock.wall_ms().saturating_sub_unsigned(ORPHANED_AFTER.as_millis() as u64);
+    deps.deep_store.delete_unfinished(before_ms).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "unfinished objects stay for now");
+        0
+    })
 }

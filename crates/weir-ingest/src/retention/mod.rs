@@ -107,6 +107,7 @@ impl IngestNode {
         }
         cleaned.objects += delete_left(self.deps()).await;
         if thorough {
+            cleaned.objects += clean::unfinished(self.deps()).await;
             match clean::folders(self.deps()).await {
                 Ok(files) => cleaned.files += files,
                 Err(error) => tracing::warn!(%error, "folders of tables that are gone stay for now"),

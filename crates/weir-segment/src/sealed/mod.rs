@@ -148,4 +148,15 @@ impl Segment for SealedSegment {
     fn damage(&self) -> Option<String> {
         self.file.damage()
     }
+
+    /// Reads the whole file.
+    fn look_again(&self) -> Option<String> {
+        let read = Self::verify(&self.file);
+        let otherwise = || match read {
+            Ok(found) if found == self.crc => None,
+            Ok(found) => Some(format!("its checksum is {found:08x}, and {:08x} was read before", self.crc)),
+            Err(error) => Some(error.to_string()),
+        };
+        self.damage().or_else(otherwise)
+    }
 }

@@ -165,7 +165,9 @@ fn a_node_that_is_told_to_end_while_it_starts_ends_well() {
     let dir = tempfile::tempdir().unwrap();
     for _ in 0..5 {
         let mut command = weir();
-        command.args(["start", "--controller-port", "0", "--broker-port", "0", "--data-dir"]).arg(dir.path().join("data"));
+        command
+            .args(["start", "--controller-port", "0", "--broker-port", "0", "--data-dir"])
+            .arg(dir.path().join("data"));
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let status = format!("/proc/{}/status", child.id());
         until("it does not listen for signals", || {

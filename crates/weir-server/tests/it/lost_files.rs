@@ -133,13 +133,47 @@ async fn a_segment_that_is_cut_before_its_upload_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_segment_that_is_bent_before_its_upload_is_made_again() {
+    damaged_before_its_upload(bend).await;
+}
+
+/// Another byte in the middle of a file.
+fn bend(file: &std::fs::File) {
     use std::os::unix::fs::FileExt;
-    damaged_before_its_upload(|file| {
-        let (middle, mut byte) = (file.metadata().unwrap().len() / 2, [0]);
-        file.read_exact_at(&mut byte, middle).unwrap();
-        file.write_all_at(&[byte[0] ^ 0x10], middle).unwrap();
-    })
-    .await;
+    let (middle, mut byte) = (file.metadata().unwrap().len() / 2, [0]);
+    file.read_exact_at(&mut byte, middle).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], middle).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_is_bent_while_it_is_open_gets_its_indexes_from_its_object() {
+    let node = TestNode::start().await;
+    node.make(&orders(1)).await;
+    put(&node, 0..200).await;
+    let all = async |node: &TestNode| {
+        node.wait_for_rows("SELECT COUNT(*), SUM(id) FROM orders", &json!([[200, 19900.0]])).await;
+        node.rows("SELECT * FROM orders ORDER BY id LIMIT 300").await
+    };
+    all(&node).await;
+    node.commit("orders").await;
+    let before = all(&node).await;
+    let data = node.server.node.settings().data_dir.clone();
+    let local = files(&data.join("tables"), ".weir");
+    assert_eq!(local.len(), 1, "{local:?}");
+    bend(&std::fs::OpenOptions::new().read(true).write(true).open(&local[0]).unwrap());
+    let mut changed = orders(1);
+    changed["realtime"]["tableIndexConfig"] = json!({"invertedIndexColumns": ["country"]});
+    let answer = node.send(hyper::Method::PUT, "/tableConfigs/orders", &changed).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let lacking = "SELECT COUNT(*) FROM system.segments WHERE missingIndexes IS NOT NULL";
+    node.wait_for_rows(lacking, &json!([[0]])).await;
+    assert_eq!(all(&node).await, before);
+    assert_eq!(files(&data.join("tables"), ".weir.damaged").len(), 1, "what was bent is put aside");
+    for local in files(&data.join("tables"), ".weir") {
+        std::fs::remove_file(local).unwrap();
+    }
+    let node = node.restarted().await;
+    assert_eq!(all(&node).await, before, "the deep store has the right rows too");
+    node.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
