@@ -18,6 +18,7 @@ use rdkafka::{
 };
 use std::{
     ops::Deref,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -40,6 +41,8 @@ struct Trouble {
 #[derive(Default)]
 pub(super) struct Context {
     trouble: Mutex<Trouble>,
+    /// A question of it was answered once.
+    answered: AtomicBool,
     how: How,
     /// Who asks for tokens, where the client logs in with those of an authority.
     tokens: Option<crate::tokens::Client>,
@@ -56,9 +59,17 @@ impl Context {
         }
     }
 
-    /// Drops what is known to be over.
+    /// A question was answered.
+    pub(super) fn note_answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Drops what may be over: the trouble of a client that was answered before. What one is told that was not is its cause,
+    /// which may come before the first question and is not told twice.
     pub(super) fn forget(&self) {
-        *self.trouble.lock() = Trouble::default();
+        if self.answered.load(Ordering::Relaxed) {
+            *self.trouble.lock() = Trouble::default();
+        }
     }
 }
 

@@ -123,7 +123,6 @@ impl KafkaSource {
         question: impl FnOnce(&Client, &str) -> Result<T, StreamError> + Send + 'static,
     ) -> Result<T, StreamError> {
         let (client, topic) = (self.client()?, self.topic.clone());
-        // It answered last time: whatever went wrong since then may be over.
         client.context().forget();
         let asked = client.clone();
         let answered = blocking(move || question(&asked, &topic));
@@ -139,8 +138,10 @@ impl KafkaSource {
             answer = answered => answer,
             trouble = troubled => Err(trouble),
         };
-        if matches!(answer, Err(StreamError::Unreachable { .. } | StreamError::Denied { .. })) {
-            *self.asking.lock() = None;
+        match &answer {
+            Ok(_) => client.context().note_answer(),
+            Err(StreamError::Unreachable { .. } | StreamError::Denied { .. }) => *self.asking.lock() = None,
+            Err(_) => {}
         }
         answer
     }
