@@ -234,8 +234,7 @@ impl TableContext {
     /// The table by a name that no later table has.
     #[must_use]
     pub(crate) fn holder(&self) -> String {
-        let record = self.record.load();
-        format!("{}-{}", record.spec.name, record.uid)
+        IngestOptions::folder(&self.record.load())
     }
 }
 
