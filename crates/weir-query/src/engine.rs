@@ -12,10 +12,11 @@ use crate::{
     error::{Code, EngineError, Stage, exception},
     explain,
     memory::{hold_text, within_pool},
+    one_table::OneTable,
     options::Settings,
     planner,
     provider::pinot_type_of,
-    sessions::{self, Sessions},
+    sessions::Sessions,
     source::TableSource,
     stats,
     stop::{StopFlag, stoppable},
@@ -419,10 +420,10 @@ impl Engine {
             now_ms: self.clock.wall_ms(),
             functions: dialect::Known { state: self.sessions.whole() },
         };
-        let Rewritten { statement, names } = dialect::rewrite(parsed.query, &profile, taken)?;
+        let Rewritten { mut statement, names } = dialect::rewrite(parsed.query, &profile, taken)?;
         tracing::debug!(sql = %statement, "rewritten");
-        let reads_one = sessions::reads_one_table(&statement);
-        let plan = planner::plan(self.sessions.whole(), taken.providers(), statement)
+        let one = OneTable::of(&mut statement);
+        let plan = planner::plan(self.sessions.whole(), &taken.providers(one.as_ref()), statement)
             .map_err(|error| exception(&error, Stage::Planning))?;
         let fields = plan.schema().fields();
         let columns = fields
@@ -433,7 +434,7 @@ impl Engine {
                 pinot_type: pinot_type_of(field),
             })
             .collect();
-        Ok(Ready { plan, reads_one, columns, explain: parsed.explain, sql: parsed.sql, settings })
+        Ok(Ready { plan, reads_one: one.is_some(), columns, explain: parsed.explain, sql: parsed.sql, settings })
     }
 
     /// What the operators of a running plan are told. Plans hold their functions; a context that knows all of them by name

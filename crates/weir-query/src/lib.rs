@@ -12,6 +12,7 @@ mod error;
 mod explain;
 mod functions;
 mod memory;
+mod one_table;
 mod options;
 mod planner;
 mod provider;

@@ -20,7 +20,6 @@ use datafusion::{
     },
     logical_expr::LogicalPlan,
     prelude::SessionConfig,
-    sql::sqlparser::ast::{SetExpr, Statement, TableFactor},
 };
 use std::sync::Arc;
 
@@ -46,6 +45,19 @@ const NOT_OF_SIMPLE: [&str; 13] = [
 /// goes through once.
 const AGAIN: &str = "push_down_limit";
 
+/// Rules that change distinct values, groups and orders only, of which a plain plan has none either.
+const NOT_OF_PLAIN: [&str; 4] = [
+    "replace_distinct_aggregate",
+    "eliminate_duplicated_expr",
+    "single_distinct_aggregation_to_group_by",
+    "eliminate_group_by_constant",
+];
+
+/// Rules for the operators of a plan that one thread runs over few rows: of the others some change what is shared between
+/// threads or is joined, and some save time only where there are many rows.
+const OF_SMALL: [&str; 5] =
+    ["OutputRequirements", "aggregate_statistics", "EnsureRequirements", "CombinePartialFinalAggregate", "OptimizeAggregateOrder"];
+
 /// The sessions of an engine.
 pub(crate) struct Sessions {
     whole: SessionState,
@@ -53,6 +65,10 @@ pub(crate) struct Sessions {
     simple: SessionState,
     /// For simple plans that one thread runs.
     small: SessionState,
+    /// For plain plans.
+    plain: SessionState,
+    /// For plain plans that one thread runs: their operators are as good as can be.
+    plain_small: SessionState,
     thread_rows: u64,
 }
 
@@ -83,13 +99,19 @@ impl Sessions {
         }
         let rules = whole.optimizers().iter();
         let again = rules.clone().filter(|rule| rule.name() == AGAIN);
-        let rules = rules.filter(|rule| !NOT_OF_SIMPLE.contains(&rule.name())).chain(again).cloned().collect();
+        let rules: Vec<_> =
+            rules.filter(|rule| !NOT_OF_SIMPLE.contains(&rule.name())).chain(again).cloned().collect();
+        let of_plain = rules.iter().filter(|rule| !NOT_OF_PLAIN.contains(&rule.name())).cloned().collect();
+        let of_small = whole.physical_optimizers().iter().filter(|rule| OF_SMALL.contains(&rule.name()));
+        let of_small = of_small.cloned().collect();
         let config = whole.config().clone().set_usize("datafusion.optimizer.max_passes", 1);
-        let simple = SessionStateBuilder::new_from_existing(whole.clone()).with_config(config);
-        let simple = simple.with_optimizer_rules(rules).build();
+        let like = |state: &SessionState| SessionStateBuilder::new_from_existing(state.clone());
+        let simple = like(&whole).with_config(config).with_optimizer_rules(rules).build();
+        let plain = like(&simple).with_optimizer_rules(of_plain).build();
         let config = simple.config().clone().with_target_partitions(1);
-        let small = SessionStateBuilder::new_from_existing(simple.clone()).with_config(config).build();
-        Ok(Self { whole, simple, small, thread_rows: options.thread_rows })
+        let small = like(&simple).with_config(config.clone()).with_physical_optimizer_rules(of_small).build();
+        let plain_small = like(&plain).with_config(config).with_physical_optimizer_rules(vec![]).build();
+        Ok(Self { whole, simple, small, plain, plain_small, thread_rows: options.thread_rows })
     }
 
     /// What every query can be planned with.
@@ -100,12 +122,15 @@ impl Sessions {
     /// Optimizes the plan of a query, which reads one table by name or not; gives it back with the session that is to make
     /// operators of it.
     pub(crate) fn optimize(&self, plan: &LogicalPlan, reads_one: bool) -> Result<(LogicalPlan, &SessionState)> {
-        if !reads_one || !is_simple(plan)? {
-            return Ok((self.whole.optimize(plan)?, &self.whole));
-        }
-        let optimized = self.simple.optimize(plan)?;
+        let (many, one) = match shape(plan)? {
+            _ if !reads_one => return Ok((self.whole.optimize(plan)?, &self.whole)),
+            Shape::Any => return Ok((self.whole.optimize(plan)?, &self.whole)),
+            Shape::Simple => (&self.simple, &self.small),
+            Shape::Plain => (&self.plain, &self.plain_small),
+        };
+        let optimized = many.optimize(plan)?;
         let is_small = work(&optimized)?.is_for_one(self.thread_rows);
-        Ok((optimized, if is_small { &self.small } else { &self.simple }))
+        Ok((optimized, if is_small { one } else { many }))
     }
 }
 
@@ -123,31 +148,37 @@ fn work(plan: &LogicalPlan) -> Result<Work> {
     Ok(all)
 }
 
-/// Whether a query reads one table, by its name. What a table in parentheses computes may be left out or filtered early only
-/// after several rounds.
-pub(crate) fn reads_one_table(statement: &Statement) -> bool {
-    let Statement::Query(query) = statement else { return false };
-    let SetExpr::Select(select) = &*query.body else { return false };
-    query.with.is_none()
-        && matches!(&*select.from, [from] if from.joins.is_empty() && matches!(from.relation, TableFactor::Table { .. }))
+/// What a plan of one table is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Shape {
+    /// Filters, projections and limits.
+    Plain,
+    /// No join, no union and no subquery.
+    Simple,
+    Any,
 }
 
-/// Whether a plan has no join, no union and no subquery.
-fn is_simple(plan: &LogicalPlan) -> Result<bool> {
-    let mut simple = true;
+fn shape(plan: &LogicalPlan) -> Result<Shape> {
+    let mut all = Shape::Plain;
     plan.apply_with_subqueries(|node| {
-        simple = !matches!(
-            node,
-            LogicalPlan::Join(_) | LogicalPlan::Union(_) | LogicalPlan::Subquery(_) | LogicalPlan::RecursiveQuery(_)
-        );
-        Ok(if simple { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        all = all.max(match node {
+            LogicalPlan::TableScan(_) | LogicalPlan::Filter(_) | LogicalPlan::Projection(_) | LogicalPlan::Limit(_) => {
+                Shape::Plain
+            }
+            LogicalPlan::Join(_) | LogicalPlan::Union(_) | LogicalPlan::Subquery(_) | LogicalPlan::RecursiveQuery(_) => {
+                Shape::Any
+            }
+            _ => Shape::Simple,
+        });
+        Ok(if all == Shape::Any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
-    Ok(simple)
+    Ok(all)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::one_table::OneTable;
     use datafusion::prelude::SessionContext;
     use std::time::Duration;
 
@@ -175,6 +206,21 @@ mod tests {
         assert_eq!(left, NOT_OF_SIMPLE, "a rule has another name or place now");
         assert_eq!(simple.last().map(String::as_str), Some(AGAIN));
         assert_eq!(simple.len(), whole.len() - NOT_OF_SIMPLE.len() + 1);
+        let plain = named(&sessions.plain);
+        let left: Vec<&str> =
+            simple.iter().map(String::as_str).filter(|name| !plain.iter().any(|kept| kept == name)).collect();
+        assert_eq!(left, NOT_OF_PLAIN, "a rule has another name or place now");
+    }
+
+    #[test]
+    fn operators_of_few_rows_go_through_the_rules_that_change_what_they_give() {
+        let sessions = sessions();
+        let rules = sessions.small.physical_optimizers();
+        let named: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        let (first, rest) = OF_SMALL.split_first().unwrap();
+        // What orders the answer needs is noted before the other rules and taken away behind them.
+        assert_eq!(named, [&[*first], rest, &[*first]].concat(), "a rule has another name or place now");
+        assert!(sessions.plain_small.physical_optimizers().is_empty());
     }
 
     /// What one round with these rules makes of a simple plan is what all rules make of it in as many as it takes.
@@ -231,8 +277,8 @@ mod tests {
             let state = context.state();
             let plan = state.create_logical_plan(sql).await.unwrap();
             let parsed = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).unwrap();
-            let datafusion::sql::parser::Statement::Statement(parsed) = parsed else { panic!("{sql}") };
-            let (_, chosen) = sessions.optimize(&plan, reads_one_table(&parsed)).unwrap();
+            let datafusion::sql::parser::Statement::Statement(mut parsed) = parsed else { panic!("{sql}") };
+            let (_, chosen) = sessions.optimize(&plan, OneTable::of(&mut parsed).is_some()).unwrap();
             assert_eq!(!std::ptr::eq(chosen, &raw const sessions.whole), simple, "{sql}");
         }
     }

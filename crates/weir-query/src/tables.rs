@@ -4,6 +4,7 @@ use crate::{
     answer::QueryException,
     dialect::{ScopeColumn, Table, Tables},
     error::{Code, Stage, did_you_mean, exception, near},
+    one_table::OneTable,
     planner::QueryTables,
     provider::{Missed, SnapshotTable, system_table},
     source::TableSource,
@@ -29,12 +30,22 @@ pub(crate) struct Taken<'a> {
     database: Option<String>,
     nulls: bool,
     host: Arc<str>,
-    snapshots: Vec<Arc<TableSnapshot>>,
-    /// What its scans could not open, by snapshot.
-    missed: Vec<Missed>,
+    snapshots: Vec<Snapshot>,
     names: Names,
     tables: HashMap<String, Table>,
-    providers: QueryTables,
+    /// Those of the node, by key.
+    system: QueryTables,
+}
+
+/// A table's snapshot.
+struct Snapshot {
+    /// What the rewritten text calls it.
+    key: String,
+    table: Arc<TableSnapshot>,
+    /// Null rows come as nulls.
+    nullable: bool,
+    /// What its scans could not open.
+    missed: Missed,
 }
 
 impl<'a> Taken<'a> {
@@ -51,26 +62,34 @@ impl<'a> Taken<'a> {
             nulls,
             host,
             snapshots: vec![],
-            missed: vec![],
             names,
             tables: HashMap::new(),
-            providers: QueryTables::new(),
+            system: QueryTables::new(),
         }
     }
 
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Arc<TableSnapshot>> {
-        self.snapshots.iter()
+        self.snapshots.iter().map(|snapshot| &snapshot.table)
     }
 
-    pub(crate) fn providers(&self) -> &QueryTables {
-        &self.providers
+    /// The tables under the names that the rewritten text has for them. Of a query of one table it is that one.
+    pub(crate) fn providers(&self, one: Option<&OneTable>) -> QueryTables {
+        let provider = |snapshot: &Snapshot| -> Arc<dyn TableProvider> {
+            let asked = |column: &str| one.is_none_or(|one| one.mentions(column));
+            let (table, missed) = (snapshot.table.clone(), snapshot.missed.clone());
+            Arc::new(SnapshotTable::new(table, missed, snapshot.nullable, self.host.clone(), &asked))
+        };
+        let name = |key: &str| one.map_or(key, |one| &one.name).to_owned();
+        let snapshots = self.snapshots.iter().map(|snapshot| (name(&snapshot.key), provider(snapshot)));
+        let system = self.system.iter().map(|(key, table)| (name(key), table.clone()));
+        snapshots.chain(system).collect()
     }
 
     /// What the snapshots lack, and what scans could not open of them.
     pub(crate) fn lacks(&self) -> impl Iterator<Item = String> {
-        self.snapshots.iter().zip(&self.missed).flat_map(|(snapshot, missed)| {
-            let lacks = snapshot.lacks.iter().cloned().chain(missed.lacks());
-            lacks.map(|lack| format!("table '{}' is not complete: {}", snapshot.table, lack.what))
+        self.snapshots.iter().flat_map(|snapshot| {
+            let lacks = snapshot.table.lacks.iter().cloned().chain(snapshot.missed.lacks());
+            lacks.map(|lack| format!("table '{}' is not complete: {}", snapshot.table.table, lack.what))
         })
     }
 
@@ -80,8 +99,7 @@ impl<'a> Taken<'a> {
         QueryException::new(Code::TableDoesNotExist, format!("table '{name}' does not exist{close}"))
     }
 
-    fn keep(&mut self, table: Table, name: String, provider: Arc<dyn TableProvider>) -> Table {
-        self.providers.insert(table.key.clone(), provider);
+    fn keep(&mut self, table: Table, name: String) -> Table {
         self.tables.insert(table.key.clone(), table.clone());
         self.names.lock().push(name);
         table
@@ -107,7 +125,8 @@ impl<'a> Taken<'a> {
         let columns = table.fields.iter().map(column).collect();
         let provider = system_table(table).map_err(|error| exception(&error, Stage::Planning))?;
         let taken = Table { key: key.clone(), name: name.to_lowercase(), columns, null_flags: false, nullable: true };
-        Ok(self.keep(taken, key, Arc::new(provider)))
+        self.system.insert(key.clone(), Arc::new(provider));
+        Ok(self.keep(taken, key))
     }
 
     fn take_table(&mut self, name: &str) -> Result<Table, QueryException> {
@@ -150,11 +169,9 @@ impl<'a> Taken<'a> {
             null_flags: nulls_kept && !nullable,
             nullable,
         };
-        let missed = Missed::default();
-        let provider = SnapshotTable::new(snapshot.clone(), missed.clone(), nullable, self.host.clone());
-        self.snapshots.push(snapshot);
-        self.missed.push(missed);
-        Ok(self.keep(taken, own_name, Arc::new(provider)))
+        let (key, missed) = (own_name.clone(), Missed::default());
+        self.snapshots.push(Snapshot { key, table: snapshot, nullable, missed });
+        Ok(self.keep(taken, own_name))
     }
 }
 

@@ -1,13 +1,16 @@
 //! What is known of a segment before its file is open, and what is noted of one that could not be opened.
 
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use weir_indexes::Filter;
 use weir_segment::{
-    ScanRequest, SegmentScan,
+    ColumnInfo, ScanColumn, ScanRequest, Segment, SegmentScan,
+    consuming::BLOCK_ROWS,
     scan::{compare::Verdict, verdict},
+    segment::Span,
 };
 use weir_table::{Lack, SegmentView};
-use weir_types::Value;
+use weir_types::{ColumnName, Stored, Value};
 
 /// Segments of a snapshot that the scans of a query could not open, by name: its answer says that it lacks them. Clones are
 /// the same list.
@@ -39,18 +42,54 @@ pub(super) fn verdict_by_record(view: &SegmentView, request: &ScanRequest) -> Ve
     if rows_seen(view) == 0 {
         return Verdict::None;
     }
-    let known = |column: &weir_types::ColumnName| by_record(view, request, column.as_str());
+    let known = |column: &ColumnName| by_record(view, request, column.as_str());
     verdict(&request.filter, &known)
 }
 
 /// Rows of a segment that a request's filter may let pass, as far as least and greatest values tell: nothing is opened for
 /// it, and no index is asked.
 pub(super) fn rows_that_may_pass(view: &SegmentView, request: &ScanRequest) -> u64 {
-    let known = |column: &weir_types::ColumnName| {
+    let known = |column: &ColumnName| {
         by_record(view, request, column.as_str()).or_else(|| by_statistics(view, request, column.as_str()))
     };
-    let rows = u64::from(view.segment.meta().rows);
-    if rows > 0 && verdict(&request.filter, &known) == Verdict::None { 0 } else { rows }
+    let rows = view.segment.meta().rows;
+    if rows > 0 && verdict(&request.filter, &known) == Verdict::None {
+        return 0;
+    }
+    let Some(segment) = view.segment.at_hand().filter(|_| view.consuming && request.filter != Filter::All) else {
+        return rows.into();
+    };
+    // Of what is asked of a consuming segment most is the newest, which a few of its blocks hold.
+    let blocks = (0..rows).step_by(BLOCK_ROWS as usize).map(|start| start..start.saturating_add(BLOCK_ROWS).min(rows));
+    let passes = |rows: &Range<u32>| {
+        let known = |column: &ColumnName| by_span(&*segment, request, column.as_str(), rows.clone());
+        verdict(&request.filter, &known) != Verdict::None
+    };
+    blocks.filter(passes).map(|rows| rows.len() as u64).sum()
+}
+
+/// Least and greatest stored value of a column in a row range of a segment, in the form that the request has its literals in.
+fn by_span(segment: &dyn Segment, request: &ScanRequest, column: &str, rows: Range<u32>) -> Option<(Value, Value)> {
+    let held = segment.column(column)?;
+    if !wanted(request, column).is_some_and(|wanted| is_held(wanted, &held)) {
+        return None;
+    }
+    let Span::Numbers(least, greatest) = segment.span(held.at, rows)? else { return None };
+    match held.data_type.stored() {
+        Stored::Long => Some((Value::Long(least), Value::Long(greatest))),
+        Stored::Int => Some((Value::Int(least.try_into().ok()?), Value::Int(greatest.try_into().ok()?))),
+        _ => None,
+    }
+}
+
+/// How a request wants a column.
+fn wanted<'a>(request: &'a ScanRequest, column: &str) -> Option<&'a ScanColumn> {
+    request.columns.iter().chain(&request.filter_columns).find(|wanted| wanted.name.as_str() == column)
+}
+
+/// Whether a column, with one value a row, is wanted as it is held.
+fn is_held(wanted: &ScanColumn, held: &ColumnInfo) -> bool {
+    wanted.single_value && held.single_value && wanted.data_type == held.data_type
 }
 
 /// Least and greatest stored value of a column of a segment that is at hand, in the form that the request has its literals
@@ -58,8 +97,7 @@ pub(super) fn rows_that_may_pass(view: &SegmentView, request: &ScanRequest) -> u
 fn by_statistics(view: &SegmentView, request: &ScanRequest, column: &str) -> Option<(Value, Value)> {
     let segment = view.segment.at_hand()?;
     let held = segment.column(column)?;
-    let wanted = request.columns.iter().chain(&request.filter_columns).find(|wanted| wanted.name.as_str() == column)?;
-    let fits = wanted.single_value && held.single_value && wanted.data_type == held.data_type;
+    let fits = is_held(wanted(request, column)?, &held);
     segment.stats(held.at).min_max.clone().filter(|_| fits)
 }
 
@@ -76,7 +114,7 @@ pub(super) fn min_max(view: &SegmentView, request: &Arc<ScanRequest>, column: &s
 /// Least and greatest stored value of a column by the segment's record, in the form that the request has its literals in.
 fn by_record(view: &SegmentView, request: &ScanRequest, column: &str) -> Option<(Value, Value)> {
     let times = view.segment.recorded()?.facts().times.as_ref().filter(|times| times.column.as_str() == column)?;
-    let wanted = request.columns.iter().chain(&request.filter_columns).find(|wanted| wanted.name.as_str() == column)?;
+    let wanted = wanted(request, column)?;
     let fits = wanted.single_value && wanted.data_type.stored() == times.min.stored();
     fits.then(|| (times.min.clone(), times.max.clone()))
 }

@@ -80,10 +80,16 @@ fn named(name: &str) -> ColumnName {
 }
 
 impl SnapshotTable {
-    /// `nulls`: null rows come as nulls, else as their defaults.
-    pub(crate) fn new(snapshot: Arc<TableSnapshot>, missed: Missed, nulls: bool, host: Arc<str>) -> Self {
+    /// With the columns that are `asked` for by name. `nulls`: null rows come as nulls, else as their defaults.
+    pub(crate) fn new(
+        snapshot: Arc<TableSnapshot>,
+        missed: Missed,
+        nulls: bool,
+        host: Arc<str>,
+        asked: &dyn Fn(&str) -> bool,
+    ) -> Self {
         let fields = snapshot.schema.fields();
-        let columns = fields.iter().map(|field| {
+        let columns = fields.iter().filter(|field| asked(field.name.as_str())).map(|field| {
             Output::Column(ScanColumn {
                 name: field.name.clone(),
                 data_type: field.data_type,
@@ -91,11 +97,13 @@ impl SnapshotTable {
                 default: field.default_null.clone(),
             })
         });
-        let virtuals = VIRTUAL.map(|(name, data_type)| {
+        let virtuals = VIRTUAL.into_iter().filter(|(name, _)| asked(name)).map(|(name, data_type)| {
             let default = data_type.default_null(FieldKind::Dimension);
             Output::Column(ScanColumn { name: named(name), data_type, single_value: true, default })
         });
-        let flags = fields.iter().map(|field| Output::NullFlag(field.name.clone()));
+        let flagged = |name: &str| asked(name) && asked(&format!("{NULL_FLAG}{name}"));
+        let flags = fields.iter().filter(|field| flagged(field.name.as_str()));
+        let flags = flags.map(|field| Output::NullFlag(field.name.clone()));
         let outputs: Vec<Output> = columns.chain(virtuals).chain(flags).collect();
         let field = |output: &Output| match output {
             Output::Column(column) => {
