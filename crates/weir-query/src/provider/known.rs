@@ -12,6 +12,9 @@ use weir_segment::{
 use weir_table::{Lack, SegmentView};
 use weir_types::{ColumnName, Stored, Value};
 
+/// Rows of a consuming segment that are looked at together: four blocks cost little more than one.
+const LOOK_ROWS: u32 = 4 * BLOCK_ROWS;
+
 /// Segments of a snapshot that the scans of a query could not open, by name: its answer says that it lacks them. Clones are
 /// the same list.
 #[derive(Debug, Clone, Default)]
@@ -60,12 +63,18 @@ pub(super) fn rows_that_may_pass(view: &SegmentView, request: &ScanRequest) -> u
         return rows.into();
     };
     // Of what is asked of a consuming segment most is the newest, which a few of its blocks hold.
-    let blocks = (0..rows).step_by(BLOCK_ROWS as usize).map(|start| start..start.saturating_add(BLOCK_ROWS).min(rows));
     let passes = |rows: &Range<u32>| {
         let known = |column: &ColumnName| by_span(&*segment, request, column.as_str(), rows.clone());
         verdict(&request.filter, &known) != Verdict::None
     };
-    blocks.filter(passes).map(|rows| rows.len() as u64).sum()
+    let blocks = parts(0..rows, LOOK_ROWS).filter(passes).flat_map(|rows| parts(rows, BLOCK_ROWS)).filter(passes);
+    blocks.map(|rows| rows.len() as u64).sum()
+}
+
+/// Parts of so many rows of a row range.
+fn parts(rows: Range<u32>, of: u32) -> impl Iterator<Item = Range<u32>> {
+    let end = rows.end;
+    rows.step_by(of as usize).map(move |start| start..start.saturating_add(of).min(end))
 }
 
 /// Least and greatest stored value of a column in a row range of a segment, in the form that the request has its literals in.

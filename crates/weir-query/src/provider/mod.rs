@@ -22,6 +22,7 @@ use datafusion::{
     logical_expr::{Expr, TableProviderFilterPushDown, TableType, utils::conjunction},
     physical_plan::ExecutionPlan,
 };
+use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
 use weir_indexes::Filter;
 use weir_segment::{ScanColumn, ScanRequest, arrow_type};
@@ -58,6 +59,13 @@ pub(crate) enum Output {
     NullFlag(ColumnName),
 }
 
+/// What a scan has to do.
+struct Known {
+    filters: Vec<Expr>,
+    limit: Option<usize>,
+    work: Work,
+}
+
 /// A table as of one snapshot.
 pub(crate) struct SnapshotTable {
     snapshot: Arc<TableSnapshot>,
@@ -67,6 +75,8 @@ pub(crate) struct SnapshotTable {
     schema: SchemaRef,
     nulls: bool,
     host: Arc<str>,
+    /// What was last found out about a scan: it is asked for before operators are made, and then by the scan.
+    last_work: Mutex<Option<Known>>,
 }
 
 impl std::fmt::Debug for SnapshotTable {
@@ -113,7 +123,7 @@ impl SnapshotTable {
             Output::NullFlag(column) => pinot_field(&format!("{NULL_FLAG}{column}"), DataType::Boolean, true, false),
         };
         let schema = Arc::new(Schema::new(outputs.iter().map(field).collect::<Vec<_>>()));
-        Self { snapshot, missed, outputs, schema, nulls, host }
+        Self { snapshot, missed, outputs, schema, nulls, host, last_work: Mutex::default() }
     }
 
     /// A column by exact name.
@@ -135,7 +145,13 @@ impl SnapshotTable {
 
     /// What a scan with these filters has to do.
     pub(crate) fn work(&self, filters: &[Expr], limit: Option<usize>) -> Result<Work> {
-        Ok(Work::of(&self.snapshot, &self.request(&[], self.filter(filters)?), limit))
+        let mut last = self.last_work.lock();
+        if let Some(known) = last.as_ref().filter(|known| known.filters == filters && known.limit == limit) {
+            return Ok(known.work);
+        }
+        let work = Work::of(&self.snapshot, &self.request(&[], self.filter(filters)?), limit);
+        *last = Some(Known { filters: filters.to_vec(), limit, work });
+        Ok(work)
     }
 
     fn request(&self, outputs: &[Output], filter: Filter) -> ScanRequest {
@@ -191,7 +207,7 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let filter = self.filter(filters)?;
+        let (filter, work) = (self.filter(filters)?, self.work(filters, limit)?);
         let (outputs, schema) = match projection {
             None => (self.outputs.clone(), self.schema.clone()),
             Some(chosen) => {
@@ -202,7 +218,7 @@ impl TableProvider for SnapshotTable {
         let request = self.request(&outputs, filter);
         let partitions = state.config().target_partitions();
         let held = (self.snapshot.clone(), self.missed.clone());
-        Ok(Arc::new(SegmentScanExec::new(held, outputs, request, schema, limit, partitions)))
+        Ok(Arc::new(SegmentScanExec::new(held, outputs, request, schema, limit, work, partitions)))
     }
 }
 

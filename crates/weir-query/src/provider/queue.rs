@@ -63,6 +63,17 @@ pub(super) enum Piece {
     Missed,
 }
 
+impl Piece {
+    /// What it costs to read, in rows: to look at a segment's statistics and indexes is no more than to read so many.
+    pub(super) fn costs(&self) -> u64 {
+        const LOOK: u64 = 1 << 12;
+        match self {
+            Self::Rows(_, rows) => rows.len() as u64,
+            Self::Count(..) | Self::Pruned | Self::Missed => LOOK,
+        }
+    }
+}
+
 /// What is left to do.
 pub(super) struct Queue {
     snapshot: Arc<TableSnapshot>,

@@ -50,6 +50,9 @@ pub(crate) mod counters {
     pub(crate) const CONSUMING_MATCHED: &str = "consuming_segments_matched";
 }
 
+/// Rows that a scan reads before it makes room for others: a millisecond or so.
+const ROWS_OF_A_TURN: u64 = 1 << 16;
+
 /// Scans the segments of a snapshot.
 pub(crate) struct SegmentScanExec {
     snapshot: Arc<TableSnapshot>,
@@ -74,10 +77,9 @@ impl SegmentScanExec {
         request: ScanRequest,
         schema: SchemaRef,
         limit: Option<usize>,
+        work: Work,
         partitions: usize,
     ) -> Self {
-        let request = Arc::new(request);
-        let work = Work::of(&snapshot, &request, limit);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(partitions.max(1)),
@@ -88,7 +90,7 @@ impl SegmentScanExec {
             snapshot,
             missed,
             outputs,
-            request,
+            request: Arc::new(request),
             limit,
             work,
             properties: Arc::new(properties),
@@ -257,13 +259,17 @@ impl ExecutionPlan for SegmentScanExec {
             matched: counter(counters::MATCHED),
             consuming_matched: counter(counters::CONSUMING_MATCHED),
         };
-        let pieces = stream::unfold(puller, |puller| async move {
-            // A piece takes up to a millisecond or so, and gives nothing to whoever pulls where no row passes: a scan of
-            // many such pieces makes room for other queries here.
-            tokio::task::yield_now().await;
+        let pieces = stream::unfold((puller, 0), |(puller, mut read)| async move {
+            // Pieces give nothing to whoever pulls where no row passes: a scan of many such pieces makes room for other queries
+            // here. Not after each: mostly it is another thread that goes on then.
+            if read >= ROWS_OF_A_TURN {
+                tokio::task::yield_now().await;
+                read = 0;
+            }
             let piece = puller.queue.next(puller.stop.patience()).await?;
+            read += piece.costs();
             let batches = puller.stop.look().and_then(|()| puller.read(&piece));
-            Some((batches.map(|batches| stream::iter(batches).map(Ok)), puller))
+            Some((batches.map(|batches| stream::iter(batches).map(Ok)), (puller, read)))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), pieces.try_flatten())))
     }
