@@ -5,6 +5,8 @@
 //! by the clock of a thread that never works; when the deadline comes first, the work is stopped and the answer given at
 //! once. However busy the threads are, and be it only one, it is seen. A text that may say the deadline itself is read
 //! before, on a thread that does nothing else.
+//!
+//! A small query is worked on by whoever asks, as far as that takes a moment: see [`prompt`].
 
 use crate::{
     answer::{QueryException, QueryRequest, QueryResponse, QueryStats, ResultColumn},
@@ -14,13 +16,13 @@ use crate::{
     memory::{hold_text, within_pool},
     one_table::OneTable,
     options::Settings,
-    planner,
+    planner, prompt,
     provider::pinot_type_of,
     sessions::Sessions,
     source::TableSource,
     stats,
     stop::{StopFlag, stoppable},
-    tables::{Names, Taken},
+    tables::{Names, SYSTEM, Taken},
 };
 use arrow::record_batch::RecordBatch;
 use datafusion::{
@@ -32,14 +34,17 @@ use datafusion::{
     logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, execute_stream},
 };
-use futures::StreamExt;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use futures::{FutureExt, StreamExt};
+use std::{any::Any, collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
 };
-use weir_base::{SharedClock, SystemClock, tasks::yield_to_others};
+use weir_base::{
+    SharedClock, SystemClock,
+    tasks::{said, yield_to_others},
+};
 
 /// Queries per thread that run at once; more wait for their turn. A query waits for memory and for others' threads only,
 /// so a few per thread keep the threads busy, and each holds a snapshot and some memory.
@@ -83,6 +88,15 @@ const LONG_NICENESS: i32 = 5;
 /// into it; `dialect::bounds` says how long chains may be, and this holds the longest with room to spare. It is address
 /// space only: memory is taken where a query really goes deep.
 const STACK_BYTES: usize = 256 << 20;
+
+/// Where a query is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On the thread of whoever asks.
+    Asker,
+    /// On the threads of queries.
+    Workers,
+}
 
 struct Engine {
     options: QueryOptions,
@@ -226,16 +240,18 @@ impl QueryEngine {
 }
 
 /// What a task that did not end said.
-fn crash(error: tokio::task::JoinError) -> String {
+fn crash(error: tokio::task::JoinError) -> QueryException {
     match error.try_into_panic() {
-        Ok(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            tracing::error!(panic = %text, "a query panicked");
-            format!("the query met a fault of ours: {text}")
-        }
-        Err(_) => "the query was ended because the engine stops".to_owned(),
+        Ok(panic) => fault(&*panic),
+        Err(_) => QueryException::new(Code::Internal, "the query was ended because the engine stops"),
     }
+}
+
+/// What work that panicked said.
+fn fault(panic: &(dyn Any + Send)) -> QueryException {
+    let text = said(panic);
+    tracing::error!(panic = text, "a query panicked");
+    QueryException::new(Code::Internal, format!("the query met a fault of ours: {text}"))
 }
 
 fn failed(exception: QueryException) -> QueryResponse {
@@ -301,7 +317,7 @@ impl Engine {
         }
     }
 
-    /// Lets a query work, until it ends or its deadline comes. All work is done elsewhere, reading the text included.
+    /// Lets a query work, until it ends or its deadline comes.
     async fn answer(self: Arc<Self>, request: QueryRequest) -> QueryResponse {
         let began = {
             let _watch = self.watch.enter();
@@ -320,13 +336,20 @@ impl Engine {
             Ok(held) => held,
             Err(error) => return failed(exception(&error, Stage::Planning)),
         };
-        let text = if dialect::may_hold_options(&sql) {
+        let is_plain = prompt::is_plain(&sql);
+        let text = if is_plain {
+            match std::panic::catch_unwind(|| read(&sql, &options)) {
+                Ok(Ok((parsed, settings))) => Text::Read(parsed, settings),
+                Ok(Err(exception)) => return failed(exception),
+                Err(panic) => return failed(fault(&*panic)),
+            }
+        } else if dialect::may_hold_options(&sql) {
             let task = self.reader.spawn(async move { read(&sql, &options) });
             let mut reading = Awaited { task, stop: StopFlag::default() };
             match self.by(began + timeout, &mut reading.task).await {
                 Some(Ok(Ok((parsed, settings)))) => Text::Read(parsed, settings),
                 Some(Ok(Err(exception))) => return failed(exception),
-                Some(Err(error)) => return failed(QueryException::new(Code::Internal, crash(error))),
+                Some(Err(error)) => return failed(crash(error)),
                 None => return late(Code::SchedulingTimeout, timeout),
             }
         } else {
@@ -339,12 +362,25 @@ impl Engine {
         let Some(Ok(turn)) = self.by(began + timeout, self.turns.clone().acquire_owned()).await else {
             return late(Code::SchedulingTimeout, timeout);
         };
+        let little = |parsed: &dialect::Parsed| prompt::asks_little(&parsed.query, database.as_deref(), SYSTEM);
+        let place = match &text {
+            Text::Read(parsed, _) if is_plain && little(parsed) => Place::Asker,
+            _ => Place::Workers,
+        };
         let (names, stop) = (Names::default(), StopFlag::with_patience(began + timeout.mul_f64(PATIENCE)));
-        let work = self.clone().work(text, database, names.clone(), stop.clone(), (turn, held));
-        let mut working = Awaited { task: self.workers.spawn(work), stop };
-        let mut response = match self.by(began + timeout, &mut working.task).await {
-            Some(Ok(response)) => response,
-            Some(Err(error)) => failed(QueryException::new(Code::Internal, crash(error))),
+        let work = self.clone().work(text, database, names.clone(), (stop.clone(), place), (turn, held));
+        let ended = match place {
+            Place::Asker => {
+                let working = AssertUnwindSafe(work).catch_unwind();
+                self.by(began + timeout, working).await.map(|ended| ended.map_err(|panic| fault(&*panic)))
+            }
+            Place::Workers => {
+                let mut working = Awaited { task: self.workers.spawn(work), stop };
+                self.by(began + timeout, &mut working.task).await.map(|ended| ended.map_err(crash))
+            }
+        };
+        let mut response = match ended {
+            Some(ended) => ended.unwrap_or_else(failed),
             None => late(Code::ExecutionTimeout, timeout),
         };
         response.tables.clone_from(&names.lock());
@@ -358,7 +394,7 @@ impl Engine {
         text: Text,
         database: Option<String>,
         names: Names,
-        stop: StopFlag,
+        (stop, place): (StopFlag, Place),
         turn: (OwnedSemaphorePermit, MemoryReservation),
     ) -> QueryResponse {
         let (parsed, settings) = match text.read() {
@@ -367,7 +403,7 @@ impl Engine {
         };
         let host = self.options.host_name.clone();
         let mut taken = Taken::new(&*self.tables, database, settings.nulls, host, names);
-        let mut response = match stop.around(self.run(parsed, settings, &mut taken, &stop)).await {
+        let mut response = match stop.around(self.run(parsed, settings, &mut taken, (&stop, place))).await {
             Ok(response) => response,
             Err(exception) => failed(exception),
         };
@@ -386,7 +422,7 @@ impl Engine {
         parsed: dialect::Parsed,
         settings: Settings,
         taken: &mut Taken<'_>,
-        stop: &StopFlag,
+        (stop, place): (&StopFlag, Place),
     ) -> Outcome<QueryResponse> {
         let planning = |error| exception(&error, Stage::Planning);
         // Between its stages planning sees that nobody waits for it any more.
@@ -406,7 +442,7 @@ impl Engine {
             .map_err(|error| exception(&error, Stage::Planning))?;
             return Ok(QueryResponse { columns, rows: vec![batch], stats, ..QueryResponse::default() });
         }
-        let rows = self.collect(&physical, &mut stats, stop).await?;
+        let rows = self.collect(&physical, &mut stats, (stop, place)).await?;
         let rows = if ready.settings.drop_results { vec![] } else { rows };
         Ok(QueryResponse { columns: ready.columns, rows, stats, ..QueryResponse::default() })
     }
@@ -447,24 +483,28 @@ impl Engine {
         TaskContext::new(None, session.session_id().to_owned(), config, none.0, none.1, none.2, none.3, runtime)
     }
 
-    /// Runs a plan to its end, a long one on threads that yield to others.
+    /// Runs a plan to its end: where it was planned if that is the place for it, a long one on threads that yield to others.
     async fn collect(
         &self,
         plan: &Arc<dyn ExecutionPlan>,
         stats: &mut QueryStats,
-        stop: &StopFlag,
+        (stop, place): (&StopFlag, Place),
     ) -> Outcome<Vec<RecordBatch>> {
         let running = |error| exception(&error, Stage::Running);
         let context = Arc::new(self.context(stop));
         let running_plan = within_pool(plan).and_then(|plan| stoppable(&plan, stop)).map_err(running)?;
-        let rows = if weight(plan) < LONG_ROWS {
-            run_to_end(running_plan, context).await.map_err(running)?
-        } else {
-            let task = self.long.spawn(run_to_end(running_plan, context));
-            let mut working = Awaited { task, stop: stop.clone() };
-            match (&mut working.task).await {
-                Ok(rows) => rows.map_err(running)?,
-                Err(error) => return Err(QueryException::new(Code::Internal, crash(error))),
+        let is_prompt = || stats::scans(plan).all(|scan| scan.work().is_prompt(self.options.thread_rows));
+        let elsewhere = match place {
+            _ if weight(plan) >= LONG_ROWS => Some(&self.long),
+            Place::Asker if !is_prompt() => Some(&self.workers),
+            Place::Asker | Place::Workers => None,
+        };
+        let rows = match elsewhere {
+            None => run_to_end(running_plan, context).await.map_err(running)?,
+            Some(threads) => {
+                let task = threads.spawn(run_to_end(running_plan, context));
+                let mut working = Awaited { task, stop: stop.clone() };
+                (&mut working.task).await.map_err(crash)?.map_err(running)?
             }
         };
         stats::add_plan(stats, plan);

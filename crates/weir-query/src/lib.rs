@@ -15,6 +15,7 @@ mod memory;
 mod one_table;
 mod options;
 mod planner;
+mod prompt;
 mod provider;
 mod sessions;
 mod source;

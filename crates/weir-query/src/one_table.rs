@@ -100,10 +100,9 @@ mod tests {
 
     #[test]
     fn a_table_goes_by_its_alias_and_has_the_columns_that_are_mentioned() {
-        let (one, text) = of(
-            "SELECT t.a + f(b) AS x FROM \"T_REALTIME\" AS t WHERE NOT \"$isNull$c\" AND d = 'e' GROUP BY g \
-             HAVING SUM(CASE WHEN h > 1 THEN i END) > 0 ORDER BY x, COUNT(*) OVER (PARTITION BY j ORDER BY k) LIMIT 1",
-        );
+        let (one, text) =
+            of("SELECT t.a + f(b) AS x FROM \"T_REALTIME\" AS t WHERE NOT \"$isNull$c\" AND d = 'e' GROUP BY g \
+             HAVING SUM(CASE WHEN h > 1 THEN i END) > 0 ORDER BY x, COUNT(*) OVER (PARTITION BY j ORDER BY k) LIMIT 1");
         let one = one.unwrap();
         assert_eq!(one.name, "t");
         for name in ["a", "b", "c", "$isNull$c", "d", "g", "h", "i", "j", "k"] {

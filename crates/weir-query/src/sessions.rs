@@ -55,8 +55,13 @@ const NOT_OF_PLAIN: [&str; 4] = [
 
 /// Rules for the operators of a plan that one thread runs over few rows: of the others some change what is shared between
 /// threads or is joined, and some save time only where there are many rows.
-const OF_SMALL: [&str; 5] =
-    ["OutputRequirements", "aggregate_statistics", "EnsureRequirements", "CombinePartialFinalAggregate", "OptimizeAggregateOrder"];
+const OF_SMALL: [&str; 5] = [
+    "OutputRequirements",
+    "aggregate_statistics",
+    "EnsureRequirements",
+    "CombinePartialFinalAggregate",
+    "OptimizeAggregateOrder",
+];
 
 /// The sessions of an engine.
 pub(crate) struct Sessions {
@@ -99,8 +104,7 @@ impl Sessions {
         }
         let rules = whole.optimizers().iter();
         let again = rules.clone().filter(|rule| rule.name() == AGAIN);
-        let rules: Vec<_> =
-            rules.filter(|rule| !NOT_OF_SIMPLE.contains(&rule.name())).chain(again).cloned().collect();
+        let rules: Vec<_> = rules.filter(|rule| !NOT_OF_SIMPLE.contains(&rule.name())).chain(again).cloned().collect();
         let of_plain = rules.iter().filter(|rule| !NOT_OF_PLAIN.contains(&rule.name())).cloned().collect();
         let of_small = whole.physical_optimizers().iter().filter(|rule| OF_SMALL.contains(&rule.name()));
         let of_small = of_small.cloned().collect();
@@ -165,9 +169,10 @@ fn shape(plan: &LogicalPlan) -> Result<Shape> {
             LogicalPlan::TableScan(_) | LogicalPlan::Filter(_) | LogicalPlan::Projection(_) | LogicalPlan::Limit(_) => {
                 Shape::Plain
             }
-            LogicalPlan::Join(_) | LogicalPlan::Union(_) | LogicalPlan::Subquery(_) | LogicalPlan::RecursiveQuery(_) => {
-                Shape::Any
-            }
+            LogicalPlan::Join(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::Subquery(_)
+            | LogicalPlan::RecursiveQuery(_) => Shape::Any,
             _ => Shape::Simple,
         });
         Ok(if all == Shape::Any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })

@@ -12,13 +12,15 @@ pub struct SystemTable {
     pub columns: Vec<Column>,
 }
 
-/// Where tables come from. Called on the threads of the query runtime; may take some milliseconds.
+/// Where tables come from.
 pub trait TableSource: Send + Sync {
-    /// What is visible of a table now, by raw name or with its kind's suffix, in any case.
+    /// What is visible of a table now, by raw name or with its kind's suffix, in any case. Waits for nothing: whoever asks a
+    /// small query calls it on its own thread.
     fn table(&self, name: &str) -> Option<TableSnapshot>;
     /// Raw names of all tables.
     fn names(&self) -> Vec<String>;
-    /// A table of the database `system`, by name in any case; `None` where there is none of that name.
+    /// A table of the database `system`, by name in any case; `None` where there is none of that name. Called on the threads
+    /// of queries; may wait.
     ///
     /// # Errors
     /// What it tells cannot be had now, and why.

@@ -15,7 +15,7 @@ use std::{collections::HashMap, sync::Arc};
 use weir_table::TableSnapshot;
 
 /// The database of tables that describe the node.
-const SYSTEM: &str = "system";
+pub(crate) const SYSTEM: &str = "system";
 
 /// The database of tables that name none.
 const DEFAULT: &str = "default";

@@ -18,21 +18,24 @@ pub(crate) struct Work {
     pub(crate) weight: u64,
     /// Segments among them whose file is not open: threads wait for it beside each other.
     closed: usize,
+    /// Rows among them that lie in files of sealed segments: they may have to be read from the disk.
+    in_files: u64,
 }
 
 impl Work {
     pub(super) fn of(snapshot: &TableSnapshot, request: &ScanRequest, limit: Option<usize>) -> Self {
         let filters = request.filter != Filter::All;
-        let (mut rows, mut closed) = (0, 0);
+        let (mut rows, mut closed, mut in_files) = (0, 0, 0);
         for view in &snapshot.segments {
             let of_segment = rows_that_may_pass(view, request);
             rows += of_segment;
             closed += usize::from(of_segment > 0 && !view.segment.is_open());
+            in_files += if view.consuming { 0 } else { of_segment };
         }
         if let (Some(limit), false) = (limit, filters) {
             rows = rows.min(limit as u64);
         }
-        Self { rows, weight: if filters { rows / FILTERED_WEIGHS } else { rows }, closed }
+        Self { rows, weight: if filters { rows / FILTERED_WEIGHS } else { rows }, closed, in_files }
     }
 
     /// That of both.
@@ -41,12 +44,18 @@ impl Work {
             rows: self.rows.saturating_add(other.rows),
             weight: self.weight.saturating_add(other.weight),
             closed: self.closed + other.closed,
+            in_files: self.in_files.saturating_add(other.in_files),
         }
     }
 
     /// Whether one thread does it as well as several, where so many rows are worth one of their own.
     pub(crate) fn is_for_one(&self, rows: u64) -> bool {
         self.weight < rows && self.closed <= 1
+    }
+
+    /// Whether it is done in a moment, where so many rows are worth a thread of their own.
+    pub(crate) fn is_prompt(&self, rows: u64) -> bool {
+        self.weight < rows && self.in_files == 0
     }
 }
 
@@ -56,7 +65,7 @@ mod tests {
 
     #[test]
     fn few_rows_are_read_by_one_thread_and_files_are_waited_for_beside_each_other() {
-        let work = |weight, closed| Work { rows: weight, weight, closed };
+        let work = |weight, closed| Work { rows: weight, weight, closed, in_files: 0 };
         assert!(work(0, 0).is_for_one(10));
         assert!(work(9, 1).is_for_one(10));
         assert!(!work(10, 0).is_for_one(10));
@@ -64,5 +73,16 @@ mod tests {
         assert!(!work(1, 2).is_for_one(10));
         assert!(!work(6, 0).and(work(5, 0)).is_for_one(10));
         assert!(!work(1, 1).and(work(1, 1)).is_for_one(10));
+    }
+
+    #[test]
+    fn few_rows_in_memory_are_read_in_a_moment() {
+        let work = |weight, in_files| Work { rows: weight, weight, closed: 0, in_files };
+        assert!(work(0, 0).is_prompt(10));
+        assert!(work(9, 0).is_prompt(10));
+        assert!(!work(10, 0).is_prompt(10));
+        assert!(!work(9, 1).is_prompt(10));
+        assert!(!work(6, 0).and(work(5, 0)).is_prompt(10));
+        assert!(!work(1, 0).and(work(1, 1)).is_prompt(10));
     }
 }

@@ -4,9 +4,13 @@ use crate::cli::Failure;
 use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt};
 
+/// Stack of each thread: small queries are planned on it. It is address space; memory is taken where it is used.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Runs a command on a runtime of its own.
 pub(super) fn block_on<T>(command: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir-node").build();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().thread_name("weir-node").thread_stack_size(STACK_BYTES).build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("could not start threads: {error}")))?;
     Ok(runtime.block_on(command))
 }
