@@ -89,6 +89,12 @@ const LONG_NICENESS: i32 = 5;
 /// space only: memory is taken where a query really goes deep.
 const STACK_BYTES: usize = 256 << 20;
 
+/// Values in memory that whoever asks reads itself where they are only filtered and given: less than a millisecond mostly.
+const PLAIN_VALUES: u64 = 1 << 17;
+
+/// The same where they are sorted or grouped too, which costs many times more.
+const PROMPT_VALUES: u64 = 1 << 13;
+
 /// Where a query is worked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -442,7 +448,9 @@ impl Engine {
             .map_err(|error| exception(&error, Stage::Planning))?;
             return Ok(QueryResponse { columns, rows: vec![batch], stats, ..QueryResponse::default() });
         }
-        let rows = self.collect(&physical, &mut stats, (stop, place)).await?;
+        let moment = if self.sessions.is_of_plain(session) { PLAIN_VALUES } else { PROMPT_VALUES };
+        let here = place == Place::Workers || stats::scans(&physical).all(|scan| scan.is_prompt(moment));
+        let rows = self.collect(&physical, &mut stats, (stop, here)).await?;
         let rows = if ready.settings.drop_results { vec![] } else { rows };
         Ok(QueryResponse { columns: ready.columns, rows, stats, ..QueryResponse::default() })
     }
@@ -483,22 +491,17 @@ impl Engine {
         TaskContext::new(None, session.session_id().to_owned(), config, none.0, none.1, none.2, none.3, runtime)
     }
 
-    /// Runs a plan to its end: where it was planned if that is the place for it, a long one on threads that yield to others.
+    /// Runs a plan to its end: `here`, or on the threads of queries, a long one on threads that yield to others.
     async fn collect(
         &self,
         plan: &Arc<dyn ExecutionPlan>,
         stats: &mut QueryStats,
-        (stop, place): (&StopFlag, Place),
+        (stop, here): (&StopFlag, bool),
     ) -> Outcome<Vec<RecordBatch>> {
         let running = |error| exception(&error, Stage::Running);
         let context = Arc::new(self.context(stop));
         let running_plan = within_pool(plan).and_then(|plan| stoppable(&plan, stop)).map_err(running)?;
-        let is_prompt = || stats::scans(plan).all(|scan| scan.work().is_prompt(self.options.thread_rows));
-        let elsewhere = match place {
-            _ if weight(plan) >= LONG_ROWS => Some(&self.long),
-            Place::Asker if !is_prompt() => Some(&self.workers),
-            Place::Asker | Place::Workers => None,
-        };
+        let elsewhere = if weight(plan) >= LONG_ROWS { Some(&self.long) } else { (!here).then_some(&self.workers) };
         let rows = match elsewhere {
             None => run_to_end(running_plan, context).await.map_err(running)?,
             Some(threads) => {

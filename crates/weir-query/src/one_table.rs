@@ -4,7 +4,8 @@
 
 use crate::provider::NULL_FLAG;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Visit, Visitor,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SetExpr,
+    Statement, TableFactor, Visit, Visitor,
 };
 use std::{collections::HashSet, ops::ControlFlow};
 
@@ -29,10 +30,11 @@ impl OneTable {
         let SetExpr::Select(select) = &mut *query.body else { return None };
         let [from] = &mut *select.from else { return None };
         let TableFactor::Table { name, alias, args: None, .. } = &mut from.relation else { return None };
-        if query.with.is_some() || !from.joins.is_empty() {
+        if query.with.is_some() || !query.pipe_operators.is_empty() || !from.joins.is_empty() {
             return None;
         }
-        let called = alias.take_if(|alias| alias.columns.is_empty()).map(|alias| alias.name);
+        let called =
+            alias.take_if(|alias| alias.columns.is_empty() && !alias.name.value.is_empty()).map(|alias| alias.name);
         match called {
             Some(called) => *name = ObjectName::from(vec![called]),
             None if alias.is_some() => return None,
@@ -82,10 +84,23 @@ impl Visitor for Mentions {
         match expr {
             Expr::Identifier(name) => self.note(name),
             Expr::CompoundIdentifier(names) => names.iter().for_each(|name| self.note(name)),
+            // Of what is counted by its qualifier every column is asked whether it is null.
+            Expr::Function(function) if names_all(&function.args) => return ControlFlow::Break(()),
             _ => {}
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Whether a function is given all columns of a table.
+fn names_all(args: &FunctionArguments) -> bool {
+    let all = |arg: &FunctionArg| {
+        matches!(
+            arg,
+            FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(_) | FunctionArgExpr::WildcardWithOptions(_))
+        )
+    };
+    matches!(args, FunctionArguments::List(list) if list.args.iter().any(all))
 }
 
 #[cfg(test)]
@@ -125,6 +140,9 @@ mod tests {
             "WITH y AS (SELECT a FROM t x) SELECT a FROM y",
             "SELECT a FROM t x UNION ALL SELECT a FROM t x",
             "SELECT b FROM t AS x (b)",
+            "SELECT COUNT(x.*) FROM t x",
+            "SELECT a FROM t AS \"\"",
+            "SELECT a FROM t x |> LIMIT 2",
             "SELECT 1",
         ] {
             let (one, text) = of(sql);

@@ -55,13 +55,19 @@ const NOT_OF_PLAIN: [&str; 4] = [
 
 /// Rules for the operators of a plan that one thread runs over few rows: of the others some change what is shared between
 /// threads or is joined, and some save time only where there are many rows.
-const OF_SMALL: [&str; 5] = [
+const OF_SMALL: [&str; 8] = [
     "OutputRequirements",
     "aggregate_statistics",
+    "LimitedDistinctAggregation",
     "EnsureRequirements",
     "CombinePartialFinalAggregate",
     "OptimizeAggregateOrder",
+    "OutputRequirements",
+    LIMIT,
 ];
+
+/// The rule by which operators end where enough rows came out.
+const LIMIT: &str = "LimitPushdown";
 
 /// The sessions of an engine.
 pub(crate) struct Sessions {
@@ -72,7 +78,7 @@ pub(crate) struct Sessions {
     small: SessionState,
     /// For plain plans.
     plain: SessionState,
-    /// For plain plans that one thread runs: their operators are as good as can be.
+    /// For plain plans that one thread runs: their operators are as good as can be, but for the limit.
     plain_small: SessionState,
     thread_rows: u64,
 }
@@ -107,20 +113,26 @@ impl Sessions {
         let rules: Vec<_> = rules.filter(|rule| !NOT_OF_SIMPLE.contains(&rule.name())).chain(again).cloned().collect();
         let of_plain = rules.iter().filter(|rule| !NOT_OF_PLAIN.contains(&rule.name())).cloned().collect();
         let of_small = whole.physical_optimizers().iter().filter(|rule| OF_SMALL.contains(&rule.name()));
-        let of_small = of_small.cloned().collect();
+        let of_small: Vec<_> = of_small.cloned().collect();
+        let of_plain_small = of_small.iter().filter(|rule| rule.name() == LIMIT).cloned().collect();
         let config = whole.config().clone().set_usize("datafusion.optimizer.max_passes", 1);
         let like = |state: &SessionState| SessionStateBuilder::new_from_existing(state.clone());
         let simple = like(&whole).with_config(config).with_optimizer_rules(rules).build();
         let plain = like(&simple).with_optimizer_rules(of_plain).build();
         let config = simple.config().clone().with_target_partitions(1);
         let small = like(&simple).with_config(config.clone()).with_physical_optimizer_rules(of_small).build();
-        let plain_small = like(&plain).with_config(config).with_physical_optimizer_rules(vec![]).build();
+        let plain_small = like(&plain).with_config(config).with_physical_optimizer_rules(of_plain_small).build();
         Ok(Self { whole, simple, small, plain, plain_small, thread_rows: options.thread_rows })
     }
 
     /// What every query can be planned with.
     pub(crate) fn whole(&self) -> &SessionState {
         &self.whole
+    }
+
+    /// Whether this is the session that makes operators of plain plans for one thread.
+    pub(crate) fn is_of_plain(&self, session: &SessionState) -> bool {
+        std::ptr::eq(session, &raw const self.plain_small)
     }
 
     /// Optimizes the plan of a query, which reads one table by name or not; gives it back with the session that is to make
@@ -222,10 +234,9 @@ mod tests {
         let sessions = sessions();
         let rules = sessions.small.physical_optimizers();
         let named: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
-        let (first, rest) = OF_SMALL.split_first().unwrap();
-        // What orders the answer needs is noted before the other rules and taken away behind them.
-        assert_eq!(named, [&[*first], rest, &[*first]].concat(), "a rule has another name or place now");
-        assert!(sessions.plain_small.physical_optimizers().is_empty());
+        assert_eq!(named, OF_SMALL, "a rule has another name or place now");
+        let rules = sessions.plain_small.physical_optimizers();
+        assert_eq!(rules.iter().map(|rule| rule.name()).collect::<Vec<_>>(), [LIMIT]);
     }
 
     /// What one round with these rules makes of a simple plan is what all rules make of it in as many as it takes.

@@ -122,6 +122,10 @@ pub(super) fn check(tokens: &[Token]) -> Outcome<()> {
             Token::Word(word) => match word.keyword {
                 _ if word.quote_style.is_some() => {}
                 Keyword::JOIN => relations += 1,
+                // The parser tries two readings of each.
+                Keyword::INTERVAL if begins_interval(&tokens[at + 1..]) => {
+                    return refused("INTERVAL stands before an INTERVAL: a number or a text belongs there".to_owned());
+                }
                 Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT | Keyword::MINUS
                     if begins_query(&tokens[at + 1..]) =>
                 {
@@ -157,6 +161,18 @@ pub(super) fn check(tokens: &[Token]) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// Whether an interval comes next, behind signs or not.
+fn begins_interval(tokens: &[Token]) -> bool {
+    let sign = |token: &&Token| match token {
+        Token::Word(word) => word.keyword == Keyword::NOT,
+        token => {
+            matches!(token, Token::Whitespace(_) | Token::Plus | Token::Minus | Token::Tilde | Token::ExclamationMark)
+        }
+    };
+    let next = tokens.iter().find(|token| !sign(token));
+    matches!(next, Some(Token::Word(word)) if word.quote_style.is_none() && word.keyword == Keyword::INTERVAL)
 }
 
 /// Refuses a FROM with more tables than a query may join: a list of tables is a chain of joins.
@@ -289,6 +305,15 @@ mod tests {
         let calls = chain("sum(a + 1)", ", ", 5_000);
         let pairs = chain("(a = 1)", ", ", 5_000);
         assert!(checked(&format!("SELECT {calls}, {pairs} FROM t WHERE v IN ({list}) AND w NOT IN ({list})")).is_ok());
+    }
+
+    #[test]
+    fn an_interval_of_an_interval_is_not_tried() {
+        assert!(checked("SELECT a + INTERVAL '1' DAY + INTERVAL 2 HOUR, \"interval\" FROM t").is_ok());
+        for sign in ["", "- ", "NOT ", "NOT -"] {
+            let exception = checked(&format!("SELECT INTERVAL {sign}INTERVAL '1' DAY")).unwrap_err();
+            assert!(exception.message.contains("INTERVAL"), "{}", exception.message);
+        }
     }
 
     #[test]

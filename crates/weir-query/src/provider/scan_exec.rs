@@ -110,6 +110,12 @@ impl SegmentScanExec {
         &self.work
     }
 
+    /// Whether it reads or looks at no more than so many values, all of them in memory.
+    pub(crate) fn is_prompt(&self, values: u64) -> bool {
+        let columns = self.request.columns.len() + self.request.filter_columns.len();
+        self.work.in_files == 0 && self.work.rows.saturating_mul(columns as u64) <= values
+    }
+
     /// What is known before anything is read. Exact where every row passes; to learn more of a filter its dictionaries and
     /// indexes would have to be asked, which is the work of the threads that scan.
     fn compute_statistics(&self) -> Statistics {

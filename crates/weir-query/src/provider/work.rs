@@ -19,7 +19,7 @@ pub(crate) struct Work {
     /// Segments among them whose file is not open: threads wait for it beside each other.
     closed: usize,
     /// Rows among them that lie in files of sealed segments: they may have to be read from the disk.
-    in_files: u64,
+    pub(super) in_files: u64,
 }
 
 impl Work {
@@ -52,11 +52,6 @@ impl Work {
     pub(crate) fn is_for_one(&self, rows: u64) -> bool {
         self.weight < rows && self.closed <= 1
     }
-
-    /// Whether it is done in a moment, where so many rows are worth a thread of their own.
-    pub(crate) fn is_prompt(&self, rows: u64) -> bool {
-        self.weight < rows && self.in_files == 0
-    }
 }
 
 #[cfg(test)]
@@ -73,16 +68,5 @@ mod tests {
         assert!(!work(1, 2).is_for_one(10));
         assert!(!work(6, 0).and(work(5, 0)).is_for_one(10));
         assert!(!work(1, 1).and(work(1, 1)).is_for_one(10));
-    }
-
-    #[test]
-    fn few_rows_in_memory_are_read_in_a_moment() {
-        let work = |weight, in_files| Work { rows: weight, weight, closed: 0, in_files };
-        assert!(work(0, 0).is_prompt(10));
-        assert!(work(9, 0).is_prompt(10));
-        assert!(!work(10, 0).is_prompt(10));
-        assert!(!work(9, 1).is_prompt(10));
-        assert!(!work(6, 0).and(work(5, 0)).is_prompt(10));
-        assert!(!work(1, 0).and(work(1, 1)).is_prompt(10));
     }
 }
