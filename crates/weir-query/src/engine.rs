@@ -89,7 +89,7 @@ const LONG_NICENESS: i32 = 5;
 /// space only: memory is taken where a query really goes deep.
 const STACK_BYTES: usize = 256 << 20;
 
-/// Values in memory that whoever asks reads itself where they are only filtered and given: less than a millisecond mostly.
+/// Values in memory that whoever asks reads itself where they are only filtered and given: the newest blocks of two partitions.
 const PLAIN_VALUES: u64 = 1 << 17;
 
 /// The same where they are sorted or grouped too, which costs many times more.

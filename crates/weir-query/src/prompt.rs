@@ -1,15 +1,15 @@
-//! Which queries the thread that asks may work on itself. To hand a query to another thread and its answer back costs as much
-//! as a small query does, and where the processor is busy each hand-over waits for its turn. But a thread that asks has other
+//! Which queries the thread that asks may work on itself. Where the processor is busy, to hand
+//! a query to another thread and its answer back waits for a turn each time, which a small query feels. But a thread that asks has other
 //! things to do and little stack, and while it works nobody can stop it: such a query has few expressions, and none that
 //! takes long whatever it is given.
 
 use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Query, Select, SelectItem, TableFactor, Visit, Visitor};
 use std::ops::ControlFlow;
 
-/// Bytes of a text that is read in some ten microseconds.
+/// Bytes of a text that is read in a moment.
 const MOST_TEXT: usize = 1 << 10;
 
-/// What may nest in a text that is read on a small stack. A level of parentheses takes some ten kilobytes of it in a build
+/// What may nest in a text that is read on a small stack: of what the parser itself allows, 2 MiB do not hold all in a build
 /// without optimisation.
 const MOST_NESTED: usize = 16;
 
